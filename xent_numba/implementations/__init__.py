@@ -1,0 +1,1 @@
+"""One file here is one implementation and one row of every report."""

@@ -1,0 +1,1 @@
+"""How long an implementation takes, and on what machine."""

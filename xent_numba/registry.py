@@ -1,0 +1,230 @@
+"""Who computes it: how an implementation declares itself, and how it is found.
+
+One file in ``implementations/`` is one implementation. Its functions carry
+:func:`implements`; the file may also define
+
+``unavailable() -> str | None``
+    Why the implementation cannot run here, in words that say what to install; None if it can.
+    Without it the implementation runs everywhere.
+``bind(operation, inputs, reduction) -> callable``
+    A call without arguments that computes the operation on `inputs` (first argument, labels, and
+    so on, as NumPy arrays) in the implementation's own array type, for timing. Without it the
+    public function is timed.
+``arrays``
+    How device arrays are taken in (`validation.Arrays`). Without it only host arrays are accepted.
+
+The folder is listed without importing anything; a file is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Literal, TypeVar
+
+from xent_numba import implementations as _folder
+from xent_numba.errors import ImplementationUnavailableError
+from xent_numba.operations import OPERATIONS
+from xent_numba.validation import HOST, Arrays
+
+Formulation = Literal["textbook", "stable"]
+Device = Literal["cpu", "cuda"]
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFailure:
+    """A closed interval of the first argument on which a result is wrong by nature.
+
+    Tests hold it to be wrong on all of the interval, so a failure that has gone is noticed too.
+
+    Attributes
+    ----------
+    reason : str
+        What goes wrong, for the reader of a report.
+    low, high : float
+        The interval of the score or probability.
+    label : float or None
+        The label it happens with; None for every label.
+    dtype : {"float32", "float64"} or None
+        The dtype it happens with; None for both.
+    """
+
+    reason: str
+    low: float
+    high: float
+    label: float | None = None
+    dtype: str | None = None
+
+    def covers(self, first: float, label: float | None, dtype: str) -> bool:
+        """Whether the failure is declared for this input."""
+        return (
+            self.low <= first <= self.high
+            and self.label in (None, label)
+            and self.dtype in (None, dtype)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What one function says of itself: the operation, and how well it is computed.
+
+    Attributes
+    ----------
+    operation : str
+        Name of the operation.
+    function : callable
+        Called with validated arrays; see ``CONTRIBUTING.md`` for the signature.
+    device : {"cpu", "cuda"}
+        Where the arithmetic happens.
+    formulation : {"textbook", "stable"}
+        The formula as the mathematics writes it, or one rearranged to survive rounding.
+    max_ulp : mapping of str to float
+        Largest error of a per-sample loss or sigmoid with hard labels, in ULP, by dtype name,
+        outside the known failures.
+    max_ulp_gradient : mapping of str to float
+        The same for the gradient; empty where there is none.
+    known_failures : tuple of KnownFailure
+        Where the result is wrong by nature.
+    """
+
+    operation: str
+    function: Callable[..., Any]
+    device: Device
+    formulation: Formulation
+    max_ulp: Mapping[str, float]
+    max_ulp_gradient: Mapping[str, float]
+    known_failures: tuple[KnownFailure, ...]
+
+    def known_failure(self, first: float, label: float | None, dtype: str) -> KnownFailure | None:
+        """The declared failure that covers an input, or None."""
+        return next((f for f in self.known_failures if f.covers(first, label, dtype)), None)
+
+
+def implements(
+    operation: str,
+    *,
+    device: Device = "cpu",
+    formulation: Formulation,
+    max_ulp: Mapping[str, float],
+    max_ulp_gradient: Mapping[str, float] | None = None,
+    known_failures: tuple[KnownFailure, ...] = (),
+) -> Callable[[_F], _F]:
+    """Declare the decorated function to compute `operation`; see `Declaration`."""
+    if operation not in OPERATIONS:
+        raise ValueError(_not_found("operation", operation, OPERATIONS))
+
+    def declare(function: _F) -> _F:
+        declaration = Declaration(
+            operation,
+            function,
+            device,
+            formulation,
+            max_ulp,
+            max_ulp_gradient or {},
+            known_failures,
+        )
+        function.declaration = declaration  # type: ignore[attr-defined]
+        return function
+
+    return declare
+
+
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    """One implementation: a name, the operations it computes, and whether it can run here.
+
+    Attributes
+    ----------
+    name : str
+        Name of its file.
+    summary : str
+        First line of the file's docstring.
+    operations : mapping of str to Declaration
+        What it computes, by operation name.
+    module : types.ModuleType
+        The file.
+    """
+
+    name: str
+    summary: str
+    operations: Mapping[str, Declaration]
+    module: ModuleType
+
+    @classmethod
+    def from_module(cls, module: ModuleType) -> Implementation:
+        """Read the declarations of an imported file."""
+        found = (getattr(value, "declaration", None) for value in vars(module).values())
+        declarations = {d.operation: d for d in found if isinstance(d, Declaration)}
+        name = module.__name__.rpartition(".")[2]
+        return cls(name, (module.__doc__ or "").partition("\n")[0], declarations, module)
+
+    @property
+    def device(self) -> Device:
+        """Where it computes."""
+        return next(iter(self.operations.values())).device
+
+    @property
+    def arrays(self) -> Arrays:
+        """How it takes in device arrays; host arrays alone if the file defines no ``arrays``."""
+        return getattr(self.module, "arrays", HOST)
+
+    def unavailable(self) -> str | None:
+        """Why it cannot run here, or None if it can."""
+        probe: Callable[[], str | None] | None = getattr(self.module, "unavailable", None)
+        return probe() if probe else None
+
+    def require(self) -> None:
+        """Raise `ImplementationUnavailableError` where it cannot run."""
+        if reason := self.unavailable():
+            raise ImplementationUnavailableError(
+                f"implementation {self.name!r} cannot run here: {reason}"
+            )
+
+
+def names() -> tuple[str, ...]:
+    """Names of all implementations, without importing any of them."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(_folder.__path__)))
+
+
+@functools.cache
+def get(name: str) -> Implementation:
+    """The implementation called `name`; ValueError with the nearest name where there is none."""
+    if name not in names():
+        raise ValueError(_not_found("implementation", name, names()))
+    return Implementation.from_module(importlib.import_module(f"{_folder.__name__}.{name}"))
+
+
+def implementations() -> dict[str, Implementation]:
+    """All implementations by name, those that cannot run here included.
+
+    Returns
+    -------
+    dict of str to Implementation
+        Sorted by name. `Implementation.unavailable` says why one cannot run.
+    """
+    return {name: get(name) for name in names()}
+
+
+@functools.cache
+def resolve(name: str, operation: str) -> Callable[..., Any]:
+    """The function by which an implementation that can run here computes an operation."""
+    implementation = get(name)
+    implementation.require()
+    if operation not in implementation.operations:
+        raise ImplementationUnavailableError(
+            f"implementation {name!r} does not compute {operation}; "
+            f"it computes {', '.join(implementation.operations)}"
+        )
+    return implementation.operations[operation].function
+
+
+def _not_found(argument: str, value: str, accepted: Any) -> str:
+    near = difflib.get_close_matches(str(value), list(accepted), n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"{argument} is {value!r}{hint}; accepted are {', '.join(accepted)}"

@@ -1,0 +1,249 @@
+"""The only checks of shapes, dtypes, reductions and values.
+
+What can be said of an array without reading its elements is checked before an implementation is
+called. Whether every label and probability is allowed is found out by the implementation, in the
+pass it makes anyway; when it meets a bad value it calls :func:`raise_bad_value`, which looks for
+the first one and names it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple, NoReturn, Protocol
+
+import numpy as np
+from numpy import ndarray
+
+from xent_numba.operations import REDUCTIONS, Operation
+
+LABEL_DTYPES = tuple(
+    np.dtype(name) for name in ("bool", "int8", "uint8", "int32", "int64", "float32", "float64")
+)
+_LABEL_DTYPES = frozenset(LABEL_DTYPES)
+_FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
+
+
+class Arrays(Protocol):
+    """How arrays of one kind (host, device) are taken in and made."""
+
+    def adopt(self, name: str, value: Any) -> Any:
+        """`value` as an array of this kind, without a copy where it is one already."""
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+        """A new array with arbitrary contents."""
+
+    def check_out(self, name: str, out: Any, inputs: tuple[Any, ...]) -> None:
+        """Raise unless `out` is a writable array of this kind that shares no memory."""
+
+    def poison(self, out: Any) -> None:
+        """Fill `out` with NaN, so that no one takes what an error left there for a result."""
+
+
+class HostArrays:
+    """NumPy arrays."""
+
+    @staticmethod
+    def adopt(name: str, value: Any) -> ndarray:
+        """See `Arrays`."""
+        if hasattr(value, "__cuda_array_interface__"):
+            raise TypeError(
+                f"{name} is a device array of type {type(value).__name__}; accepted is a host "
+                "array, as the other arguments and the implementation have"
+            )
+        if isinstance(value, np.ma.MaskedArray):
+            raise TypeError(
+                f"{name} is a MaskedArray, whose mask would be ignored; accepted is an array "
+                "without a mask, such as its .compressed()"
+            )
+        try:
+            array = np.asarray(value)
+        except ValueError as error:
+            raise ValueError(f"{name} is no array of numbers: {error}") from None
+        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+    @staticmethod
+    def empty(shape: tuple[int, ...], dtype: np.dtype) -> ndarray:
+        """See `Arrays`."""
+        return np.empty(shape, dtype)
+
+    @staticmethod
+    def check_out(name: str, out: Any, inputs: tuple[ndarray, ...]) -> None:
+        """See `Arrays`."""
+        if not isinstance(out, ndarray):
+            raise TypeError(f"{name} is a {type(out).__name__}; accepted is a numpy.ndarray")
+        if not out.flags.writeable:
+            raise ValueError(f"{name} is read-only; accepted is a writable array")
+        if _overlaps_itself(out):
+            raise ValueError(
+                f"{name} has elements that share memory with each other (strides {out.strides}); "
+                "accepted is an array whose elements are distinct"
+            )
+        for other in inputs:
+            if _overlaps(out, other):
+                raise ValueError(
+                    f"{name} shares memory with another argument; accepted is memory of its own"
+                )
+
+    @staticmethod
+    def poison(out: ndarray) -> None:
+        """See `Arrays`."""
+        out.fill(np.nan)
+
+
+HOST = HostArrays()
+
+
+class Prepared(NamedTuple):
+    """Arguments that passed the structural checks, in the order implementations take them."""
+
+    first: Any
+    labels: Any
+    sample_weight: Any
+    out: Any
+    grad_out: Any
+
+
+def prepare(
+    operation: Operation,
+    first: Any,
+    labels: Any = None,
+    sample_weight: Any = None,
+    reduction: str = "none",
+    out: Any = None,
+    grad_out: Any = None,
+    arrays: Arrays = HOST,
+) -> Prepared:
+    """Check and convert arguments without reading an element.
+
+    Returns
+    -------
+    Prepared
+        Arrays of one shape. `out` is allocated for the reduction "none" and left None for a
+        reduced loss; `grad_out` is allocated where the operation has a gradient.
+
+    Raises
+    ------
+    TypeError
+        For a dtype or kind of array that is not accepted.
+    ValueError
+        For a shape, a reduction or an `out` that is not accepted, or a mean over no samples.
+    """
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction is {reduction!r}; accepted are {', '.join(REDUCTIONS)}")
+    first = _as_float(operation.first, first, arrays)
+    shape = first.shape
+    if operation.labels:
+        labels = arrays.adopt("labels", labels)
+        if labels.dtype not in _LABEL_DTYPES:
+            raise TypeError(
+                f"labels has dtype {labels.dtype}; accepted are {', '.join(map(str, LABEL_DTYPES))}"
+            )
+        _check_shape("labels", labels, operation.first, shape)
+    if sample_weight is not None:
+        sample_weight = _as_float("sample_weight", sample_weight, arrays)
+        _check_shape("sample_weight", sample_weight, operation.first, shape)
+    if reduction == "mean" and math.prod(shape) == 0:
+        raise ValueError(
+            f"reduction is 'mean' and {operation.first} has shape {shape}, no samples; "
+            "accepted is at least one sample, or the reduction 'sum' or 'none'"
+        )
+
+    inputs = tuple(a for a in (first, labels, sample_weight) if a is not None)
+    if out is not None:
+        out_shape = shape if reduction == "none" else ()
+        _check_out("out", out, out_shape, first.dtype, inputs, arrays)
+        inputs += (out,)
+    elif reduction == "none":
+        out = arrays.empty(shape, first.dtype)
+    if grad_out is not None:
+        _check_out("grad_out", grad_out, shape, first.dtype, inputs, arrays)
+    elif operation.gradient:
+        grad_out = arrays.empty(shape, first.dtype)
+    return Prepared(first, labels, sample_weight, out, grad_out)
+
+
+def raise_bad_value(
+    operation: Operation, first: ndarray, labels: ndarray | None, sample_weight: ndarray | None
+) -> None:
+    """Raise `ValueError` naming the first value that is not accepted, if there is one.
+
+    Arguments are looked at in the order of the signature, each in C order of its elements.
+    """
+    if operation.first == "probabilities":
+        low, high = operation.domain
+        _raise_first(
+            operation.first, first, ~((first >= low) & (first <= high)), "a value in [0, 1]"
+        )
+    if operation.labels and labels is not None:
+        _raise_first(
+            "labels", labels, ~operation.labels.contains(labels), operation.labels.description
+        )
+    if sample_weight is not None:
+        allowed = np.isfinite(sample_weight) & (sample_weight >= 0)
+        _raise_first("sample_weight", sample_weight, ~allowed, "a finite value >= 0")
+
+
+def raise_zero_weights() -> NoReturn:
+    """Raise for the mean over weights that sum to zero."""
+    raise ValueError("sample_weight sums to 0; accepted for a mean is a sum > 0")
+
+
+def _raise_first(name: str, values: ndarray, bad: ndarray, accepted: str) -> None:
+    if np.any(bad):
+        index = np.unravel_index(int(np.argmax(bad)), values.shape)
+        place = f"[{', '.join(map(str, index))}]" if index else ""
+        raise ValueError(f"{name}{place} is {values[index]}; accepted is {accepted}")
+
+
+def _as_float(name: str, value: Any, arrays: Arrays) -> Any:
+    array = arrays.adopt(name, value)
+    if array.dtype in _FLOATS:
+        return array
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"{name} has dtype {array.dtype}; accepted are float32, float64, and other real "
+            "numbers, which become float64"
+        )
+    return array.astype(np.float64)
+
+
+def _check_shape(name: str, array: Any, first_name: str, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ValueError(
+            f"{name} has shape {array.shape}; accepted is the shape of {first_name}, {shape}"
+        )
+
+
+def _check_out(
+    name: str,
+    out: Any,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    inputs: tuple[Any, ...],
+    arrays: Arrays,
+) -> None:
+    arrays.check_out(name, out, inputs)
+    if out.shape != shape:
+        raise ValueError(f"{name} has shape {out.shape}; accepted is {shape}")
+    if out.dtype != dtype:
+        raise ValueError(f"{name} has dtype {out.dtype}; accepted is {dtype}")
+
+
+def _overlaps(a: ndarray, b: ndarray) -> bool:
+    try:
+        # An exact answer may take exponential time; past this much work, assume the worst.
+        return np.shares_memory(a, b, max_work=100_000)
+    except np.exceptions.TooHardError:
+        return True
+
+
+def _overlaps_itself(array: ndarray) -> bool:
+    """Whether two elements may be one: sorted by stride, a step must clear all smaller ones."""
+    reach = array.itemsize
+    for stride, length in sorted(
+        (abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1
+    ):
+        if stride < reach:
+            return True
+        reach += stride * (length - 1)
+    return False
