@@ -429,7 +429,13 @@ def _evaluate(
     implementation: str,
 ) -> Any:
     """Check the arguments, compute, and leave NaN in the outputs if that fails."""
-    on_device = type(first) is not np.ndarray and hasattr(first, "__cuda_array_interface__")
+    on_device = False
+    if type(first) is not np.ndarray:
+        if hasattr(first, "__dask_graph__"):
+            return _evaluate_chunks(
+                operation, first, labels, sample_weight, reduction, out, grad_out, implementation
+            )
+        on_device = hasattr(first, "__cuda_array_interface__")
     if implementation == "auto":
         implementation = "numba_cuda" if on_device else "numba_parallel"
     compute = registry.resolve(implementation, operation.name)
@@ -473,3 +479,27 @@ def _evaluate(
     else:
         result = args.out
     return (result, args.grad_out) if operation.gradient else result
+
+
+def _evaluate_chunks(
+    operation: Operation,
+    first: Any,
+    labels: Any,
+    sample_weight: Any,
+    reduction: Reduction,
+    out: Any,
+    grad_out: Any,
+    implementation: str,
+) -> Any:
+    from xent_numba import dask_arrays
+
+    for name, array in (("out", out), ("grad_out", grad_out)):
+        if array is not None:
+            raise TypeError(
+                f"{name} is a {type(array).__name__}; accepted with a dask array is None, since "
+                "nothing is computed yet"
+            )
+    compute = globals()[operation.name]
+    return dask_arrays.evaluate(
+        compute, operation, first, labels, sample_weight, reduction, implementation
+    )

@@ -1,0 +1,74 @@
+"""Dask arrays give what NumPy arrays give, chunk by chunk."""
+
+import numpy as np
+import pytest
+
+import xent_numba
+from xent_numba.operations import OPERATIONS, REDUCTIONS
+
+da = pytest.importorskip(
+    "dask.array", reason="dask is not installed: pip install 'xent-numba[dask]'"
+)
+
+LOSSES = [operation for operation in OPERATIONS.values() if operation.labels]
+HERE = {"implementation": "numpy_stable"}
+
+
+def arguments(operation, shape=(60, 7)):
+    rng = np.random.default_rng(20)
+    first = (
+        rng.uniform(size=shape) if operation.first == "probabilities" else rng.normal(size=shape)
+    )
+    return first, rng.choice(operation.labels.hard, size=shape).astype(np.int8)
+
+
+def test_sigmoid_is_lazy_and_chunked():
+    scores = np.linspace(-9, 9, 120).reshape(12, 10)
+    lazy = xent_numba.sigmoid(da.from_array(scores, chunks=(5, 4)), **HERE)
+    assert lazy.chunks == ((5, 5, 2), (4, 4, 2))
+    np.testing.assert_array_equal(lazy.compute(), xent_numba.sigmoid(scores, **HERE))
+
+
+@pytest.mark.parametrize("operation", LOSSES, ids=lambda o: o.name)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_losses_match_numpy(operation, reduction, weighted):
+    function = getattr(xent_numba, operation.name)
+    first, labels = arguments(operation)
+    weight = np.random.default_rng(3).uniform(size=first.shape) if weighted else None
+    options = {"sample_weight": weight, "reduction": reduction, **HERE}
+    # Labels keep a chunking of their own, which has to be brought to that of the scores.
+    lazy = function(
+        da.from_array(first, chunks=(25, 3)), da.from_array(labels, chunks=9), **options
+    )
+    lazy, expected = (
+        r if operation.gradient else (r,) for r in (lazy, function(first, labels, **options))
+    )
+    for got, want in zip(lazy, expected, strict=True):
+        assert got.dtype == want.dtype
+        np.testing.assert_allclose(got.compute(), want, rtol=1e-13)
+
+
+def test_bad_label_in_a_chunk_raises_when_computed():
+    lazy = xent_numba.logistic_loss(da.zeros(10, chunks=5), da.full(10, 3, chunks=5), **HERE)
+    with pytest.raises(ValueError, match=r"labels\[0\] is 3"):
+        lazy.compute()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"out": np.empty(4)}, "out is a ndarray"), ({"reduction": "max"}, "reduction is 'max'")],
+)
+def test_bad_arguments(options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        xent_numba.logistic_loss(da.zeros(4), np.ones(4), **options)
+
+
+def test_shapes_must_match():
+    with pytest.raises(ValueError, match="labels has shape"):
+        xent_numba.logistic_loss(da.zeros(4), np.ones((4, 1)))
+
+
+def test_mean_over_no_samples():
+    with pytest.raises(ValueError, match="no samples"):
+        xent_numba.logistic_loss(da.zeros(0), np.ones(0))
