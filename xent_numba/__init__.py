@@ -52,8 +52,7 @@ def sigmoid(
         Pre-sigmoid scores s, dimensionless. float32 and float64 are computed in their own
         precision; other real input becomes float64. +-inf are allowed, NaN propagates.
     out : ndarray, optional
-        Where the result goes: the shape and dtype of `scores`. Filled with NaN if an error is
-        raised.
+        Where the result goes: the shape and dtype of `scores`. NaN if computing it raises.
     implementation : str, default "auto"
         Name of an implementation, or the fastest for the kind of array.
 
@@ -110,8 +109,8 @@ def binary_cross_entropy(
     reduction : {"mean", "sum", "none"}, default "mean"
         "none" gives w L per sample, "sum" the sum of w L, "mean" sum(w L) / sum(w).
     out : ndarray, optional
-        Where the result goes: the dtype of `probabilities`; their shape for the reduction "none", else
-        shape (). Filled with NaN if an error is raised.
+        Where the result goes: the dtype of `probabilities`; their shape for the reduction "none",
+        else shape (). NaN if computing it raises.
     implementation : str, default "auto"
         Name of an implementation, or the fastest for the kind of array.
 
@@ -123,9 +122,9 @@ def binary_cross_entropy(
     Raises
     ------
     ValueError
-        For a label, probability or weight outside its set (the first one is named), shapes that differ, an unknown
-        reduction or implementation, an `out` that does not fit, a mean over no samples or over
-        weights that sum to 0.
+        For a label, probability or weight outside its set (the first one is named), shapes that
+        differ, an unknown reduction or implementation, an `out` that does not fit, a mean over no
+        samples or over weights that sum to 0.
     TypeError
         For complex, object and other dtypes that are not accepted.
     ImplementationUnavailableError
@@ -180,7 +179,7 @@ def logistic_loss(
         "none" gives w L per sample, "sum" the sum of w L, "mean" sum(w L) / sum(w).
     out : ndarray, optional
         Where the result goes: the dtype of `scores`; their shape for the reduction "none", else
-        shape (). Filled with NaN if an error is raised.
+        shape (). NaN if computing it raises.
     implementation : str, default "auto"
         Name of an implementation, or the fastest for the kind of array.
 
@@ -192,9 +191,9 @@ def logistic_loss(
     Raises
     ------
     ValueError
-        For a label or weight outside its set (the first one is named), shapes that differ, an unknown
-        reduction or implementation, an `out` that does not fit, a mean over no samples or over
-        weights that sum to 0.
+        For a label or weight outside its set (the first one is named), shapes that
+        differ, an unknown reduction or implementation, an `out` that does not fit, a mean over no
+        samples or over weights that sum to 0.
     TypeError
         For complex, object and other dtypes that are not accepted.
     ImplementationUnavailableError
@@ -242,7 +241,7 @@ def binary_cross_entropy_with_logits(
         "none" gives w L per sample, "sum" the sum of w L, "mean" sum(w L) / sum(w).
     out : ndarray, optional
         Where the result goes: the dtype of `scores`; their shape for the reduction "none", else
-        shape (). Filled with NaN if an error is raised.
+        shape (). NaN if computing it raises.
     implementation : str, default "auto"
         Name of an implementation, or the fastest for the kind of array.
 
@@ -254,9 +253,9 @@ def binary_cross_entropy_with_logits(
     Raises
     ------
     ValueError
-        For a label or weight outside its set (the first one is named), shapes that differ, an unknown
-        reduction or implementation, an `out` that does not fit, a mean over no samples or over
-        weights that sum to 0.
+        For a label or weight outside its set (the first one is named), shapes that
+        differ, an unknown reduction or implementation, an `out` that does not fit, a mean over no
+        samples or over weights that sum to 0.
     TypeError
         For complex, object and other dtypes that are not accepted.
     ImplementationUnavailableError
@@ -304,10 +303,9 @@ def logistic_loss_and_grad(
         "none" gives w L per sample, "sum" the sum of w L, "mean" sum(w L) / sum(w).
     out : ndarray, optional
         Where the result goes: the dtype of `scores`; their shape for the reduction "none", else
-        shape (). Filled with NaN if an error is raised.
+        shape (). NaN if computing it raises.
     grad_out : ndarray, optional
-        Where the gradient goes: the shape and dtype of `scores`. Filled with NaN if an error is
-        raised.
+        Where the gradient goes: the shape and dtype of `scores`. NaN if computing it raises.
     implementation : str, default "auto"
         Name of an implementation, or the fastest for the kind of array.
 
@@ -322,9 +320,9 @@ def logistic_loss_and_grad(
     Raises
     ------
     ValueError
-        For a label or weight outside its set (the first one is named), shapes that differ, an unknown
-        reduction or implementation, an `out` that does not fit, a mean over no samples or over
-        weights that sum to 0.
+        For a label or weight outside its set (the first one is named), shapes that
+        differ, an unknown reduction or implementation, an `out` that does not fit, a mean over no
+        samples or over weights that sum to 0.
     TypeError
         For complex, object and other dtypes that are not accepted.
     ImplementationUnavailableError
@@ -375,10 +373,9 @@ def binary_cross_entropy_with_logits_and_grad(
         "none" gives w L per sample, "sum" the sum of w L, "mean" sum(w L) / sum(w).
     out : ndarray, optional
         Where the result goes: the dtype of `scores`; their shape for the reduction "none", else
-        shape (). Filled with NaN if an error is raised.
+        shape (). NaN if computing it raises.
     grad_out : ndarray, optional
-        Where the gradient goes: the shape and dtype of `scores`. Filled with NaN if an error is
-        raised.
+        Where the gradient goes: the shape and dtype of `scores`. NaN if computing it raises.
     implementation : str, default "auto"
         Name of an implementation, or the fastest for the kind of array.
 
@@ -393,9 +390,9 @@ def binary_cross_entropy_with_logits_and_grad(
     Raises
     ------
     ValueError
-        For a label or weight outside its set (the first one is named), shapes that differ, an unknown
-        reduction or implementation, an `out` that does not fit, a mean over no samples or over
-        weights that sum to 0.
+        For a label or weight outside its set (the first one is named), shapes that
+        differ, an unknown reduction or implementation, an `out` that does not fit, a mean over no
+        samples or over weights that sum to 0.
     TypeError
         For complex, object and other dtypes that are not accepted.
     ImplementationUnavailableError
@@ -440,45 +437,32 @@ def _evaluate(
         implementation = "numba_cuda" if on_device else "numba_parallel"
     compute = registry.resolve(implementation, operation.name)
     arrays = registry.get(implementation).arrays if on_device else validation.HOST
-    args = validation.prepare(
+    first, labels, sample_weight, target, gradient = validation.prepare(
         operation, first, labels, sample_weight, reduction, out, grad_out, arrays
     )
-    per_sample_out = args.out if reduction == "none" else None
     try:
         if operation.labels is None:
-            result = compute(args.first, out=per_sample_out)
-        elif operation.gradient:
-            result = compute(
-                args.first,
-                args.labels,
-                sample_weight=args.sample_weight,
-                reduction=reduction,
-                out=per_sample_out,
-                grad_out=args.grad_out,
-            )
+            result = compute(first, out=target)
         else:
+            options = {"out": target if reduction == "none" else None}
+            if operation.gradient:
+                options["grad_out"] = gradient
             result = compute(
-                args.first,
-                args.labels,
-                sample_weight=args.sample_weight,
-                reduction=reduction,
-                out=per_sample_out,
+                first, labels, sample_weight=sample_weight, reduction=reduction, **options
             )
     except BaseException:
-        for array in (args.out, args.grad_out):
+        for array in (target, gradient):
             if array is not None:
                 arrays.poison(array)
         raise
     if reduction != "none":
-        result = args.first.dtype.type(result)
+        result = first.dtype.type(result)
         if out is not None:
             out[()] = result
             result = out
-    elif out is None and not args.out.shape:
-        result = args.out[()]
     else:
-        result = args.out
-    return (result, args.grad_out) if operation.gradient else result
+        result = target if target.shape or out is not None else target[()]
+    return (result, gradient) if operation.gradient else result
 
 
 def _evaluate_chunks(

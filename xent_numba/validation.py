@@ -8,8 +8,7 @@ the first one and names it.
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 from numpy import ndarray
@@ -32,7 +31,7 @@ class Arrays(Protocol):
     def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
         """A new array with arbitrary contents."""
 
-    def check_out(self, name: str, out: Any, inputs: tuple[Any, ...]) -> None:
+    def check_out(self, name: str, out: Any, inputs: list[Any]) -> None:
         """Raise unless `out` is a writable array of this kind that shares no memory."""
 
     def poison(self, out: Any) -> None:
@@ -67,7 +66,7 @@ class HostArrays:
         return np.empty(shape, dtype)
 
     @staticmethod
-    def check_out(name: str, out: Any, inputs: tuple[ndarray, ...]) -> None:
+    def check_out(name: str, out: Any, inputs: list[ndarray | None]) -> None:
         """See `Arrays`."""
         if not isinstance(out, ndarray):
             raise TypeError(f"{name} is a {type(out).__name__}; accepted is a numpy.ndarray")
@@ -79,7 +78,7 @@ class HostArrays:
                 "accepted is an array whose elements are distinct"
             )
         for other in inputs:
-            if _overlaps(out, other):
+            if other is not None and _overlaps(out, other):
                 raise ValueError(
                     f"{name} shares memory with another argument; accepted is memory of its own"
                 )
@@ -93,16 +92,6 @@ class HostArrays:
 HOST = HostArrays()
 
 
-class Prepared(NamedTuple):
-    """Arguments that passed the structural checks, in the order implementations take them."""
-
-    first: Any
-    labels: Any
-    sample_weight: Any
-    out: Any
-    grad_out: Any
-
-
 def prepare(
     operation: Operation,
     first: Any,
@@ -112,12 +101,12 @@ def prepare(
     out: Any = None,
     grad_out: Any = None,
     arrays: Arrays = HOST,
-) -> Prepared:
+) -> tuple[Any, Any, Any, Any, Any]:
     """Check and convert arguments without reading an element.
 
     Returns
     -------
-    Prepared
+    first, labels, sample_weight, out, grad_out : array or None
         Arrays of one shape. `out` is allocated for the reduction "none" and left None for a
         reduced loss; `grad_out` is allocated where the operation has a gradient.
 
@@ -132,34 +121,29 @@ def prepare(
         raise ValueError(f"reduction is {reduction!r}; accepted are {', '.join(REDUCTIONS)}")
     first = _as_float(operation.first, first, arrays)
     shape = first.shape
-    if operation.labels:
-        labels = arrays.adopt("labels", labels)
-        if labels.dtype not in _LABEL_DTYPES:
-            raise TypeError(
-                f"labels has dtype {labels.dtype}; accepted are {', '.join(map(str, LABEL_DTYPES))}"
-            )
+    if operation.labels is not None:
+        labels = _as_labels(labels, arrays)
         _check_shape("labels", labels, operation.first, shape)
     if sample_weight is not None:
         sample_weight = _as_float("sample_weight", sample_weight, arrays)
         _check_shape("sample_weight", sample_weight, operation.first, shape)
-    if reduction == "mean" and math.prod(shape) == 0:
+    if reduction == "mean" and 0 in shape:
         raise ValueError(
             f"reduction is 'mean' and {operation.first} has shape {shape}, no samples; "
             "accepted is at least one sample, or the reduction 'sum' or 'none'"
         )
-
-    inputs = tuple(a for a in (first, labels, sample_weight) if a is not None)
-    if out is not None:
+    if out is not None or grad_out is not None:
         out_shape = shape if reduction == "none" else ()
-        _check_out("out", out, out_shape, first.dtype, inputs, arrays)
-        inputs += (out,)
-    elif reduction == "none":
+        inputs = [first, labels, sample_weight]
+        for name, array, expected in (("out", out, out_shape), ("grad_out", grad_out, shape)):
+            if array is not None:
+                _check_out(name, array, expected, first.dtype, inputs, arrays)
+                inputs.append(array)
+    if out is None and reduction == "none":
         out = arrays.empty(shape, first.dtype)
-    if grad_out is not None:
-        _check_out("grad_out", grad_out, shape, first.dtype, inputs, arrays)
-    elif operation.gradient:
+    if grad_out is None and operation.gradient:
         grad_out = arrays.empty(shape, first.dtype)
-    return Prepared(first, labels, sample_weight, out, grad_out)
+    return first, labels, sample_weight, out, grad_out
 
 
 def raise_bad_value(
@@ -196,6 +180,9 @@ def _raise_first(name: str, values: ndarray, bad: ndarray, accepted: str) -> Non
 
 
 def _as_float(name: str, value: Any, arrays: Arrays) -> Any:
+    # The first line is what nearly every call takes: for one sample, checks outweigh the kernel.
+    if type(value) is ndarray and arrays is HOST and value.dtype in _FLOATS:
+        return value
     array = arrays.adopt(name, value)
     if array.dtype in _FLOATS:
         return array
@@ -205,6 +192,17 @@ def _as_float(name: str, value: Any, arrays: Arrays) -> Any:
             "numbers, which become float64"
         )
     return array.astype(np.float64)
+
+
+def _as_labels(value: Any, arrays: Arrays) -> Any:
+    if type(value) is ndarray and arrays is HOST and value.dtype in _LABEL_DTYPES:
+        return value
+    array = arrays.adopt("labels", value)
+    if array.dtype not in _LABEL_DTYPES:
+        raise TypeError(
+            f"labels has dtype {array.dtype}; accepted are {', '.join(map(str, LABEL_DTYPES))}"
+        )
+    return array
 
 
 def _check_shape(name: str, array: Any, first_name: str, shape: tuple[int, ...]) -> None:
@@ -219,7 +217,7 @@ def _check_out(
     out: Any,
     shape: tuple[int, ...],
     dtype: np.dtype,
-    inputs: tuple[Any, ...],
+    inputs: list[Any],
     arrays: Arrays,
 ) -> None:
     arrays.check_out(name, out, inputs)
