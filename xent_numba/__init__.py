@@ -441,14 +441,22 @@ def _evaluate(
         operation, first, labels, sample_weight, reduction, out, grad_out, arrays
     )
     try:
+        # Spelled out, since unpacking a dict would cost as much as the kernel on one sample.
+        per_sample = target if reduction == "none" else None
         if operation.labels is None:
             result = compute(first, out=target)
-        else:
-            options = {"out": target if reduction == "none" else None}
-            if operation.gradient:
-                options["grad_out"] = gradient
+        elif operation.gradient:
             result = compute(
-                first, labels, sample_weight=sample_weight, reduction=reduction, **options
+                first,
+                labels,
+                sample_weight=sample_weight,
+                reduction=reduction,
+                out=per_sample,
+                grad_out=gradient,
+            )
+        else:
+            result = compute(
+                first, labels, sample_weight=sample_weight, reduction=reduction, out=per_sample
             )
     except BaseException:
         for array in (target, gradient):
