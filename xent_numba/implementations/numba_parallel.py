@@ -1,0 +1,239 @@
+"""Numba on all CPU threads: one pass, within 1 ULP, the same bits for any number of threads.
+
+The arithmetic is in ``xent_numba.kernels``. Here an array of any shape and strides becomes
+contiguous pieces in C order, without a copy where it is contiguous already and block by block
+where it is not, so that the same compiled code sees both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from xent_numba.kernels import blocks, passes, threads
+from xent_numba.operations import OPERATIONS
+from xent_numba.registry import implements
+from xent_numba.validation import raise_bad_value, raise_zero_weights
+
+_ULP = {"float32": 1, "float64": 1}
+_ULP_GRADIENT = {"float32": 1.5, "float64": 1.5}
+_NOTHING = {np.dtype(t): np.empty(0, t) for t in (np.float32, np.float64)}
+
+_sigmoid = blocks.map_kernels("sigmoid", passes.sigmoids)
+_KERNELS = {
+    name: blocks.loss_kernels(name, block)
+    for name, block in (
+        ("binary_cross_entropy", passes.cross_entropies),
+        ("logistic_loss", passes.logistic_losses),
+        ("binary_cross_entropy_with_logits", passes.losses_with_logits),
+        ("logistic_loss_and_grad", passes.logistic_losses_and_gradients),
+        ("binary_cross_entropy_with_logits_and_grad", passes.losses_with_logits),
+    )
+}
+
+
+@implements("sigmoid", formulation="stable", max_ulp=_ULP)
+def sigmoid(scores: ndarray, *, out: ndarray) -> ndarray:
+    """1/(1 + e) or e/(1 + e) with e = exp(-|s|) to one and a half times the precision."""
+    if _is_plain(scores) and _is_plain(out):
+        threads.run(*_sigmoid, scores.size, scores.reshape(-1), out.reshape(-1))
+        return out
+    serial, _ = _sigmoid
+    for start in range(0, scores.size, blocks.BLOCK):
+        piece = slice(start, start + blocks.BLOCK)
+        values = scores.flat[piece]
+        serial(values, values)
+        out.flat[piece] = values
+    return out
+
+
+@implements("binary_cross_entropy", formulation="stable", max_ulp=_ULP)
+def binary_cross_entropy(
+    probabilities: ndarray,
+    labels: ndarray,
+    *,
+    sample_weight: ndarray | None,
+    reduction: str,
+    out: ndarray | None,
+) -> Any:
+    """-log p or -log(1 - p), with 1 - p kept unrounded."""
+    return _loss("binary_cross_entropy", probabilities, labels, sample_weight, reduction, out, None)
+
+
+@implements("logistic_loss", formulation="stable", max_ulp=_ULP)
+def logistic_loss(
+    scores: ndarray,
+    labels: ndarray,
+    *,
+    sample_weight: ndarray | None,
+    reduction: str,
+    out: ndarray | None,
+) -> Any:
+    """log(1 + e^-m), mirrored for negative margins."""
+    return _loss("logistic_loss", scores, labels, sample_weight, reduction, out, None)
+
+
+@implements("binary_cross_entropy_with_logits", formulation="stable", max_ulp=_ULP)
+def binary_cross_entropy_with_logits(
+    scores: ndarray,
+    labels: ndarray,
+    *,
+    sample_weight: ndarray | None,
+    reduction: str,
+    out: ndarray | None,
+) -> Any:
+    """The logistic loss of the margin (2y - 1)s; soft labels add their distance times it."""
+    name = "binary_cross_entropy_with_logits"
+    return _loss(name, scores, labels, sample_weight, reduction, out, None)
+
+
+@implements(
+    "logistic_loss_and_grad", formulation="stable", max_ulp=_ULP, max_ulp_gradient=_ULP_GRADIENT
+)
+def logistic_loss_and_grad(
+    scores: ndarray,
+    labels: ndarray,
+    *,
+    sample_weight: ndarray | None,
+    reduction: str,
+    out: ndarray | None,
+    grad_out: ndarray,
+) -> Any:
+    """Loss and -y g(-ys) from one exponential and one division."""
+    name = "logistic_loss_and_grad"
+    return _loss(name, scores, labels, sample_weight, reduction, out, grad_out)
+
+
+@implements(
+    "binary_cross_entropy_with_logits_and_grad",
+    formulation="stable",
+    max_ulp=_ULP,
+    max_ulp_gradient=_ULP_GRADIENT,
+)
+def binary_cross_entropy_with_logits_and_grad(
+    scores: ndarray,
+    labels: ndarray,
+    *,
+    sample_weight: ndarray | None,
+    reduction: str,
+    out: ndarray | None,
+    grad_out: ndarray,
+) -> Any:
+    """Loss and g(s) - y from one exponential and one division."""
+    name = "binary_cross_entropy_with_logits_and_grad"
+    return _loss(name, scores, labels, sample_weight, reduction, out, grad_out)
+
+
+def _is_plain(array: ndarray) -> bool:
+    """Whether the array is one aligned piece of memory in C order."""
+    flags = array.flags
+    return flags.c_contiguous and flags.aligned
+
+
+def _pieces(array: ndarray) -> Iterator[ndarray]:
+    """Contiguous pieces of the array, made of whole blocks, in C order."""
+    if _is_plain(array):
+        yield array.reshape(-1)
+    else:
+        for start in range(0, array.size, blocks.BLOCK):
+            yield array.flat[start : start + blocks.BLOCK]
+
+
+def _loss(
+    name: str,
+    first: ndarray,
+    labels: ndarray,
+    weights: ndarray | None,
+    reduction: str,
+    out: ndarray | None,
+    gradients: ndarray | None,
+) -> Any:
+    divisor = 1.0
+    if gradients is not None and reduction == "mean":
+        divisor = _divisor(first.size, weights)
+    arrays = (first, labels, weights, out, gradients)
+    compute = _compute if all(a is None or _is_plain(a) for a in arrays) else _compute_by_block
+    found, value = compute(name, *arrays, divisor, out is None, reduction == "mean")
+    if found == blocks.BAD_VALUE:
+        raise_bad_value(OPERATIONS[name], first, labels, weights)
+    if found == blocks.ZERO_WEIGHTS:
+        raise_zero_weights()
+    return value if out is None else out
+
+
+def _divisor(size: int, weights: ndarray | None) -> float:
+    """What the gradient of a mean is divided by; it must be known before the pass."""
+    if weights is None:
+        return float(size)
+    row = np.zeros((1, blocks.COLUMNS))
+    for piece in _pieces(weights):
+        blocks.weigh(piece, row[0])
+    return blocks.finish_weights(row)
+
+
+def _compute(
+    name: str,
+    first: ndarray,
+    labels: ndarray,
+    weights: ndarray | None,
+    losses: ndarray | None,
+    gradients: ndarray | None,
+    divisor: float,
+    reduced: bool,
+    mean: bool,
+) -> tuple[int, float]:
+    """Compute on the memory as it is."""
+    _, serial, parallel = _KERNELS[name]
+    return threads.run(
+        serial,
+        parallel,
+        first.size,
+        first.reshape(-1),
+        labels.reshape(-1),
+        None if weights is None else weights.reshape(-1),
+        _NOTHING[first.dtype] if losses is None else losses.reshape(-1),
+        None if gradients is None else gradients.reshape(-1),
+        divisor,
+        reduced,
+        mean,
+    )
+
+
+def _compute_by_block(
+    name: str,
+    first: ndarray,
+    labels: ndarray,
+    weights: ndarray | None,
+    losses: ndarray | None,
+    gradients: ndarray | None,
+    divisor: float,
+    reduced: bool,
+    mean: bool,
+) -> tuple[int, float]:
+    """Gather, compute and scatter one block after the other."""
+    chunk, _, _ = _KERNELS[name]
+    step = blocks.chunk_size(first.size)
+    partials = np.zeros((-(-first.size // step), blocks.COLUMNS))
+    for start in range(0, first.size, blocks.BLOCK):
+        piece = slice(start, start + blocks.BLOCK)
+        values = first.flat[piece]
+        loss_block = _NOTHING[first.dtype] if losses is None else np.empty_like(values)
+        gradient_block = None if gradients is None else np.empty_like(values)
+        chunk(
+            values,
+            labels.flat[piece],
+            None if weights is None else weights.flat[piece],
+            loss_block,
+            gradient_block,
+            divisor,
+            reduced,
+            partials[start // step],
+        )
+        if losses is not None:
+            losses.flat[piece] = loss_block
+        if gradients is not None:
+            gradients.flat[piece] = gradient_block
+    return blocks.finish(partials, first.size, mean, weights is not None)

@@ -1,0 +1,123 @@
+"""Bit tricks that Python cannot spell: fused multiply-add, bit patterns, polynomials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+
+_SIGNIFICAND_BITS = {types.float32: 23, types.float64: 52}
+"""Width of the stored significand, by type."""
+
+
+def by_precision(float32: Any, float64: Any) -> Callable[[Any], Any]:
+    """Return a function that compiled code may call: the one for a float32, else the other."""
+
+    def constants(x: Any) -> Any:
+        raise NotImplementedError
+
+    @overload(constants, inline="always")
+    def choose(x):  # type: ignore[no-untyped-def]
+        chosen = float32 if x == types.float32 else float64
+        return lambda x: chosen
+
+    return constants
+
+
+@intrinsic
+def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """a b + c, rounded once."""
+    if not (a == b == c and a in _SIGNIFICAND_BITS):
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fma(*args)
+
+    return a(a, b, c), generate
+
+
+@intrinsic
+def low_bits_to_exponent(typing: Any, x: Any) -> Any:
+    """The float whose sign and exponent fields are the lowest bits of x's significand."""
+    if x not in _SIGNIFICAND_BITS:
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        bits = builder.bitcast(args[0], ir.IntType(x.bitwidth))
+        field = builder.shl(bits, bits.type(_SIGNIFICAND_BITS[x]))
+        return builder.bitcast(field, args[0].type)
+
+    return x(x), generate
+
+
+@intrinsic
+def split_octave(typing: Any, x: Any, pivot: Any) -> Any:
+    """(n, x 2^-n, 2^-n) with n integral, for which pivot <= x 2^-n < 2 pivot; x > 0 and normal.
+
+    With the bits of the pivot subtracted, the exponent field counts octaves above the pivot.
+    """
+    if not x == pivot or x not in _SIGNIFICAND_BITS:
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        real, integer = args[0].type, ir.IntType(x.bitwidth)
+        width = integer(_SIGNIFICAND_BITS[x])
+        bits = builder.bitcast(args[0], integer)
+        one = builder.bitcast(real(1.0), integer)
+        octave = builder.ashr(builder.sub(bits, builder.bitcast(args[1], integer)), width)
+        field = builder.shl(octave, width)
+        parts = (
+            builder.sitofp(octave, real),
+            builder.bitcast(builder.sub(bits, field), real),
+            builder.bitcast(builder.sub(one, field), real),
+        )
+        return context.make_tuple(builder, signature.return_type, parts)
+
+    return types.UniTuple(x, 3)(x, pivot), generate
+
+
+@intrinsic
+def polynomial(typing: Any, x: Any, coefficients: Any) -> Any:
+    """c[0] + c[1] x + c[2] x^2 + ..., constant term first.
+
+    Even and odd terms run as two Horner chains in x^2 (Knuth, TAOCP 2, 4.6.4, eq. 4): one
+    multiplication more than one chain, at half the latency, which is what bounds a loop whose
+    every iteration is one long chain.  Four terms or fewer are one chain.
+    """
+    if not (isinstance(coefficients, types.UniTuple) and coefficients.dtype == x):
+        return None
+
+    def horner(builder: Any, x: Any, terms: list[Any]) -> Any:
+        *rest, value = terms
+        for term in reversed(rest):
+            value = builder.fma(value, x, term)
+        return value
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        x = args[0]
+        terms = [builder.extract_value(args[1], k) for k in range(len(coefficients))]
+        if len(terms) <= 4:
+            return horner(builder, x, terms)
+        square = builder.fmul(x, x)
+        even, odd = (horner(builder, square, terms[start::2]) for start in (0, 1))
+        return builder.fma(odd, x, even)
+
+    return x(x, coefficients), generate
+
+
+@intrinsic
+def prefer_full_vectors(typing: Any) -> Any:
+    """Let LLVM use 512-bit registers in the function that is being compiled.
+
+    LLVM prefers 256 bits on most AVX-512 machines, for fear of lower clocks.  ``set.add``
+    because llvmlite's own ``add`` knows only attributes without a value.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.none(), generate
