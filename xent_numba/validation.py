@@ -60,10 +60,7 @@ class HostArrays:
             raise ValueError(f"{name} is no array of numbers: {error}") from None
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
-    @staticmethod
-    def empty(shape: tuple[int, ...], dtype: np.dtype) -> ndarray:
-        """See `Arrays`."""
-        return np.empty(shape, dtype)
+    empty = staticmethod(np.empty)
 
     @staticmethod
     def check_out(name: str, out: Any, inputs: list[ndarray | None]) -> None:
@@ -119,14 +116,20 @@ def prepare(
     """
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction is {reduction!r}; accepted are {', '.join(REDUCTIONS)}")
-    first = _as_float(operation.first, first, arrays)
+    # On one sample the checks outweigh the kernel: a plain array is let through at the door.
+    on_host = arrays is HOST
+    if not (on_host and type(first) is ndarray and first.dtype in _FLOATS):
+        first = _as_float(operation.first, first, arrays)
     shape = first.shape
     if operation.labels is not None:
-        labels = _as_labels(labels, arrays)
-        _check_shape("labels", labels, operation.first, shape)
+        if not (on_host and type(labels) is ndarray and labels.dtype in _LABEL_DTYPES):
+            labels = _as_labels(labels, arrays)
+        if labels.shape != shape:
+            raise _misshapen("labels", labels, operation.first, shape)
     if sample_weight is not None:
         sample_weight = _as_float("sample_weight", sample_weight, arrays)
-        _check_shape("sample_weight", sample_weight, operation.first, shape)
+        if sample_weight.shape != shape:
+            raise _misshapen("sample_weight", sample_weight, operation.first, shape)
     if reduction == "mean" and 0 in shape:
         raise ValueError(
             f"reduction is 'mean' and {operation.first} has shape {shape}, no samples; "
@@ -180,9 +183,6 @@ def _raise_first(name: str, values: ndarray, bad: ndarray, accepted: str) -> Non
 
 
 def _as_float(name: str, value: Any, arrays: Arrays) -> Any:
-    # The first line is what nearly every call takes: for one sample, checks outweigh the kernel.
-    if type(value) is ndarray and arrays is HOST and value.dtype in _FLOATS:
-        return value
     array = arrays.adopt(name, value)
     if array.dtype in _FLOATS:
         return array
@@ -195,8 +195,6 @@ def _as_float(name: str, value: Any, arrays: Arrays) -> Any:
 
 
 def _as_labels(value: Any, arrays: Arrays) -> Any:
-    if type(value) is ndarray and arrays is HOST and value.dtype in _LABEL_DTYPES:
-        return value
     array = arrays.adopt("labels", value)
     if array.dtype not in _LABEL_DTYPES:
         raise TypeError(
@@ -205,11 +203,10 @@ def _as_labels(value: Any, arrays: Arrays) -> Any:
     return array
 
 
-def _check_shape(name: str, array: Any, first_name: str, shape: tuple[int, ...]) -> None:
-    if array.shape != shape:
-        raise ValueError(
-            f"{name} has shape {array.shape}; accepted is the shape of {first_name}, {shape}"
-        )
+def _misshapen(name: str, array: Any, first_name: str, shape: tuple[int, ...]) -> ValueError:
+    return ValueError(
+        f"{name} has shape {array.shape}; accepted is the shape of {first_name}, {shape}"
+    )
 
 
 def _check_out(
