@@ -1,0 +1,138 @@
+"""A test that asks for `target` runs on every implementation, operation and dtype it applies to.
+
+Targets come from the registry, so a new file in the folder is tested without an edit here. An
+implementation that cannot run here is skipped by name; ``XENT_REQUIRE=name,name`` turns that into a
+failure, for machines that are meant to have it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pytest
+
+import xent_numba
+from xent_numba import registry
+from xent_numba.operations import OPERATIONS, Operation
+from xent_numba.registry import Declaration
+
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("suite")
+
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One implementation of one operation in one dtype."""
+
+    name: str
+    operation: Operation
+    dtype: np.dtype
+    declaration: Declaration
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        return getattr(xent_numba, self.operation.name)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return self.function(*arguments, implementation=self.name, **options)
+
+    def per_sample(self, *arguments: Any, **options: Any) -> dict[str, np.ndarray]:
+        """Loss or sigmoid, and gradient, of each sample, by kind."""
+        if self.operation.labels is not None:
+            options["reduction"] = "none"
+        result = self(*arguments, **options)
+        kinds = ("loss", "gradient") if self.operation.gradient else ("loss",)
+        return dict(zip(kinds, result if self.operation.gradient else (result,), strict=True))
+
+    def limit(self, kind: str) -> float:
+        """Declared accuracy in ULP."""
+        by_dtype = {
+            "loss": self.declaration.max_ulp,
+            "gradient": self.declaration.max_ulp_gradient,
+        }
+        return by_dtype[kind][self.dtype.name]
+
+    def sample(self, size: int, label_dtype: str = "int8", seed: int = 7) -> tuple[np.ndarray, ...]:
+        """Random arguments on which no failure is declared."""
+        rng = np.random.default_rng(seed)
+        first = (rng.beta(2, 2, size) if self._probabilities else rng.normal(0, 4, size)).astype(
+            self.dtype
+        )
+        if self.operation.labels is None:
+            return (np.where(self._fails(first, None), self.dtype.type(0.5), first),)
+        labels = rng.choice(self.operation.labels.hard, size)
+        negative, positive = self.operation.labels.hard
+        for label in (negative, positive):
+            failing = (labels == label) & self._fails(first, label)
+            # Nothing is known to fail at small scores, nor at probabilities of one half.
+            first[failing] = self.dtype.type(0.5)
+        return first, labels.astype(label_dtype)
+
+    @property
+    def _probabilities(self) -> bool:
+        return self.operation.first == "probabilities"
+
+    def _fails(self, first: np.ndarray, label: float | None) -> np.ndarray:
+        values = first.astype(np.float64)
+        fails = np.zeros(first.shape, bool)
+        for failure in self.declaration.known_failures:
+            if failure.label in (None, label) and failure.dtype in (None, self.dtype.name):
+                fails |= (values >= failure.low) & (values <= failure.high)
+        return fails
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "targets(where): restrict `target` to the targets for which where(target) holds"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "target" in metafunc.fixturenames:
+        conditions = [mark.args[0] for mark in metafunc.definition.iter_markers("targets")]
+        targets = [t for t in _all_targets() if all(condition(t) for condition in conditions)]
+        metafunc.parametrize("target", targets, indirect=True, ids=_identify)
+    if "implementation" in metafunc.fixturenames:
+        metafunc.parametrize("implementation", registry.names(), indirect=True)
+
+
+@pytest.fixture
+def target(request: pytest.FixtureRequest) -> Target:
+    require(request.param.name)
+    return request.param
+
+
+@pytest.fixture
+def implementation(request: pytest.FixtureRequest) -> str:
+    """Name of an implementation that can run here."""
+    require(request.param)
+    return request.param
+
+
+def require(name: str) -> None:
+    """Skip, or fail, where an implementation cannot run."""
+    reason = registry.get(name).unavailable()
+    if reason and name in os.environ.get("XENT_REQUIRE", "").split(","):
+        pytest.fail(f"{name} is required by XENT_REQUIRE and cannot run here: {reason}")
+    if reason:
+        pytest.skip(f"{name}: {reason}")
+
+
+def _all_targets() -> list[Target]:
+    return [
+        Target(name, OPERATIONS[operation], np.dtype(dtype), declaration)
+        for name, implementation in registry.implementations().items()
+        for operation, declaration in implementation.operations.items()
+        for dtype in DTYPES
+    ]
+
+
+def _identify(target: Target) -> str:
+    return f"{target.name}-{target.operation.name}-{target.dtype}"
