@@ -1,0 +1,211 @@
+"""The adapters of other libraries: what they compute, what they bind, and what they leave alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import xent_numba
+from xent_numba import ImplementationUnavailableError, peer, registry, workloads
+from xent_numba.operations import OPERATIONS
+
+PACKAGES = {
+    "jax_jit": "jax",
+    "numexpr_vm": "numexpr",
+    "scipy_special": "scipy",
+    "sklearn_loss": "sklearn",
+    "torch_compiled": "torch",
+    "torch_eager": "torch",
+}
+PAIRS = [
+    pytest.param(name, operation, id=f"{name}-{operation}")
+    for name in PACKAGES
+    for operation in registry.get(name).operations
+]
+LOSSES = [pair for pair in PAIRS if pair.values[1] != "sigmoid"]
+RTOL = {"float32": 1e-5, "float64": 1e-12}
+# What the cancellation in some of them leaves of a small loss.
+ATOL = {"float32": 1e-6, "float64": 1e-14}
+
+
+def require(name):
+    if reason := registry.get(name).unavailable():
+        if name in os.environ.get("XENT_REQUIRE", "").split(","):
+            pytest.fail(f"{name} is required: {reason}")
+        pytest.skip(f"{name}: {reason}")
+
+
+def compute(operation, arguments, implementation, **options):
+    return getattr(xent_numba, operation)(*arguments, implementation=implementation, **options)
+
+
+def assert_agree(got, expected, dtype, terms=1):
+    if not isinstance(expected, tuple):
+        got, expected = (got,), (expected,)
+    for a, b in zip(got, expected, strict=True):
+        a = np.asarray(a)
+        assert a.dtype == dtype
+        np.testing.assert_allclose(a, b, RTOL[dtype], ATOL[dtype] * terms)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("name", "operation"), PAIRS)
+def test_agrees_on_gaussian(name, operation, dtype):
+    require(name)
+    arguments = workloads.sample("gaussian", 10_007, dtype).arguments(OPERATIONS[operation])
+    exact = [array.astype("float64") for array in arguments]
+    for reduction in OPERATIONS[operation].reductions:
+        options = {} if operation == "sigmoid" else {"reduction": reduction}
+        got = compute(operation, arguments, name, **options)
+        assert_agree(got, compute(operation, exact, "numpy_stable", **options), dtype)
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+@pytest.mark.parametrize(("name", "operation"), LOSSES)
+def test_weights(name, operation, reduction):
+    require(name)
+    arguments = workloads.sample("gaussian", 1001).arguments(OPERATIONS[operation])
+    options = {"reduction": reduction, "sample_weight": np.linspace(0, 2, 1001)}
+    expected = compute(operation, arguments, "numpy_stable", **options)
+    assert_agree(compute(operation, arguments, name, **options), expected, "float64")
+    if reduction == "mean":
+        with pytest.raises(ValueError, match="sample_weight sums to 0"):
+            compute(operation, arguments, name, sample_weight=np.zeros(1001))
+
+
+@pytest.mark.parametrize(("name", "operation"), LOSSES)
+def test_soft_labels(name, operation):
+    require(name)
+    if not OPERATIONS[operation].labels.soft:
+        pytest.skip(f"{operation} takes hard labels")
+    first, _ = workloads.sample("gaussian", 1001).arguments(OPERATIONS[operation])
+    arguments = first, np.linspace(0, 1, 1001)
+    expected = compute(operation, arguments, "numpy_stable")
+    assert_agree(compute(operation, arguments, name), expected, "float64")
+
+
+@pytest.mark.parametrize(("name", "operation"), PAIRS)
+def test_layouts_of_memory(name, operation):
+    require(name)
+    sample = workloads.sample("gaussian", 24, "float32", "int8")
+    plain = sample.arguments(OPERATIONS[operation])
+    expected = compute(operation, plain, "numpy_stable")
+    for lay_out in (
+        lambda array: array.reshape(2, 3, 4),
+        lambda array: np.repeat(array, 3)[::3],
+        lambda array: array[::-1].copy()[::-1],
+        lambda array: np.frombuffer(b"-" + array.tobytes(), array.dtype, offset=1),
+    ):
+        arguments = [lay_out(array) for array in plain]
+        for array in arguments:
+            array.flags.writeable = False
+        got = compute(operation, arguments, name)
+        if operation == "sigmoid":
+            got = got.ravel()
+        elif OPERATIONS[operation].gradient:
+            got = got[0], got[1].ravel()
+        assert_agree(got, expected, "float32")
+
+
+@pytest.mark.parametrize(("name", "operation"), PAIRS)
+@pytest.mark.parametrize("shape", [(), (0,), (1,)])
+def test_small_shapes(name, operation, shape):
+    require(name)
+    arguments = [np.ones(shape)] * (1 if operation == "sigmoid" else 2)
+    options = {} if operation == "sigmoid" else {"reduction": "none"}
+    got = compute(operation, arguments, name, **options)
+    assert_agree(got, compute(operation, arguments, "numpy_stable", **options), "float64")
+
+
+@pytest.mark.parametrize(("name", "operation"), LOSSES)
+def test_bad_label_is_named(name, operation):
+    require(name)
+    with pytest.raises(ValueError, match=r"^labels\[1\] is 3.0; accepted is "):
+        compute(operation, ([0.5, 0.5], [1.0, 3.0]), name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("name", "operation"), PAIRS)
+def test_bound_call_gives_what_the_function_gives(name, operation, dtype):
+    require(name)
+    sample = workloads.sample("gaussian", 10_007, dtype, "int8")
+    arguments = sample.arguments(OPERATIONS[operation])
+    before = [array.copy() for array in arguments]
+    for reduction in OPERATIONS[operation].reductions:
+        options = {} if operation == "sigmoid" else {"reduction": reduction}
+        expected = compute(operation, arguments, name, **options)
+        call = registry.get(name).module.bind(operation, arguments, reduction)
+        for _ in range(2):
+            assert_agree(call(), expected, dtype)
+    for array, copy in zip(arguments, before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_what_a_peer_has_no_function_for_is_not_there():
+    require("sklearn_loss")
+    with pytest.raises(ImplementationUnavailableError, match="does not compute logistic_loss"):
+        compute("logistic_loss", ([1.0], [1.0]), "sklearn_loss")
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_missing_package_says_what_to_install(name, monkeypatch):
+    monkeypatch.setattr(peer.util, "find_spec", lambda package: None)
+    reason = registry.get(name).unavailable()
+    assert f"{PACKAGES[name]} is not installed: pip install 'xent-numba[" in reason
+
+
+def test_torch_compiled_needs_a_compiler(monkeypatch):
+    module = registry.get("torch_compiled").module
+    monkeypatch.setattr(module.shutil, "which", lambda command: None)
+    assert "needs the C++ compiler" in module.unavailable()
+
+
+@pytest.mark.parametrize(("name", "operation"), PAIRS)
+def test_docstring_says_what_is_called(name, operation):
+    summary = (registry.get(name).operations[operation].function.__doc__ or "").partition("\n")[0]
+    assert summary.endswith(".")
+    assert any(word in summary for word in ("scipy", "sklearn", "numexpr", "torch", "jax"))
+
+
+def test_listing_the_peers_imports_none_of_them():
+    code = (
+        "import sys; from xent_numba import registry;"
+        f"[registry.get(name).unavailable() for name in {list(PACKAGES)}];"
+        f"assert not set({list(PACKAGES.values())}) & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_threads_are_those_of_numba(monkeypatch):
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "3")
+    assert peer.threads() == 3
+    monkeypatch.delenv("NUMBA_NUM_THREADS")
+    assert 1 <= peer.threads() <= os.cpu_count()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_cliffs_are_where_exp_breaks(dtype):
+    at, limits = peer.CLIFFS[dtype], np.finfo(dtype)
+    kind = limits.dtype.type
+
+    def just_below(x):
+        return np.nextafter(
+            kind(x) if kind(x) >= x else np.nextafter(kind(x), kind(np.inf)), kind(0)
+        )
+
+    with np.errstate(all="ignore"):
+        overflow = np.nextafter(just_below(at.overflow), kind(np.inf))
+        assert np.isinf(np.exp(overflow))
+        assert np.isfinite(np.exp(just_below(at.overflow)))
+        wide = np.longdouble
+        subnormal = wide(np.nextafter(just_below(at.subnormal), kind(np.inf)))
+        assert (
+            np.exp(-subnormal) < limits.smallest_normal <= np.exp(-wide(just_below(at.subnormal)))
+        )
+        steps = np.exp(-wide(at.last_steps)) / wide(limits.smallest_subnormal)
+        assert steps == pytest.approx(3, rel=1e-4)
+    assert at.largest == limits.max

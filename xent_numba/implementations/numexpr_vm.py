@@ -1,0 +1,82 @@
+"""numexpr: stable formulas in its virtual machine, block by block on all threads, sums by NumPy.
+
+numexpr can sum as well, but on one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from xent_numba.peer import bind_filled, missing, threads
+from xent_numba.reduction import from_losses
+from xent_numba.registry import implements
+
+_WRONG = "where(s > 0, 1 - y, y)"
+_FORMULAS = {
+    "sigmoid": "where(s >= 0, 1, exp(-abs(s))) / (1 + exp(-abs(s)))",
+    "logistic_loss": "where(y * s < 0, -y * s, 0) + log1p(exp(-abs(s)))",
+    "binary_cross_entropy_with_logits": (
+        f"where({_WRONG} == 0, 0, {_WRONG} * abs(s)) + log1p(exp(-abs(s)))"
+    ),
+    "binary_cross_entropy": (
+        "where(y == 0, 0, -y * log(p)) + where(y == 1, 0, (y - 1) * log1p(-p))"
+    ),
+}
+
+
+def unavailable() -> str | None:
+    """See `registry`."""
+    return missing("numexpr", "'xent-numba[bench]'")
+
+
+def bind(operation: str, inputs: tuple[ndarray, ...], reduction: str) -> Callable[[], Any]:
+    """See `registry`."""
+    import numexpr
+
+    numexpr.set_num_threads(threads())
+    return bind_filled(lambda *arrays: _fill(operation, *arrays), inputs, reduction)
+
+
+def _fill(operation: str, *arrays: ndarray) -> ndarray:
+    import numexpr
+
+    *inputs, out = arrays
+    first = "p" if operation == "binary_cross_entropy" else "s"
+    names = dict(zip((first, "y"), inputs, strict=False))
+    numexpr.evaluate(_FORMULAS[operation], names, {}, out=out)
+    return out
+
+
+@implements("sigmoid", formulation="stable", max_ulp={"float32": 3, "float64": 3})
+def sigmoid(scores: ndarray, *, out: ndarray) -> ndarray:
+    """numexpr.evaluate of 1 / (1 + exp(-s)), with the exponential of a negative number only."""
+    return _fill("sigmoid", scores, out)
+
+
+@implements("logistic_loss", formulation="stable", max_ulp={"float32": 2, "float64": 2})
+@from_losses("logistic_loss")
+def logistic_loss(scores: ndarray, labels: ndarray) -> ndarray:
+    """numexpr.evaluate of max(-y s, 0) + log1p(exp(-|s|))."""
+    return _fill("logistic_loss", scores, labels, np.empty_like(scores))
+
+
+@implements(
+    "binary_cross_entropy_with_logits",
+    formulation="stable",
+    max_ulp={"float32": 2, "float64": 2},
+)
+@from_losses("binary_cross_entropy_with_logits")
+def binary_cross_entropy_with_logits(scores: ndarray, labels: ndarray) -> ndarray:
+    """numexpr.evaluate of w |s| + log1p(exp(-|s|)), w the share of the label across from s."""
+    return _fill("binary_cross_entropy_with_logits", scores, labels, np.empty_like(scores))
+
+
+@implements("binary_cross_entropy", formulation="stable", max_ulp={"float32": 2, "float64": 2})
+@from_losses("binary_cross_entropy")
+def binary_cross_entropy(probabilities: ndarray, labels: ndarray) -> ndarray:
+    """numexpr.evaluate of -[y log(p) + (1 - y) log1p(-p)], a class of weight zero adds nothing."""
+    return _fill("binary_cross_entropy", probabilities, labels, np.empty_like(probabilities))

@@ -1,0 +1,101 @@
+"""scikit-learn: HalfBinomialLoss, the compiled loss of its linear models and boosted trees."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from xent_numba.peer import CLIFFS, REDUCE, bind_filled, missing, threads
+from xent_numba.reduction import from_losses, from_losses_and_gradients
+from xent_numba.registry import KnownFailure, implements
+
+_CANCELS = "the tail of label 1 is lost: log(1 + exp(s)) - s cancels"
+_INFINITE = "an infinite score times 0, or minus itself, is NaN"
+
+
+def unavailable() -> str | None:
+    """See `registry`."""
+    return missing("sklearn", "'xent-numba[bench]'")
+
+
+def bind(operation: str, inputs: tuple[ndarray, ...], reduction: str) -> Callable[[], Any]:
+    """See `registry`."""
+    if operation == "binary_cross_entropy_with_logits":
+        return bind_filled(_fill_losses, inputs, reduction)
+    scores, labels = (np.ascontiguousarray(array, inputs[0].dtype) for array in inputs)
+    out, grad_out = np.empty_like(scores), np.empty_like(scores)
+    reduce = REDUCE[reduction]
+
+    def call() -> tuple[Any, ndarray]:
+        _fill_losses_and_gradients(scores, labels, out, grad_out)
+        if reduction == "mean":
+            np.divide(grad_out, grad_out.size, grad_out)
+        return reduce(out), grad_out
+
+    return call
+
+
+@functools.cache
+def _loss() -> Any:
+    from sklearn._loss import HalfBinomialLoss
+
+    return HalfBinomialLoss()
+
+
+def _flat(array: ndarray) -> ndarray:
+    return np.require(array, requirements=["C", "A"]).ravel()
+
+
+def _fill_losses(scores: ndarray, labels: ndarray, out: ndarray) -> ndarray:
+    _loss().loss(labels, scores, loss_out=out, n_threads=threads())
+    return out
+
+
+def _fill_losses_and_gradients(
+    scores: ndarray, labels: ndarray, out: ndarray, grad_out: ndarray
+) -> None:
+    _loss().loss_gradient(labels, scores, loss_out=out, gradient_out=grad_out, n_threads=threads())
+
+
+@implements(
+    "binary_cross_entropy_with_logits",
+    formulation="stable",
+    max_ulp={"float32": 3, "float64": 5},
+    known_failures=(
+        KnownFailure(_CANCELS, 18.0, CLIFFS["float32"].last_steps, label=1.0, dtype="float32"),
+        KnownFailure(_CANCELS, 0.5, 742.8306, label=1.0, dtype="float64"),
+        KnownFailure(_INFINITE, -np.inf, -np.inf, label=0.0),
+        KnownFailure(_INFINITE, np.inf, np.inf),
+    ),
+)
+@from_losses("binary_cross_entropy_with_logits")
+def binary_cross_entropy_with_logits(scores: ndarray, labels: ndarray) -> ndarray:
+    """sklearn._loss.HalfBinomialLoss().loss(y, s)."""
+    s, y = _flat(scores), _flat(labels)
+    return _fill_losses(s, y, np.empty_like(s)).reshape(scores.shape)
+
+
+@implements(
+    "binary_cross_entropy_with_logits_and_grad",
+    formulation="stable",
+    max_ulp={"float32": 1, "float64": 11},
+    max_ulp_gradient={"float32": 1, "float64": 3},
+    known_failures=(
+        KnownFailure(_CANCELS, 18.0, 33.5, label=1.0, dtype="float64"),
+        KnownFailure(_INFINITE, -np.inf, -np.inf, label=0.0),
+        KnownFailure(_INFINITE, np.inf, np.inf, label=1.0),
+    ),
+)
+@from_losses_and_gradients("binary_cross_entropy_with_logits_and_grad")
+def binary_cross_entropy_with_logits_and_grad(
+    scores: ndarray, labels: ndarray
+) -> tuple[ndarray, ndarray]:
+    """sklearn._loss.HalfBinomialLoss().loss_gradient(y, s)."""
+    s, y = _flat(scores), _flat(labels)
+    loss, gradient = np.empty_like(s), np.empty_like(s)
+    _fill_losses_and_gradients(s, y, loss, gradient)
+    return loss.reshape(scores.shape), gradient.reshape(scores.shape)

@@ -1,0 +1,258 @@
+"""PyTorch, eager: the functions of torch.nn.functional on CPU tensors, gradients by autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from xent_numba.operations import OPERATIONS
+from xent_numba.peer import CLIFFS, missing, threads
+from xent_numba.registry import KnownFailure, implements
+from xent_numba.validation import raise_bad_value, raise_zero_weights
+
+_FLUSHED = "the result is flushed to zero where it would be subnormal: exp(-s) overflows"
+_OVERFLOWS = "log(1 + exp(-y s)) is computed as it is written, and exp overflows"
+_CANCELS = "the tail of label 0 is lost: s - log g(s) cancels"
+_GRADIENT_CANCELS = "the gradient's tail of label 1 is lost: g(s) - 1 cancels"
+_CLAMPED = "the logarithm is clamped to at least -100"
+_INFINITE = "an infinite score times 0, or divided by itself, is NaN"
+_NEGATIVE_ZERO = "the loss is -0.0"
+
+_SOFT_MARGIN_FAILURES = tuple(
+    KnownFailure(_OVERFLOWS, low, high, label=label, dtype=dtype)
+    for dtype, at in CLIFFS.items()
+    for label, low, high in (
+        (-1.0, at.overflow, at.largest),
+        (1.0, -at.largest, -at.overflow),
+    )
+)
+_WITH_LOGITS_FAILURES = (
+    *(
+        KnownFailure(_CANCELS, -at.last_steps, -0.5, label=0.0, dtype=dtype)
+        for dtype, at in CLIFFS.items()
+    ),
+    KnownFailure(_INFINITE, -np.inf, -np.inf, label=0.0),
+    KnownFailure(_INFINITE, np.inf, np.inf, label=1.0),
+    KnownFailure(_INFINITE, -np.inf, -np.inf, label=1.0),
+)
+
+
+def unavailable() -> str | None:
+    """See `registry`."""
+    return missing("torch", "'xent-numba[torch]'")
+
+
+def bind(operation: str, inputs: tuple[ndarray, ...], reduction: str) -> Callable[[], Any]:
+    """See `registry`."""
+    import torch
+
+    torch.set_num_threads(threads())
+    first, *labels = (_tensor(array.astype(inputs[0].dtype)) for array in inputs)
+    if operation == "sigmoid":
+        out = torch.empty_like(first)
+        return lambda: torch.sigmoid(first, out=out)
+    loss = _losses()[OPERATIONS[operation].loss]
+    if not OPERATIONS[operation].gradient:
+        return lambda: loss(first, *labels, reduction=reduction)
+    first.requires_grad_()
+    return lambda: _with_gradient(loss(first, *labels, reduction=reduction), first)
+
+
+def _tensor(array: ndarray) -> Any:
+    """Share the memory where torch can, which is not so for read-only or reversed arrays."""
+    import torch
+
+    return torch.from_numpy(np.require(array, requirements=["C", "A", "W"]))
+
+
+def _losses() -> dict[str, Callable[..., Any]]:
+    from torch.nn import functional
+
+    return {
+        "binary_cross_entropy": functional.binary_cross_entropy,
+        "binary_cross_entropy_with_logits": functional.binary_cross_entropy_with_logits,
+        "logistic_loss": functional.soft_margin_loss,
+    }
+
+
+def _with_gradient(loss: Any, scores: Any) -> tuple[Any, Any]:
+    import torch
+
+    (gradient,) = torch.autograd.grad(loss.sum(), scores)
+    return loss.detach(), gradient
+
+
+def _evaluate(
+    operation: str,
+    first: ndarray,
+    labels: ndarray,
+    sample_weight: ndarray | None,
+    reduction: str,
+    out: ndarray | None,
+    grad_out: ndarray | None = None,
+) -> Any:
+    raise_bad_value(OPERATIONS[operation], first, labels, sample_weight)
+    scores = _tensor(first).requires_grad_(grad_out is not None)
+    loss = _losses()[OPERATIONS[operation].loss]
+    target = _tensor(labels.astype(first.dtype, copy=False))
+    if sample_weight is None:
+        value = loss(scores, target, reduction=reduction)
+    else:
+        # torch divides the weighted sum by the number of samples, and soft_margin_loss has no
+        # weights.
+        weight = _tensor(sample_weight.astype(first.dtype, copy=False))
+        value = loss(scores, target, reduction="none") * weight
+        if reduction != "none":
+            value = value.sum()
+        if reduction == "mean":
+            if weight.sum() == 0:
+                raise_zero_weights()
+            value = value / weight.sum()
+    if grad_out is not None:
+        value, gradient = _with_gradient(value, scores)
+        grad_out[...] = gradient.numpy()
+    if out is None:
+        return value.item()
+    out[...] = value.numpy()
+    return out
+
+
+@implements(
+    "sigmoid",
+    formulation="stable",
+    max_ulp={"float32": 3, "float64": 3},
+    known_failures=tuple(
+        KnownFailure(_FLUSHED, -at.last_steps, -at.overflow, dtype=dtype)
+        for dtype, at in CLIFFS.items()
+    ),
+)
+def sigmoid(scores: ndarray, *, out: ndarray) -> ndarray:
+    """torch.sigmoid(s)."""
+    import torch
+
+    out[...] = torch.sigmoid(_tensor(scores)).numpy()
+    return out
+
+
+@implements(
+    "binary_cross_entropy",
+    formulation="stable",
+    max_ulp={"float32": 2, "float64": 2},
+    known_failures=(
+        KnownFailure(_CLAMPED, 0.0, 3.7e-44, label=1.0, dtype="float32"),
+        KnownFailure(_CLAMPED, 0.0, 3.72e-44, label=1.0, dtype="float64"),
+        KnownFailure(_CLAMPED, 1.0, 1.0, label=0.0),
+        KnownFailure(_NEGATIVE_ZERO, 1.0, 1.0, label=1.0),
+    ),
+)
+def binary_cross_entropy(
+    probabilities: ndarray,
+    labels: ndarray,
+    *,
+    sample_weight: ndarray | None,
+    reduction: str,
+    out: ndarray | None,
+) -> Any:
+    """torch.nn.functional.binary_cross_entropy(p, y); weights multiply its losses."""
+    return _evaluate("binary_cross_entropy", probabilities, labels, sample_weight, reduction, out)
+
+
+@implements(
+    "logistic_loss",
+    formulation="textbook",
+    max_ulp={"float32": 2, "float64": 2},
+    known_failures=_SOFT_MARGIN_FAILURES,
+)
+def logistic_loss(
+    scores: ndarray,
+    labels: ndarray,
+    *,
+    sample_weight: ndarray | None,
+    reduction: str,
+    out: ndarray | None,
+) -> Any:
+    """torch.nn.functional.soft_margin_loss(s, y); weights multiply its losses."""
+    return _evaluate("logistic_loss", scores, labels, sample_weight, reduction, out)
+
+
+@implements(
+    "binary_cross_entropy_with_logits",
+    formulation="stable",
+    max_ulp={"float32": 3, "float64": 3},
+    known_failures=_WITH_LOGITS_FAILURES,
+)
+def binary_cross_entropy_with_logits(
+    scores: ndarray,
+    labels: ndarray,
+    *,
+    sample_weight: ndarray | None,
+    reduction: str,
+    out: ndarray | None,
+) -> Any:
+    """torch.nn.functional.binary_cross_entropy_with_logits(s, y); weights multiply its losses."""
+    return _evaluate(
+        "binary_cross_entropy_with_logits", scores, labels, sample_weight, reduction, out
+    )
+
+
+@implements(
+    "logistic_loss_and_grad",
+    formulation="textbook",
+    max_ulp={"float32": 2, "float64": 2},
+    max_ulp_gradient={"float32": 3, "float64": 3},
+    known_failures=(
+        *_SOFT_MARGIN_FAILURES,
+        KnownFailure(_INFINITE, np.inf, np.inf, label=-1.0),
+        KnownFailure(_INFINITE, -np.inf, -np.inf, label=1.0),
+    ),
+)
+def logistic_loss_and_grad(
+    scores: ndarray,
+    labels: ndarray,
+    *,
+    sample_weight: ndarray | None,
+    reduction: str,
+    out: ndarray | None,
+    grad_out: ndarray,
+) -> Any:
+    """torch.nn.functional.soft_margin_loss(s, y) and torch.autograd.grad."""
+    return _evaluate(
+        "logistic_loss_and_grad", scores, labels, sample_weight, reduction, out, grad_out
+    )
+
+
+@implements(
+    "binary_cross_entropy_with_logits_and_grad",
+    formulation="stable",
+    max_ulp={"float32": 3, "float64": 3},
+    max_ulp_gradient={"float32": 3, "float64": 3},
+    known_failures=(
+        *_WITH_LOGITS_FAILURES,
+        *(
+            KnownFailure(_GRADIENT_CANCELS, 0.0, at.last_steps, label=1.0, dtype=dtype)
+            for dtype, at in CLIFFS.items()
+        ),
+    ),
+)
+def binary_cross_entropy_with_logits_and_grad(
+    scores: ndarray,
+    labels: ndarray,
+    *,
+    sample_weight: ndarray | None,
+    reduction: str,
+    out: ndarray | None,
+    grad_out: ndarray,
+) -> Any:
+    """torch.nn.functional.binary_cross_entropy_with_logits(s, y) and torch.autograd.grad."""
+    return _evaluate(
+        "binary_cross_entropy_with_logits_and_grad",
+        scores,
+        labels,
+        sample_weight,
+        reduction,
+        out,
+        grad_out,
+    )
