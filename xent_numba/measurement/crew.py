@@ -1,0 +1,141 @@
+"""The workers of a run: started as they are needed, preparing side by side, timed one by one."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import wait
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from xent_numba.measurement.case import Case
+from xent_numba.measurement.paired import LostError
+from xent_numba.measurement.worker import (
+    MEMORY_LIMIT,
+    PREPARE_TIMEOUT,
+    Preparation,
+    Worker,
+    save_inputs,
+)
+
+
+class Crew:
+    """Workers by the label of what they compute with; leaving the context ends them all.
+
+    Parameters
+    ----------
+    members : mapping of str to str
+        By its label, the implementation of each worker.
+    threads : int
+        Number of threads each library is told to take.
+    abreast : int
+        Number of workers that prepare at once.
+    """
+
+    def __init__(self, members: Mapping[str, str], threads: int, abreast: int) -> None:
+        self._members = members
+        self._threads = threads
+        self._abreast = abreast
+        self._workers: dict[str, Worker] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for worker in self._workers.values():
+            worker.close()
+
+    def __getitem__(self, label: str) -> Worker:
+        if label not in self._workers:
+            self._workers[label] = Worker(self._members[label], self._threads)
+        return self._workers[label]
+
+    def prepare(
+        self, cases: Sequence[Case], report: Callable[[float], None] = lambda fraction: None
+    ) -> dict[Case, dict[str, Preparation]]:
+        """Judge all members on all cases.
+
+        Parameters
+        ----------
+        cases : sequence of Case
+            What they are judged on.
+        report : callable
+            Called with the fraction that is done.
+
+        Returns
+        -------
+        dict of Case to dict of str to Preparation
+            For each case, by label. A member whose process is lost goes on with the next case in
+            a process of its own.
+        """
+        found: dict[Case, dict[str, Preparation]] = {case: {} for case in cases}
+        with tempfile.TemporaryDirectory(prefix="xent-numba-") as folder:
+            places = {case: Path(folder) / str(number) for number, case in enumerate(cases)}
+            for case, place in places.items():
+                place.mkdir()
+                save_inputs(case, place)
+            waiting = deque(self._members)
+            todo = {label: deque(cases) for label in self._members}
+            busy: list[str] = []
+            while busy or waiting:
+                while waiting and len(busy) < self._abreast:
+                    busy.append(waiting.popleft())
+                    self._begin(busy[-1], todo[busy[-1]][0], places)
+                for label in self._answered(busy):
+                    case = todo[label].popleft()
+                    found[case][label] = self._receive(label)
+                    if found[case][label].status == "crashed":
+                        # What the process had prepared is gone with it.
+                        todo[label] += [c for c in cases if _agreed(found[c].get(label))]
+                    if todo[label]:
+                        self._begin(label, todo[label][0], places)
+                    else:
+                        busy.remove(label)
+                report(sum(map(len, found.values())) / (len(cases) * len(self._members)))
+        return found
+
+    def forget(self) -> None:
+        """Have all let go of what they prepared."""
+        for label in list(self._workers):
+            try:
+                self._workers[label].forget()
+            except LostError:
+                self._dismiss(label)
+
+    def describe_numba(self) -> dict[str, Any]:
+        """Describe what Numba uses, in the process that measures the memory limit."""
+        return self[MEMORY_LIMIT].describe()
+
+    def _begin(self, label: str, case: Case, places: Mapping[Case, Path]) -> None:
+        try:
+            self[label].start_preparing(case, places[case])
+        except LostError:
+            self._dismiss(label)
+            self[label].start_preparing(case, places[case])
+
+    def _answered(self, busy: Sequence[str]) -> list[str]:
+        ready = wait([self[label].connection for label in busy], PREPARE_TIMEOUT)
+        # When none answers in time, the one that has worked longest is asked, and ended.
+        return [label for label in busy if self[label].connection in ready] or [busy[0]]
+
+    def _receive(self, label: str) -> Preparation:
+        try:
+            preparation: Preparation = self[label].receive(timeout=0.0)
+        except LostError as reason:
+            self._dismiss(label)
+            return Preparation("crashed", str(reason))
+        return preparation
+
+    def _dismiss(self, label: str) -> None:
+        self._workers.pop(label).close()
+
+
+def _agreed(preparation: Preparation | None) -> bool:
+    return preparation is not None and preparation.status == "ok"

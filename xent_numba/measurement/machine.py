@@ -1,0 +1,135 @@
+"""What a time was measured on, and with which versions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import xent_numba
+
+PACKAGES = (
+    "numba",
+    "llvmlite",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "numexpr",
+    "torch",
+    "jax",
+    "numba-cuda",
+)
+_CPU = Path("/sys/devices/system/cpu")
+
+
+def fingerprint() -> dict[str, Any]:
+    """Describe processor, memory, graphics processor, system and versions.
+
+    Returns
+    -------
+    dict
+        Ready for JSON. What cannot be read here is None.
+    """
+    import cpuinfo
+    import psutil
+
+    cpu = cpuinfo.get_cpu_info()
+    return {
+        "cpu": cpu.get("brand_raw"),
+        "architecture": platform.machine(),
+        "cores": psutil.cpu_count(logical=False),
+        "cpus": psutil.cpu_count(),
+        "usable_cpus": usable_cpus(),
+        "caches": _caches(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "governor": _read(_CPU / "cpu0/cpufreq/scaling_governor"),
+        "turbo": _turbo(),
+        "gpu": _gpu(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Version of this package and of the installed ones that compute."""
+    found = {"xent-numba": xent_numba.__version__}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def usable_cpus() -> int:
+    """Return the number of CPUs this process may run on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
+
+
+def activity() -> dict[str, float]:
+    """Load of the last minute, and seconds since boot that others took from this machine."""
+    import psutil
+
+    return {
+        "load": psutil.getloadavg()[0],
+        "steal_seconds": float(getattr(psutil.cpu_times(), "steal", 0.0)),
+    }
+
+
+def commit() -> dict[str, Any]:
+    """Commit of the checkout this package is imported from; empty if it is in none."""
+    folder = Path(xent_numba.__file__).parent.parent
+    root = _run("git", "-C", str(folder), "rev-parse", "--show-toplevel")
+    # An installed package may lie in a virtual environment inside of somebody's checkout.
+    if root is None or Path(root).resolve() != folder.resolve():
+        return {}
+    changes = _run("git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no")
+    return {
+        "commit": _run("git", "-C", str(folder), "rev-parse", "HEAD"),
+        "modified": bool(changes),
+    }
+
+
+def _caches() -> dict[str, str]:
+    found = {}
+    for index in sorted(_CPU.glob("cpu0/cache/index*")):
+        kind = {"Data": "d", "Instruction": "i"}.get(_read(index / "type") or "", "")
+        found[f"L{_read(index / 'level')}{kind}"] = _read(index / "size") or "unknown"
+    return found
+
+
+def _turbo() -> bool | None:
+    if (off := _read(_CPU / "intel_pstate/no_turbo")) is not None:
+        return off == "0"
+    if (on := _read(_CPU / "cpufreq/boost")) is not None:
+        return on == "1"
+    return None
+
+
+def _gpu() -> str | None:
+    return _run("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None
+
+
+def _run(program: str, *arguments: str) -> str | None:
+    """Output of a program; None if it is missing or fails."""
+    if (found := shutil.which(program)) is None:
+        return None
+    done = subprocess.run(  # noqa: S603 - the arguments are constants and our own path
+        [found, *arguments], capture_output=True, text=True, check=False, timeout=30
+    )
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,71 @@
+"""Medians, and how far to trust them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+CONFIDENCE = 0.95
+RESAMPLES = 999
+_SEED = 1
+
+
+class Interval(NamedTuple):
+    """A median and its bootstrap confidence interval.
+
+    Attributes
+    ----------
+    value : float
+        The median.
+    low, high : float
+        Ends of the interval at the level `CONFIDENCE`.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def relative_width(self) -> float:
+        """The interval's width, relative to the median."""
+        return (self.high - self.low) / self.value
+
+    def contains(self, value: float) -> bool:
+        """Whether a value lies inside."""
+        return self.low <= value <= self.high
+
+
+def median_interval(values: Sequence[float]) -> Interval:
+    """Median of at least two values, with its bootstrap interval.
+
+    The same values always give the same interval: the resampling is seeded.
+    """
+    from scipy.stats import bootstrap
+
+    found = bootstrap(
+        (np.asarray(values),),
+        np.median,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(_SEED),
+    ).confidence_interval
+    return Interval(float(np.median(values)), float(found.low), float(found.high))
+
+
+def ratio_interval(
+    numerator: Mapping[int, float], denominator: Mapping[int, float]
+) -> Interval | None:
+    """Median of the quotients taken round by round; None if fewer than two rounds are shared.
+
+    Parameters
+    ----------
+    numerator, denominator : mapping of int to float
+        Seconds by round.
+    """
+    shared = sorted(numerator.keys() & denominator.keys())
+    if len(shared) < 2:
+        return None
+    return median_interval([numerator[r] / denominator[r] for r in shared])

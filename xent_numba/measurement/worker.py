@@ -1,0 +1,417 @@
+"""One process for each implementation, so that their thread pools do not disturb one another.
+
+The process lives for the whole run and does what it is told: judge and warm up a case, take a
+turn, forget it. `Worker` is its handle; what is below `_serve` happens in the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import multiprocessing
+import os
+import signal
+import time
+import timeit
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from xent_numba.measurement.case import Case
+from xent_numba.measurement.paired import LostError
+
+if TYPE_CHECKING:
+    from xent_numba.accuracy.agreement import Verdict
+    from xent_numba.registry import Implementation
+
+MEMORY_LIMIT = "memory limit"
+"""Takes part like an implementation: it moves the bytes and computes next to nothing."""
+
+BATCH_SECONDS = 0.002
+SAME_WITHIN = 0.05
+WARM_UP_SECONDS = 0.5
+REST_SECONDS = 0.1
+PREPARE_TIMEOUT = 300.0
+TURN_TIMEOUT = 120.0
+
+Status = Literal["ok", "wrong", "unavailable", "n/a", "crashed"]
+
+# All that the libraries read when they start; each is told the same number.
+_THREAD_VARIABLES = (
+    "NUMBA_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NPROC",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What is known of an implementation before it is timed on a case.
+
+    Attributes
+    ----------
+    status : {"ok", "wrong", "unavailable", "n/a", "crashed"}
+        Whether it can be timed.
+    reason : str
+        Why not.
+    max_ulp, max_ulp_gradient : float or None
+        Its largest errors per sample; None where they are not finite or were not measured.
+    first_call_seconds : float or None
+        The first call in the process: binding, compiling or loading from a cache, and running.
+    """
+
+    status: Status
+    reason: str = ""
+    max_ulp: float | None = None
+    max_ulp_gradient: float | None = None
+    first_call_seconds: float | None = None
+
+
+class WarmUp(NamedTuple):
+    """How a turn is taken.
+
+    Attributes
+    ----------
+    batch : int
+        Calls in a turn.
+    settled : bool
+        Whether two batches agreed before the warm-up ran out of time.
+    """
+
+    batch: int
+    settled: bool
+
+
+class Turn(NamedTuple):
+    """What a turn gave.
+
+    Attributes
+    ----------
+    seconds : float
+        Seconds per call.
+    quiet : bool
+        Whether the threads of the process came to rest afterwards.
+    """
+
+    seconds: float
+    quiet: bool
+
+
+class Worker:
+    """Handle of the process that computes with one implementation.
+
+    Every method that waits for an answer raises `LostError` if there is none.
+
+    Parameters
+    ----------
+    implementation : str
+        Name of an implementation, path of a file that is one, or `MEMORY_LIMIT`.
+    threads : int
+        Number of threads its library is told to take.
+    """
+
+    def __init__(self, implementation: str, threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, far_end = context.Pipe()
+        self._process = context.Process(target=_serve, args=(far_end, implementation), daemon=True)
+        with _environment(dict.fromkeys(_THREAD_VARIABLES, str(threads))):
+            self._process.start()
+        far_end.close()
+
+    def start_preparing(self, case: Case, folder: Path) -> None:
+        """Have the process judge a case, whose inputs lie in a folder; see `receive`."""
+        self._send("prepare", case, folder)
+
+    def warm_up(self, case: Case) -> WarmUp:
+        """Find out how many calls make a turn, and make calls until they take as long as before."""
+        self._send("warm_up", case)
+        answer: WarmUp = self.receive(TURN_TIMEOUT)
+        return answer
+
+    def turn(self, case: Case) -> Turn:
+        """Make one batch of calls."""
+        self._send("turn", case)
+        answer: Turn = self.receive(TURN_TIMEOUT)
+        return answer
+
+    def describe(self) -> dict[str, Any]:
+        """Describe what Numba uses in this process."""
+        self._send("describe")
+        answer: dict[str, Any] = self.receive(PREPARE_TIMEOUT)
+        return answer
+
+    def forget(self) -> None:
+        """Have the process let go of all cases."""
+        self._send("forget")
+        self.receive(TURN_TIMEOUT)
+
+    def receive(self, timeout: float) -> Any:
+        """Wait for an answer; a process that gives none in time is ended."""
+        if not self.connection.poll(timeout):
+            self.close()
+            raise LostError(f"gave no answer within {timeout:g} s")
+        try:
+            kind, answer = self.connection.recv()
+        except (EOFError, ConnectionResetError):
+            raise LostError(self._death()) from None
+        if kind == "error":
+            raise LostError(answer)
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.join()
+        self.connection.close()
+
+    def _send(self, command: str, *arguments: Any) -> None:
+        try:
+            self.connection.send((command, *arguments))
+        except OSError:
+            raise LostError(self._death()) from None
+
+    def _death(self) -> str:
+        self._process.join(1.0)
+        code = self._process.exitcode
+        if code is None or code >= 0:
+            return f"its process ended with exit code {code}"
+        return f"its process was ended by {signal.Signals(-code).name}"
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _serve(connection: Connection, implementation: str) -> None:
+    # Ctrl-C reaches the whole group of processes; the parent ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    subject = _Subject(implementation)
+    while True:
+        try:
+            command, *arguments = connection.recv()
+        except EOFError:
+            return
+        try:
+            answer = ("answer", getattr(subject, command)(*arguments))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what the row says
+            answer = ("error", f"{type(error).__name__}: {error}")
+        connection.send(answer)
+
+
+class _Subject:
+    """The implementation in its process, with the calls that have been prepared."""
+
+    def __init__(self, implementation: str) -> None:
+        self.name = implementation
+        self.calls: dict[Case, Callable[[], Any]] = {}
+        self.batches: dict[Case, int] = {}
+
+    def prepare(self, case: Case, folder: Path) -> Preparation:
+        # Read into ordinary memory: pages of a shared file are never huge, those of users' arrays
+        # may be.
+        inputs = tuple(np.load(path) for path in sorted(folder.glob("*.npy")))
+        if self.name == MEMORY_LIMIT:
+            return self._prepare_limit(case, inputs)
+        from xent_numba import registry
+
+        name = adopt_file(Path(self.name)) if self.name.endswith(".py") else self.name
+        implementation = registry.get(name)
+        if reason := implementation.unavailable():
+            return Preparation("unavailable", reason)
+        if case.operation not in implementation.operations:
+            return Preparation("n/a", f"does not compute {case.operation}")
+        started = time.perf_counter()
+        try:
+            call = _bind(implementation, case, inputs)
+            call()
+        except Exception as error:  # noqa: BLE001 - an implementation may raise anything
+            return Preparation("wrong", f"raised {type(error).__name__}: {error}")
+        first_call = time.perf_counter() - started
+        verdict = _judge(implementation, case, inputs, call)
+        if verdict.ok:
+            self.calls[case] = call
+        return Preparation(
+            "ok" if verdict.ok else "wrong",
+            verdict.reason,
+            _finite(verdict.max_ulp),
+            _finite(verdict.max_ulp_gradient),
+            first_call,
+        )
+
+    def _prepare_limit(self, case: Case, inputs: tuple[ndarray, ...]) -> Preparation:
+        from xent_numba.kernels import memory_limit
+
+        started = time.perf_counter()
+        call = memory_limit.bind(inputs, case.reduction == "none", case.table_entry.gradient)
+        call()
+        self.calls[case] = call
+        return Preparation("ok", first_call_seconds=time.perf_counter() - started)
+
+    def warm_up(self, case: Case) -> WarmUp:
+        found = _warm_up(self.calls[case])
+        self.batches[case] = found.batch
+        return found
+
+    def turn(self, case: Case) -> Turn:
+        call, batch = self.calls[case], self.batches[case]
+        if batch > 1:
+            call()  # others have had the caches since the last turn
+        seconds = timeit.Timer(call).timeit(batch) / batch
+        return Turn(seconds, _comes_to_rest())
+
+    def forget(self) -> None:
+        self.calls.clear()
+
+    def describe(self) -> dict[str, Any]:
+        from xent_numba.kernels import target
+
+        return target.describe()
+
+
+def save_inputs(case: Case, folder: Path) -> None:
+    """Write the inputs of a case, which every worker then reads."""
+    for position, array in enumerate(case.arguments()):
+        np.save(folder / f"{position}.npy", array)
+
+
+def adopt_file(path: Path) -> str:
+    """Make a user's file an implementation of this process, under the name of the file.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, or the package has an implementation of that name.
+    """
+    if not path.is_file():
+        raise ValueError(f"implementation is {str(path)!r}, which is no file")
+    search_path = importlib.import_module("xent_numba.implementations").__path__
+    home, *adopted = search_path
+    if (Path(home) / path.name).exists():
+        raise ValueError(
+            f"implementation is {str(path)!r}, a name the package has taken; accepted is a file of "
+            "another name"
+        )
+    folder = str(path.resolve().parent)
+    if folder not in adopted:
+        search_path.append(folder)
+        importlib.invalidate_caches()
+    return path.stem
+
+
+def _bind(
+    implementation: Implementation, case: Case, inputs: tuple[ndarray, ...]
+) -> Callable[[], Any]:
+    """Return what is timed: the implementation's own binding, or the public function."""
+    if bind := getattr(implementation.module, "bind", None):
+        bound: Callable[[], Any] = bind(case.operation, inputs, case.reduction)
+        return bound
+    options: dict[str, Any] = {}
+    if case.table_entry.labels is not None:
+        options["reduction"] = case.reduction
+    if case.reduction == "none":
+        options["out"] = np.empty_like(inputs[0])
+    if case.table_entry.gradient:
+        options["grad_out"] = np.empty_like(inputs[0])
+    public = _public(implementation.name, case.operation)
+    return functools.partial(public, *inputs, **options)
+
+
+def _public(name: str, operation: str) -> Callable[..., Any]:
+    import xent_numba
+
+    return functools.partial(getattr(xent_numba, operation), implementation=name)
+
+
+def _judge(
+    implementation: Implementation,
+    case: Case,
+    inputs: tuple[ndarray, ...],
+    call: Callable[[], Any],
+) -> Verdict:
+    from xent_numba.accuracy.agreement import judge
+
+    declaration = implementation.operations[case.operation]
+    return judge(
+        _judged(_public(implementation.name, case.operation), case, call),
+        case.table_entry,
+        inputs,
+        reduction=case.reduction,
+        max_ulp=declaration.max_ulp[case.dtype],
+        max_ulp_gradient=declaration.max_ulp_gradient.get(case.dtype),
+    )
+
+
+def _judged(public: Callable[..., Any], case: Case, call: Callable[[], Any]) -> Callable[..., Any]:
+    """Return the public function, with the very call that is timed in place of the one like it.
+
+    A binding need not share code with the function, and might be the only wrong of the two.
+    """
+
+    def compute(first: ndarray, *labels: ndarray, **options: Any) -> Any:
+        if options.get("reduction", "none") != case.reduction or first.size != case.size:
+            return public(first, *labels, **options)
+        losses, gradient = call() if case.table_entry.gradient else (call(), None)
+        out, grad_out = options.get("out"), options.get("grad_out")
+        if out is None:
+            losses = first.dtype.type(losses)
+        else:
+            out[...] = np.asarray(losses)
+            losses = out
+        if gradient is None:
+            return losses
+        if grad_out is None:
+            return losses, np.asarray(gradient)
+        grad_out[...] = np.asarray(gradient)
+        return losses, grad_out
+
+    return compute
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _warm_up(call: Callable[[], Any]) -> WarmUp:
+    timer = timeit.Timer(call)
+    started = time.perf_counter()
+    batch = 1
+    seconds = timer.timeit(batch)
+    while seconds < BATCH_SECONDS:
+        batch = max(2 * batch, min(10 * batch, int(batch * BATCH_SECONDS / max(seconds, 1e-9))))
+        seconds = timer.timeit(batch)
+    while True:
+        before, seconds = seconds, timer.timeit(batch)
+        if abs(seconds - before) <= SAME_WITHIN * before:
+            return WarmUp(batch, settled=True)
+        if time.perf_counter() - started > WARM_UP_SECONDS:
+            return WarmUp(batch, settled=False)
+
+
+def _comes_to_rest() -> bool:
+    """Wait until no thread here is busy: some pools spin for a while after their work."""
+    until = time.perf_counter() + REST_SECONDS
+    while time.perf_counter() < until:
+        before = time.process_time()
+        time.sleep(0.001)
+        if time.process_time() - before < 0.0002:
+            return True
+    return False
