@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from importlib import util
@@ -22,22 +23,26 @@ class Cliffs(NamedTuple):
         exp(x) is infinite.
     subnormal : float
         exp(-x) is subnormal.
-    last_steps : float
-        exp(-x) is at most three times the smallest subnormal: zero is within 3 ULP of it.
+    zero : float
+        exp(-x) is the smallest subnormal.
     largest : float
         Largest finite float.
     """
 
     overflow: float
     subnormal: float
-    last_steps: float
+    zero: float
     largest: float
+
+    def vanishes(self, ulp: float) -> float:
+        """Return the x from which on zero is within `ulp` steps of exp(-x)."""
+        return self.zero - math.log(ulp)
 
 
 CLIFFS = {
-    "float32": Cliffs(88.722839, 87.336545, 102.180317, float(np.finfo(np.float32).max)),
+    "float32": Cliffs(88.722839, 87.336545, 149 * math.log(2), float(np.finfo(np.float32).max)),
     "float64": Cliffs(
-        709.7827128933841, 708.3964185322642, 743.34145963271, float(np.finfo(np.float64).max)
+        709.7827128933841, 708.3964185322642, 1074 * math.log(2), float(np.finfo(np.float64).max)
     ),
 }
 

@@ -31,7 +31,7 @@ _SOFT_MARGIN_FAILURES = tuple(
 )
 _WITH_LOGITS_FAILURES = (
     *(
-        KnownFailure(_CANCELS, -at.last_steps, -0.5, label=0.0, dtype=dtype)
+        KnownFailure(_CANCELS, -at.vanishes(8), -1.5, label=0.0, dtype=dtype)
         for dtype, at in CLIFFS.items()
     ),
     KnownFailure(_INFINITE, -np.inf, -np.inf, label=0.0),
@@ -125,7 +125,7 @@ def _evaluate(
     formulation="stable",
     max_ulp={"float32": 3, "float64": 3},
     known_failures=tuple(
-        KnownFailure(_FLUSHED, -at.last_steps, -at.overflow, dtype=dtype)
+        KnownFailure(_FLUSHED, -at.vanishes(3), -at.overflow, dtype=dtype)
         for dtype, at in CLIFFS.items()
     ),
 )
@@ -181,7 +181,7 @@ def logistic_loss(
 @implements(
     "binary_cross_entropy_with_logits",
     formulation="stable",
-    max_ulp={"float32": 3, "float64": 3},
+    max_ulp={"float32": 8, "float64": 8},
     known_failures=_WITH_LOGITS_FAILURES,
 )
 def binary_cross_entropy_with_logits(
@@ -227,12 +227,12 @@ def logistic_loss_and_grad(
 @implements(
     "binary_cross_entropy_with_logits_and_grad",
     formulation="stable",
-    max_ulp={"float32": 3, "float64": 3},
-    max_ulp_gradient={"float32": 3, "float64": 3},
+    max_ulp={"float32": 8, "float64": 8},
+    max_ulp_gradient={"float32": 8, "float64": 8},
     known_failures=(
         *_WITH_LOGITS_FAILURES,
         *(
-            KnownFailure(_GRADIENT_CANCELS, 0.0, at.last_steps, label=1.0, dtype=dtype)
+            KnownFailure(_GRADIENT_CANCELS, 1.5, at.vanishes(8), label=1.0, dtype=dtype)
             for dtype, at in CLIFFS.items()
         ),
     ),
