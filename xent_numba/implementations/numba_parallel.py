@@ -26,11 +26,11 @@ _sigmoid = blocks.map_kernels("sigmoid", passes.sigmoids)
 _KERNELS = {
     name: blocks.loss_kernels(name, block)
     for name, block in (
-        ("binary_cross_entropy", passes.cross_entropies),
-        ("logistic_loss", passes.logistic_losses),
-        ("binary_cross_entropy_with_logits", passes.losses_with_logits),
-        ("logistic_loss_and_grad", passes.logistic_losses_and_gradients),
-        ("binary_cross_entropy_with_logits_and_grad", passes.losses_with_logits),
+        ("binary_cross_entropy", passes.cross_entropy_of_probabilities),
+        ("logistic_loss", passes.logistic),
+        ("binary_cross_entropy_with_logits", passes.with_logits),
+        ("logistic_loss_and_grad", passes.logistic),
+        ("binary_cross_entropy_with_logits_and_grad", passes.with_logits),
     )
 }
 

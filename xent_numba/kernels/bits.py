@@ -29,7 +29,7 @@ def by_precision(float32: Any, float64: Any) -> Callable[[Any], Any]:
 
 @intrinsic
 def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    """a b + c, rounded once."""
+    """Return a b + c, rounded once."""
     if not (a == b == c and a in _SIGNIFICAND_BITS):
         return None
 
@@ -59,7 +59,7 @@ def split_octave(typing: Any, x: Any, pivot: Any) -> Any:
 
     With the bits of the pivot subtracted, the exponent field counts octaves above the pivot.
     """
-    if not x == pivot or x not in _SIGNIFICAND_BITS:
+    if x != pivot or x not in _SIGNIFICAND_BITS:
         return None
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -83,9 +83,8 @@ def split_octave(typing: Any, x: Any, pivot: Any) -> Any:
 def polynomial(typing: Any, x: Any, coefficients: Any) -> Any:
     """c[0] + c[1] x + c[2] x^2 + ..., constant term first.
 
-    Even and odd terms run as two Horner chains in x^2 (Knuth, TAOCP 2, 4.6.4, eq. 4): one
-    multiplication more than one chain, at half the latency, which is what bounds a loop whose
-    every iteration is one long chain.  Four terms or fewer are one chain.
+    Up to six terms are one Horner chain.  More are two, in x^2 (Knuth, TAOCP 2, 4.6.4): one
+    multiplication more, half the latency, which is what bounds a loop with chains that long.
     """
     if not (isinstance(coefficients, types.UniTuple) and coefficients.dtype == x):
         return None
@@ -97,9 +96,9 @@ def polynomial(typing: Any, x: Any, coefficients: Any) -> Any:
         return value
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        x = args[0]
-        terms = [builder.extract_value(args[1], k) for k in range(len(coefficients))]
-        if len(terms) <= 4:
+        x, packed = args
+        terms = [builder.extract_value(packed, k) for k in range(len(coefficients))]
+        if len(terms) <= 6:
             return horner(builder, x, terms)
         square = builder.fmul(x, x)
         even, odd = (horner(builder, square, terms[start::2]) for start in (0, 1))

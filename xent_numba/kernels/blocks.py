@@ -28,7 +28,7 @@ from xent_numba.kernels.bits import fma, prefer_full_vectors
 from xent_numba.kernels.caching import kernel
 
 BLOCK = 2048
-LANES = 64
+LANES = 128
 MAX_CHUNKS = 512
 
 SUM, ERROR, WEIGHT_SUM, WEIGHT_ERROR, BAD, COLUMNS = range(6)
@@ -59,66 +59,87 @@ def add_to(partial: Any, column: int, value: float, error: float) -> None:
 
 @njit
 def rounded_sum(value: float, error: float) -> float:
-    """Return value + error, or the value where it is infinite or NaN and the error means nothing."""
+    """Return value + error, or the value alone where it is infinite or NaN."""
     return value + error if np.isfinite(value) else value
 
 
-@njit(error_model="numpy")
-def _sum_float32(values: Any, lanes: Any) -> tuple[float, float]:
-    prefer_full_vectors()
-    high = lanes[0]
-    high[:] = 0.0
-    rows = values.size // LANES
-    for row in range(rows):
-        line = values[row * LANES : (row + 1) * LANES]
-        for j in range(LANES):
-            high[j] += np.float64(line[j])
-    line = values[rows * LANES :]
-    for j in range(line.size):
-        high[j] += np.float64(line[j])
-    width = LANES // 2
-    while width:
-        for j in range(width):
-            high[j] += high[j + width]
-        width //= 2
-    return high[0], 0.0
+@njit
+def four_rows(values: Any, start: int) -> tuple[Any, Any, Any, Any]:
+    """Return four rows of lanes."""
+    return (
+        values[start : start + LANES],
+        values[start + LANES : start + 2 * LANES],
+        values[start + 2 * LANES : start + 3 * LANES],
+        values[start + 3 * LANES : start + 4 * LANES],
+    )
 
 
 @njit(error_model="numpy")
-def _sum_float64(values: Any, lanes: Any) -> tuple[float, float]:
+def _sum_float32(values: Any) -> tuple[float, float]:
     prefer_full_vectors()
-    high, low = lanes
-    high[:] = 0.0
-    low[:] = 0.0
-    rows = values.size // LANES
-    for row in range(rows):
-        line = values[row * LANES : (row + 1) * LANES]
+    lanes = np.zeros(LANES)
+    start = 0
+    while start + 4 * LANES <= values.size:
+        # Four rows at a time store each lane once, not four times.
+        a, b, c, d = four_rows(values, start)
         for j in range(LANES):
-            high[j], lost = two_sum(high[j], line[j])
-            low[j] += lost
-    line = values[rows * LANES :]
-    for j in range(line.size):
-        high[j], lost = two_sum(high[j], line[j])
-        low[j] += lost
+            lanes[j] += (np.float64(a[j]) + np.float64(b[j])) + (
+                np.float64(c[j]) + np.float64(d[j])
+            )
+        start += 4 * LANES
+    while start < values.size:
+        row = values[start : start + LANES]
+        for j in range(row.size):
+            lanes[j] += np.float64(row[j])
+        start += LANES
     width = LANES // 2
     while width:
         for j in range(width):
-            high[j], lost = two_sum(high[j], high[j + width])
-            low[j] += low[j + width] + lost
+            lanes[j] += lanes[j + width]
         width //= 2
-    return high[0], low[0]
+    return lanes[0], 0.0
 
 
-def sum_block(values: Any, lanes: Any) -> tuple[float, float]:
-    """Return the sum of a block as value + error; ``lanes`` is scratch, two rows of LANES."""
+@njit(error_model="numpy")
+def _sum_float64(values: Any) -> tuple[float, float]:
+    prefer_full_vectors()
+    lanes = np.zeros(LANES)
+    errors = np.zeros(LANES)
+    start = 0
+    while start + 4 * LANES <= values.size:
+        a, b, c, d = four_rows(values, start)
+        for j in range(LANES):
+            ab, lost_ab = two_sum(a[j], b[j])
+            cd, lost_cd = two_sum(c[j], d[j])
+            abcd, lost_abcd = two_sum(ab, cd)
+            lanes[j], lost = two_sum(lanes[j], abcd)
+            errors[j] += (lost_ab + lost_cd) + (lost_abcd + lost)
+        start += 4 * LANES
+    while start < values.size:
+        row = values[start : start + LANES]
+        for j in range(row.size):
+            lanes[j], lost = two_sum(lanes[j], row[j])
+            errors[j] += lost
+        start += LANES
+    width = LANES // 2
+    while width:
+        for j in range(width):
+            lanes[j], lost = two_sum(lanes[j], lanes[j + width])
+            errors[j] += errors[j + width] + lost
+        width //= 2
+    return lanes[0], errors[0]
+
+
+def sum_block(values: Any) -> tuple[float, float]:
+    """Return the sum of a block as value + error."""
     raise NotImplementedError
 
 
 @overload(sum_block)
-def _choose_sum_block(values, lanes):  # type: ignore[no-untyped-def]
+def _choose_sum_block(values):  # type: ignore[no-untyped-def]
     if values.dtype == types.float32:
-        return lambda values, lanes: _sum_float32(values, lanes)
-    return lambda values, lanes: _sum_float64(values, lanes)
+        return lambda values: _sum_float32(values)
+    return lambda values: _sum_float64(values)
 
 
 @njit(error_model="numpy")
@@ -150,11 +171,10 @@ def any_bad_weight(weights: Any) -> bool:
 @kernel("weigh", nogil=True)
 def weigh(weights: Any, partial: Any) -> None:
     """Check weights, a chunk or a part of it made of whole blocks, and add them to one row."""
-    lanes = np.empty((2, LANES))
     for start in range(0, weights.size, BLOCK):
         block = weights[start : start + BLOCK]
         partial[BAD] += any_bad_weight(block)
-        value, error = sum_block(block, lanes)
+        value, error = sum_block(block)
         add_to(partial, WEIGHT_SUM, value, error)
 
 
@@ -210,8 +230,8 @@ def loss_kernels(name: str, block: Callable[..., bool]) -> tuple[Any, Any, Any]:
     name : str
         Under which the compiled code is kept.
     block : callable
-        ``block(first, labels, losses, gradients)`` fills the last two, for at most BLOCK
-        samples, and returns whether a value was not allowed. ``gradients`` may be None.
+        ``block(first, labels, losses, gradients, work)`` fills losses and gradients, for at
+        most BLOCK samples, and returns whether a value was not allowed. ``gradients`` may be None.
 
     Returns
     -------
@@ -235,13 +255,14 @@ def loss_kernels(name: str, block: Callable[..., bool]) -> tuple[Any, Any, Any]:
         reduced: bool,
         partial: Any,
     ) -> None:
-        lanes = np.empty((2, LANES))
-        scratch = np.empty(min(BLOCK, first.size), first.dtype)
+        width = min(BLOCK, first.size)
+        scratch = np.empty(width, first.dtype)
+        work = np.empty((2, width), first.dtype)
         for start in range(0, first.size, BLOCK):
             stop = min(start + BLOCK, first.size)
             values = scratch[: stop - start] if reduced else losses[start:stop]
             slopes = None if gradients is None else gradients[start:stop]
-            partial[BAD] += block(first[start:stop], labels[start:stop], values, slopes)
+            partial[BAD] += block(first[start:stop], labels[start:stop], values, slopes, work)
             if weights is not None:
                 multiply(values, weights[start:stop])
                 if slopes is not None:
@@ -249,7 +270,7 @@ def loss_kernels(name: str, block: Callable[..., bool]) -> tuple[Any, Any, Any]:
             if slopes is not None and divisor != 1:
                 divide(slopes, divisor)
             if reduced:
-                value, error = sum_block(values, lanes)
+                value, error = sum_block(values)
                 add_to(partial, SUM, value, error)
         if weights is not None:
             weigh(weights, partial)
@@ -289,14 +310,16 @@ def loss_kernels(name: str, block: Callable[..., bool]) -> tuple[Any, Any, Any]:
 
 
 def map_kernels(name: str, block: Callable[..., None]) -> tuple[Any, Any]:
-    """Return the loops, on one thread and on all, for ``block(values, out)``."""
+    """Return the loops, on one thread and on all, for ``block(values, out, work)``."""
 
     def loop(values: Any, out: Any) -> None:
         step = chunk_size(values.size)
         for c in prange(-(-values.size // step)):
-            start = c * step
-            stop = min(start + step, values.size)
-            block(values[start:stop], out[start:stop])
+            work = np.empty((2, min(BLOCK, values.size)), values.dtype)
+            end = min((c + 1) * step, values.size)
+            for start in range(c * step, end, BLOCK):
+                stop = min(start + BLOCK, end)
+                block(values[start:stop], out[start:stop], work)
 
     return (
         kernel(f"{name}_serial", nogil=True)(loop),

@@ -7,10 +7,12 @@ Here the kernel's name and a digest of all kernel sources do.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from numba import njit
@@ -40,15 +42,27 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
 def kernel(name: str, **options: bool) -> Callable[[Callable[..., Any]], Any]:
     """Compile on the first call, with NumPy's division, and keep the code under the name.
 
-    Where no folder for the cache can be written, the code is compiled by every process anew.
+    The name becomes the function's as well: Numba derives symbols from it and a counter, so
+    that two closures of one name, cached by different processes, could share a symbol, and one
+    would be run for the other.
+
+    Where no folder for the cache can be written, every process compiles anew.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        dispatcher = njit(error_model="numpy", **options)(function)
-        try:
-            dispatcher._cache = KernelCache(function, name)
-        except RuntimeError:  # no locator: nowhere to write
-            pass
+        named = FunctionType(
+            function.__code__,
+            function.__globals__,
+            name,
+            function.__defaults__,
+            function.__closure__,
+        )
+        named.__qualname__ = name
+        named.__doc__ = function.__doc__
+        dispatcher = njit(error_model="numpy", **options)(named)
+        # Numba raises RuntimeError where it finds no folder to write to.
+        with contextlib.suppress(RuntimeError):
+            dispatcher._cache = KernelCache(named, name)
         return dispatcher
 
     return decorate

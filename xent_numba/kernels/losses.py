@@ -31,16 +31,16 @@ class LossConstants(NamedTuple):
     ----------
     zero, half, one : float
         0, 1/2 and 1.
-    switch : float
-        The margin, -7/16, below which the loss is computed from the mirrored margin.
+    large : float
+        exp(-large) is less than half an ulp of large.
     log1p_tail : tuple of float
-        A of log(1 + t) = q + q^3 A(q^2) for 0 <= t <= exp(7/16).
+        A of log(1 + t) = q + q^3 A(q^2) for 0 <= t <= 1.
     """
 
     zero: Any
     half: Any
     one: Any
-    switch: Any
+    large: Any
     log1p_tail: Any
 
 
@@ -49,70 +49,93 @@ _constants = by_precision(
         zero=np.float32(0.0),
         half=np.float32(0.5),
         one=np.float32(1.0),
-        switch=np.float32(-0.4375),
+        large=np.float32(64.0),
         log1p_tail=tuple(np.float32(c) for c in LOG1P_FLOAT32),
     ),
-    LossConstants(zero=0.0, half=0.5, one=1.0, switch=-0.4375, log1p_tail=LOG1P_FLOAT64),
+    LossConstants(zero=0.0, half=0.5, one=1.0, large=64.0, log1p_tail=LOG1P_FLOAT64),
 )
 
 
 @njit
-def quotient(numerator: float, e: float, signed_low: float, reciprocal: float) -> float:
-    """Return numerator / (1 + e), e >= 0, given 1/(1 + e) within an ulp or two.
+def quotient(numerator: float, e: float, signed_low: float) -> float:
+    """Return numerator / (1 + e), e >= 0.
 
     The numerator is 1 or e. The residual numerator - q (1 + e) is (numerator - q) - q e, where
     the difference is exact (Sterbenz) as q lies between half the numerator and all of it.
     e is known to be e + low; d/de of 1/(1 + e) and of e/(1 + e) are -1/(1 + e)^2 and
     +1/(1 + e)^2, so that low enters with the sign of the derivative.
     """
+    k = _constants(e)
+    reciprocal = k.one / (k.one + e)
     q = numerator * reciprocal
     residual = fma(-q, e, numerator - q)
     return fma(fma(signed_low, reciprocal, residual), reciprocal, q)
 
 
 @njit
-def sigmoid(s: float) -> float:
-    """g(s), from e = exp(-|s|): 1/(1 + e) for s >= 0 and e/(1 + e) for s < 0."""
+def sigmoid_from_exp(s: float, e: float, low: float) -> float:
+    """g(s) from e + low = exp(-|s|): 1/(1 + e) for s >= 0 and e/(1 + e) for s < 0."""
     k = _constants(s)
     negative = s < k.zero
-    e, low = exp_sum(s if negative else -s)
-    numerator = e if negative else k.one
-    signed_low = low if negative else -low
-    return quotient(numerator, e, signed_low, k.one / (k.one + e))
+    return quotient(e if negative else k.one, e, low if negative else -low)
+
+
+@njit
+def mirror(margin: float) -> tuple[float, float]:
+    """Return (linear, x) with L(m) = linear + log(1 + e^x): max(-m, 0) and -|m|."""
+    k = _constants(margin)
+    return (-margin if margin < k.zero else k.zero), -abs(margin)
+
+
+@njit
+def log1p_from_exp(e: float, low: float) -> float:
+    """log(1 + e + low) for e + low = e^x, x <= 0."""
+    k = _constants(e)
+    half_e = k.half * e
+    reciprocal = k.one / (k.one + half_e)
+    q, rest = log1p_parts(e, low, half_e, reciprocal, k.log1p_tail)
+    return fma(rest, reciprocal, q)
+
+
+@njit
+def add_log1p(linear: float, e: float, low: float) -> float:
+    """Return linear + log(1 + e + low) for linear >= 0 and e + low = e^x, x <= 0.
+
+    The leading term of the logarithm is added without error (Knuth's TwoSum, as neither term
+    need be the larger), so that the result is rounded once.  From 64 on the logarithm is less
+    than half an ulp of the sum, which is linear itself, even infinite, where TwoSum gives NaN.
+    """
+    k = _constants(e)
+    half_e = k.half * e
+    reciprocal = k.one / (k.one + half_e)
+    q, rest = log1p_parts(e, low, half_e, reciprocal, k.log1p_tail)
+    total = linear + q
+    added = total - linear
+    lost = (linear - (total - added)) + (q - added)
+    return linear if linear > k.large else total + fma(rest, reciprocal, lost)
+
+
+@njit
+def slope_from_exp(linear: float, e: float, low: float) -> float:
+    """g(-m) = -dL/dm from `mirror` and e + low = e^x."""
+    k = _constants(e)
+    direct = linear == k.zero
+    return quotient(e if direct else k.one, e, low if direct else -low)
+
+
+@njit
+def sigmoid(s: float) -> float:
+    """g(s)."""
+    e, low = exp_sum(-abs(s))
+    return sigmoid_from_exp(s, e, low)
 
 
 @njit
 def logistic_loss(margin: float) -> float:
-    """L(m) = log(1 + e^-m), or -m + log(1 + e^m) for m <= -7/16.
-
-    The second form keeps e^-m from overflowing.  It adds two rounded terms; where it begins,
-    the sum is just below 1 and log(1 + e^m) just below 1/2, hence rounded to a quarter of the
-    sum's ulp, which keeps the whole within 1 ULP.  A switch at 0 would not.
-    """
-    k = _constants(margin)
-    direct = margin > k.switch
-    e, low = exp_sum(-margin if direct else margin)
-    q, rest = log1p_parts(e, low, k.one / fma(k.half, e, k.one), k.log1p_tail)
-    return (k.zero if direct else -margin) + (q + rest)
-
-
-@njit
-def logistic_loss_and_slope(margin: float) -> tuple[float, float]:
-    """L(m), and g(-m) = -dL/dm, from one exponential and one division.
-
-    1/(1 + e/2) and 1/(1 + e) come from the reciprocal of their product. They are off by an ulp
-    or two more than quotients would be, which the residuals of both uses repair.
-    """
-    k = _constants(margin)
-    direct = margin > k.switch
-    e, low = exp_sum(-margin if direct else margin)
-    half_way = fma(k.half, e, k.one)
-    all_way = k.one + e
-    both = k.one / (half_way * all_way)
-    q, rest = log1p_parts(e, low, both * all_way, k.log1p_tail)
-    loss = (k.zero if direct else -margin) + (q + rest)
-    slope = quotient(e if direct else k.one, e, low if direct else -low, both * half_way)
-    return loss, slope
+    """L(m) = log(1 + e^-m)."""
+    linear, x = mirror(margin)
+    e, low = exp_sum(x)
+    return add_log1p(linear, e, low)
 
 
 @njit
@@ -127,11 +150,10 @@ def soft_logistic_loss(s: float, y: float) -> float:
     upper = y >= k.half
     margin = s if upper else -s
     distance = k.one - y if upper else y
-    direct = margin > k.switch
-    e, low = exp_sum(-margin if direct else margin)
-    q, rest = log1p_parts(e, low, k.one / fma(k.half, e, k.one), k.log1p_tail)
-    weight = distance if direct else distance - k.one
-    return fma(weight, k.zero if weight == k.zero else margin, q + rest)
+    weight = distance - k.one if margin < k.zero else distance
+    linear = k.zero if weight == k.zero else weight * margin
+    e, low = exp_sum(-abs(margin))
+    return add_log1p(linear, e, low)
 
 
 @njit
@@ -154,8 +176,8 @@ def cross_entropy(p: float, y: float) -> float:
 
 @njit
 def hard_cross_entropy(p: float, positive: bool) -> float:
-    """-log p or -log(1 - p); 1 - p is rounded and its error, exact by Fast2Sum, kept."""
+    """-log p or -log(1 - p), where 1 - p is rounded and its error, exact by Fast2Sum, kept."""
     k = _constants(p)
     other = k.one - p
-    low = k.zero if positive else (k.one - other) - p
-    return minus_log(p if positive else other, low)
+    error = (k.one - other) - p
+    return minus_log(p if positive else other, k.zero if positive else error)

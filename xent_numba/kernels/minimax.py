@@ -16,7 +16,7 @@ weights vanish where the polynomial's constant term alone remains, that rounding
 the last quarter bit of the bound that is printed, which is measured with the rounded ones.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -82,19 +82,24 @@ def _log(precision: str, name: str, high: str, degree: int, bits: int) -> Approx
     )  # fmt: skip
 
 
-# q^2 at t = exp(7/16), where the loss turns to the mirrored margin.
-SOFTPLUS_SQUARE = "0.7624"
+# q^2 at t = 1, the largest exponential of a negative number.
+SOFTPLUS_SQUARE = "0.4445"
 # q^2 at 1 + t = sqrt(2) and at 1 + t = sqrt(1/2), the ends of the reduced logarithm.
 LOG_SQUARE = "0.1178"
 
 APPROXIMATIONS = (
     _exp("FLOAT32", 4, 24),
-    _log("FLOAT32", "LOG1P", SOFTPLUS_SQUARE, 4, 24),
+    _log("FLOAT32", "LOG1P", SOFTPLUS_SQUARE, 3, 24),
     _log("FLOAT32", "LOG", LOG_SQUARE, 2, 24),
     _exp("FLOAT64", 9, 53),
-    _log("FLOAT64", "LOG1P", SOFTPLUS_SQUARE, 11, 53),
+    _log("FLOAT64", "LOG1P", SOFTPLUS_SQUARE, 9, 53),
     _log("FLOAT64", "LOG", LOG_SQUARE, 6, 53),
 )
+
+
+def polynomial(coefficients: Iterable[mpf], x: mpf) -> mpf:
+    """Return c[0] + c[1] x + c[2] x^2 + ..."""
+    return sum((c * x**k for k, c in enumerate(coefficients)), mpf(0))
 
 
 def _levelled(reference: list[Sample], degree: int) -> list[mpf]:
@@ -112,9 +117,7 @@ def remez(samples: list[Sample], degree: int) -> list[mpf]:
     reference = [samples[(len(samples) - 1) * k // (size - 1)] for k in range(size)]
     for _ in range(EXCHANGES):
         *coefficients, level = _levelled(reference, degree)
-        errors = [
-            (w * (y - mpmath.polyval(coefficients[::-1], x)), (x, w, y)) for x, w, y in samples
-        ]
+        errors = [(w * (y - polynomial(coefficients, x)), (x, w, y)) for x, w, y in samples]
         if max(abs(error) for error, _ in errors) <= abs(level) * mpf("1.001"):
             return coefficients
         signs = groupby(errors, key=lambda e: e[0] > 0)
@@ -142,7 +145,7 @@ def fit(approximation: Approximation) -> tuple[list[mpf], mpf]:
     ]
     samples = [(x, a.weight(x), a.target(x)) for x in grid]
     fitted = [rounded(c, a.bits) for c in remez(samples, a.degree)]
-    return fitted, max(abs(w * (y - mpmath.polyval(fitted[::-1], x))) for x, w, y in samples)
+    return fitted, max(abs(w * (y - polynomial(fitted, x))) for x, w, y in samples)
 
 
 def source() -> str:

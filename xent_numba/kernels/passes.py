@@ -1,5 +1,9 @@
 """One pass over a block of samples for every operation: check the labels, compute, store.
 
+A pass is made of short loops with the intermediate results of a block in ``work``, two rows
+that stay in the first-level cache.  In one long loop the chain of dependent operations is
+longer than what a core can look ahead; cut in two it took a tenth less time.
+
 Labels are compared in their own type and never stored as anything else. A label is positive or
 not, and separately it is allowed or not: the flag costs a comparison, an ``or``, and no branch.
 """
@@ -11,69 +15,75 @@ from typing import Any
 from numba import njit
 
 from xent_numba.kernels.bits import prefer_full_vectors
+from xent_numba.kernels.exp import exp_sum
 from xent_numba.kernels.losses import (
+    add_log1p,
     cross_entropy,
     hard_cross_entropy,
-    logistic_loss,
-    logistic_loss_and_slope,
-    sigmoid,
+    mirror,
+    sigmoid_from_exp,
+    slope_from_exp,
     soft_logistic_gradient,
     soft_logistic_loss,
 )
 
+_block = njit(error_model="numpy")
 
-@njit(error_model="numpy")
-def sigmoids(scores: Any, out: Any) -> None:
-    """g(s) for a block."""
+
+@_block
+def sigmoids(scores: Any, out: Any, work: Any) -> None:
+    """g(s)."""
     prefer_full_vectors()
+    e, low = work[0], work[1]
     for i in range(scores.size):
-        out[i] = sigmoid(scores[i])
+        e[i], low[i] = exp_sum(-abs(scores[i]))
+    for i in range(scores.size):
+        out[i] = sigmoid_from_exp(scores[i], e[i], low[i])
 
 
-@njit(error_model="numpy")
-def logistic_losses(scores: Any, labels: Any, losses: Any, _gradients: None) -> bool:
-    """L(ys) for labels -1/+1."""
+@_block
+def _add_log1p(losses: Any, e: Any, low: Any) -> None:
     prefer_full_vectors()
-    bad = False
-    for i in range(scores.size):
-        s, y = scores[i], labels[i]
-        bad |= (y != 1) & (y != -1)
-        losses[i] = logistic_loss(s if y > 0 else -s)
-    return bad
+    for i in range(losses.size):
+        losses[i] = add_log1p(losses[i], e[i], low[i])
 
 
-@njit(error_model="numpy")
-def logistic_losses_and_gradients(scores: Any, labels: Any, losses: Any, gradients: Any) -> bool:
-    """L(ys) and -y g(-ys) for labels -1/+1."""
+@_block
+def _slopes(labels: Any, linear: Any, e: Any, low: Any, gradients: Any) -> None:
     prefer_full_vectors()
-    bad = False
-    for i in range(scores.size):
-        s, y = scores[i], labels[i]
-        bad |= (y != 1) & (y != -1)
-        losses[i], slope = logistic_loss_and_slope(s if y > 0 else -s)
-        gradients[i] = -slope if y > 0 else slope
-    return bad
+    for i in range(linear.size):
+        slope = slope_from_exp(linear[i], e[i], low[i])
+        gradients[i] = -slope if labels[i] > 0 else slope
 
 
-@njit(error_model="numpy")
-def _hard_with_logits(scores: Any, labels: Any, losses: Any, gradients: Any) -> bool:
-    """Fill for labels 0/1; return whether any label is neither."""
+@_block
+def _exp_of_margins(scores: Any, labels: Any, negative: int, linear: Any, e: Any, low: Any) -> bool:
+    """Fill what `mirror` and `exp_sum` give; return whether a label is neither 1 nor negative."""
     prefer_full_vectors()
     other = False
     for i in range(scores.size):
         s, y = scores[i], labels[i]
-        other |= (y != 1) & (y != 0)
-        margin = s if y > 0 else -s
-        if gradients is None:
-            losses[i] = logistic_loss(margin)
-        else:
-            losses[i], slope = logistic_loss_and_slope(margin)
-            gradients[i] = -slope if y > 0 else slope
+        other |= (y != 1) & (y != negative)
+        linear[i], x = mirror(s if y > 0 else -s)
+        e[i], low[i] = exp_sum(x)
     return other
 
 
-@njit(error_model="numpy")
-def _soft_with_logits(scores: Any, labels: Any, losses: Any, gradients: Any) -> bool:
+@_block
+def _hard_losses(
+    scores: Any, labels: Any, negative: int, losses: Any, gradients: Any, work: Any
+) -> bool:
+    """L of the margin for labels 1 and negative; return whether any label is another."""
+    e, low = work[0][: scores.size], work[1][: scores.size]
+    other = _exp_of_margins(scores, labels, negative, losses, e, low)
+    if gradients is not None:
+        _slopes(labels, losses, e, low, gradients)
+    _add_log1p(losses, e, low)
+    return other
+
+
+@_block
+def _soft_losses(scores: Any, labels: Any, losses: Any, gradients: Any) -> bool:
     """Fill for labels in [0, 1]; return whether any label is outside."""
     prefer_full_vectors()
     bad = False
@@ -86,19 +96,25 @@ def _soft_with_logits(scores: Any, labels: Any, losses: Any, gradients: Any) -> 
     return bad
 
 
-@njit
-def losses_with_logits(scores: Any, labels: Any, losses: Any, gradients: Any) -> bool:
+@_block
+def logistic(scores: Any, labels: Any, losses: Any, gradients: Any, work: Any) -> bool:
+    """log(1 + e^(-ys)), and -y g(-ys) unless gradients is None, for labels -1/+1."""
+    return _hard_losses(scores, labels, -1, losses, gradients, work)
+
+
+@_block
+def with_logits(scores: Any, labels: Any, losses: Any, gradients: Any, work: Any) -> bool:
     """log(1 + e^s) - ys, and g(s) - y unless gradients is None, for labels in [0, 1].
 
     Hard labels are the rule and cost less; a block that holds another is computed again. Both
     ways give a hard label the same bits.
     """
-    if _hard_with_logits(scores, labels, losses, gradients):
-        return _soft_with_logits(scores, labels, losses, gradients)
+    if _hard_losses(scores, labels, 0, losses, gradients, work):
+        return _soft_losses(scores, labels, losses, gradients)
     return False
 
 
-@njit(error_model="numpy")
+@_block
 def _hard_cross_entropies(probabilities: Any, labels: Any, losses: Any) -> tuple[bool, bool]:
     """Fill for labels 0/1; return whether any probability is bad, any label neither."""
     prefer_full_vectors()
@@ -112,7 +128,7 @@ def _hard_cross_entropies(probabilities: Any, labels: Any, losses: Any) -> tuple
     return bad, other
 
 
-@njit(error_model="numpy")
+@_block
 def _soft_cross_entropies(probabilities: Any, labels: Any, losses: Any) -> bool:
     """Fill for labels in [0, 1]; return whether any label is outside."""
     prefer_full_vectors()
@@ -124,8 +140,10 @@ def _soft_cross_entropies(probabilities: Any, labels: Any, losses: Any) -> bool:
     return bad
 
 
-@njit
-def cross_entropies(probabilities: Any, labels: Any, losses: Any, _gradients: None) -> bool:
-    """-[y log p + (1 - y) log(1 - p)] for labels in [0, 1]; hard labels as above."""
+@_block
+def cross_entropy_of_probabilities(
+    probabilities: Any, labels: Any, losses: Any, _gradients: None, _work: Any
+) -> bool:
+    """-[y log p + (1 - y) log(1 - p)] for labels in [0, 1]; hard labels as in `with_logits`."""
     bad, other = _hard_cross_entropies(probabilities, labels, losses)
     return bad or (other and _soft_cross_entropies(probabilities, labels, losses))
