@@ -12,10 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.accuracy import reference
 from xent_numba.accuracy.findings import Findings
 from xent_numba.accuracy.sweep import Target, inspect
-from xent_numba.accuracy.ulp import Truth
 from xent_numba.operations import OPERATIONS, Operation
 
 _SEAMS_PER_CHUNK = 64
@@ -108,20 +106,14 @@ def climb(
         steps = rng.integers(-(1 << octaves), (1 << octaves) + 1, (start.size, octaves.size))
         tried = _within(target.table_entry, _step(start[:, None], steps).ravel())
         found.merge(inspect(target, tried))
-        pool = np.unique(np.concatenate([start, tried]))
-        start = pool[np.argsort(_errors(target, pool))[-start.size :]]
+        start = worst_of(target, np.unique(np.concatenate([start, tried])), start.size)
     return found, start
 
 
-def _errors(target: Target, inputs: ndarray) -> ndarray:
-    labels = None if target.label is None else np.array([target.label])
-    if target.result == "gradient":
-        assert labels is not None
-        wide, _ = reference.gradients(target.table_entry, inputs, labels)
-    else:
-        wide = reference.losses(target.table_entry, inputs, labels)
-    error = Truth.from_wide(wide, inputs.dtype).error(target.compute(inputs, target.label))
-    return np.where(np.isfinite(error), error, -1)
+def worst_of(target: Target, inputs: ndarray, number: int) -> ndarray:
+    """Return the inputs with the largest finite errors."""
+    error = target.truth(inputs).error(target.compute(inputs, target.label))
+    return np.asarray(inputs[np.argsort(np.where(np.isfinite(error), error, -1))[-number:]])
 
 
 def _step(values: ndarray, steps: ndarray) -> ndarray:

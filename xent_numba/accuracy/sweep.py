@@ -10,6 +10,7 @@ is done: a sweep that is killed goes on from there, and no chunk is lost or coun
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy import ndarray
@@ -74,7 +75,16 @@ class Target:
         return None if labels is None else sum(labels.hard) - (self.label or 0.0)
 
     def compute(self, inputs: ndarray, label: float | None) -> ndarray:
-        """What the implementation makes of inputs, all with one label."""
+        """What the implementation makes of inputs, all with one label; NaN where it raises."""
+        try:
+            return self._call(inputs, label)
+        except (ArithmeticError, ValueError):
+            if inputs.size == 1:
+                return np.full(inputs.shape, np.nan, inputs.dtype)
+            halves = np.array_split(inputs, 2)
+            return np.concatenate([self.compute(half, label) for half in halves])
+
+    def _call(self, inputs: ndarray, label: float | None) -> ndarray:
         function = getattr(xent_numba, self.operation)
         options: dict[str, Any] = {"implementation": self.implementation}
         if label is None:
@@ -85,6 +95,16 @@ class Target:
         if not self.table_entry.gradient:
             return np.asarray(result)
         return np.asarray(result[self.result == "gradient"])
+
+    def truth(self, inputs: ndarray) -> Truth:
+        """What it should make of them."""
+        labels = None if self.label is None else np.array([self.label])
+        if self.result == "loss":
+            wide = reference.losses(self.table_entry, inputs, labels)
+        else:
+            assert labels is not None
+            wide, _ = reference.gradients(self.table_entry, inputs, labels)
+        return Truth.from_wide(wide, inputs.dtype)
 
 
 def targets(implementation: str, operation: str, dtype: str) -> Iterator[Target]:
@@ -112,16 +132,8 @@ def inspect(target: Target, inputs: ndarray, before: ndarray | None = None) -> F
     -------
     Findings
     """
-    operation = target.table_entry
-    got = target.compute(inputs, target.label)
-    labels = None if target.label is None else np.array([target.label])
+    got, truth = target.compute(inputs, target.label), target.truth(inputs)
     is_loss = target.result == "loss"
-    if is_loss:
-        wide = reference.losses(operation, inputs, labels)
-    else:
-        assert labels is not None
-        wide, _ = reference.gradients(operation, inputs, labels)
-    truth = Truth.from_wide(wide, inputs.dtype)
     error = truth.error(got)
     finite = np.isfinite(error)
 
@@ -145,7 +157,7 @@ def inspect(target: Target, inputs: ndarray, before: ndarray | None = None) -> F
         with np.errstate(invalid="ignore"):
             back = path[1:] < path[:-1] if target.direction > 0 else path[1:] > path[:-1]
         found.monotonicity.add(np.concatenate([before, inputs])[1:], back)
-    if operation.first == "scores" and is_loss:
+    if target.table_entry.first == "scores" and is_loss:
         found.symmetry.add(inputs, _asymmetric(target, inputs, got))
     return found
 
@@ -250,7 +262,15 @@ class Strata:
         return np.asarray((high | sign | significand).view(self.dtype))
 
 
-Plan = Exhaustive | Strata
+class Plan(Protocol):
+    """Which inputs are looked at, in numbered chunks; its repr identifies it."""
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks the work is cut into."""
+
+    def pieces(self, chunk: int) -> Iterator[tuple[ndarray, ndarray | None]]:
+        """The inputs of a chunk in pieces, each with the input before it if they ascend."""
 
 
 def sweep(
@@ -268,7 +288,7 @@ def sweep(
     ----------
     target : Target
         What is swept.
-    plan : Exhaustive or Strata
+    plan : Plan
         On which inputs.
     journal : pathlib.Path
         File that gets a line for every finished chunk.
@@ -291,7 +311,7 @@ def sweep(
     """
     header = {
         "target": asdict(target),
-        "plan": {type(plan).__name__: asdict(plan)},
+        "plan": repr(plan),
         "chunk": CHUNK,
         "sources": sources_digest(),
     }
@@ -325,8 +345,6 @@ def sweep(
 
 def sources_digest() -> str:
     """SHA-256 of the package's sources: findings of other code must not be added up."""
-    import hashlib
-
     digest = hashlib.sha256()
     root = Path(xent_numba.__file__).parent
     for folder in ("kernels", "implementations", "accuracy"):

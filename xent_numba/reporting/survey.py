@@ -1,0 +1,108 @@
+"""A survey of accuracy as a table: for the terminal, and in Markdown."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from xent_numba.accuracy.findings import Violations
+from xent_numba.accuracy.laboratory import Row, Survey
+
+HEADERS = (
+    "operation",
+    "label",
+    "dtype",
+    "max ULP",
+    "at",
+    "99.9 %",
+    "subnormal",
+    "rounded right",
+    "wrong inf/NaN",
+    "sign",
+    "steps back",
+    "asymmetric",
+)
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """Text of the columns."""
+    found, target = row.findings, row.target
+    bound = "" if row.complete else "≥ "
+    normal, subnormal = found.normal, found.subnormal
+    total = normal.count + subnormal.count
+    right = (normal.correctly_rounded + subnormal.correctly_rounded) / total if total else 0.0
+    return (
+        target.operation + (", gradient" if target.result == "gradient" else ""),
+        "" if target.label is None else f"{target.label:g}",
+        target.dtype,
+        f"{bound}{normal.max_ulp:.4g}" if normal.count else "",
+        f"{float.fromhex(normal.worst):.9g}" if normal.worst else "",
+        f"{normal.percentile(0.999):.3g}" if normal.count else "",
+        f"{bound}{subnormal.max_ulp:.4g}" if subnormal.count else "",
+        f"{right:.2%}",
+        _count(found.nonfinite),
+        _count(found.sign),
+        _count(found.monotonicity) if row.complete else "",
+        _count(found.symmetry),
+    )
+
+
+def show(survey: Survey, console: Console) -> None:
+    """Print a table for each implementation."""
+    for name, rows in _by_implementation(survey).items():
+        table = Table(title=name, title_justify="left", title_style="bold", box=None)
+        for header in HEADERS:
+            table.add_column(header, overflow="fold")
+        for row in rows:
+            table.add_row(*cells(row))
+        console.print(table)
+        console.print()
+    for name, reason in survey.unavailable.items():
+        console.print(f"{name}: unavailable: {reason}.", markup=False, highlight=False)
+
+
+def markdown(survey: Survey) -> str:
+    """Return the tables as Markdown, with what was searched and how they were made."""
+    lines = ["# Accuracy", "", *_LEGEND, ""]
+    for name, rows in _by_implementation(survey).items():
+        lines += [f"## {name}", "", _line(HEADERS), _line(("---",) * len(HEADERS))]
+        lines += [_line(cells(row)) for row in rows]
+        lines += ["", "Searched:", ""]
+        lines += [f"- {dtype}: {search}" for dtype, search in _searches(rows)]
+        lines.append("")
+    lines += [f"- {name}: unavailable: {reason}." for name, reason in survey.unavailable.items()]
+    lines += ["", *(f"- {key}: {value}" for key, value in survey.origin.items()), ""]
+    return "\n".join(lines)
+
+
+_LEGEND = (
+    "Errors of single results in units of the last place of the true value; results that are",
+    "normal numbers and results that are subnormal are listed apart. ≥ marks a lower bound: not",
+    "every input was looked at. *Wrong inf/NaN*: infinite or NaN where the true value is not, or",
+    "the other way round. *Sign*: negative or -0.0. *Steps back*: from one input to the next,",
+    "against the direction of the function. *Asymmetric*: 1 - g(s) and g(-s) differ by more than",
+    "an ULP of 1, or a loss changes its bits when score and label are mirrored.",
+)
+
+
+def _by_implementation(survey: Survey) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in survey.rows:
+        found.setdefault(row.target.implementation, []).append(row)
+    return found
+
+
+def _searches(rows: list[Row]) -> list[tuple[str, str]]:
+    return list(
+        dict.fromkeys((f"{row.target.operation}, {row.target.dtype}", row.search) for row in rows)
+    )
+
+
+def _count(violations: Violations) -> str:
+    if not violations.count:
+        return "0"
+    return f"{violations.count:,} (first at {float.fromhex(violations.example):.9g})"
+
+
+def _line(columns: tuple[str, ...]) -> str:
+    return f"| {' | '.join(columns)} |"
