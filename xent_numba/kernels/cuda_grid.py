@@ -1,9 +1,9 @@
 """The kernels of `numba_cuda`, and sums that do not depend on how they are launched.
 
-An array is cut into chunks by its size alone. A block of threads goes through one chunk: thread t
-takes the samples t, t + THREADS, ... in order and adds their losses to a sum of its own; the sums
-of the threads are added in a fixed order, and so are those of the chunks, by one more block. Nothing
-is added atomically, so a sum has the same bits in every run, for any grid and on any device.
+An array is cut into chunks by its size alone. A block of threads goes through one chunk: each
+thread takes one sample in as many as the block has threads, in order, and adds the losses to a sum
+of its own; the sums of the threads are added in a fixed order, and so are those of the chunks, by
+one more block. No addition is atomic: a sum has the same bits in every run, on any device.
 
 Every sum is an unevaluated pair: TwoSum (Knuth, TAOCP 2, 4.2.2) keeps what an addition rounds away.
 Only within a thread are float32 losses added as plain float64, whose error is far below a float32.
@@ -40,9 +40,9 @@ def chunk_size(size: int) -> int:
     return THREADS * max(MIN_ITEMS, -(-rows // MAX_CHUNKS))
 
 
-def fold_threads(chunks: int) -> int:
-    """Threads that add up the partial results: a power of two, by the number of chunks alone."""
-    return min(FOLD_THREADS, max(32, 1 << (chunks - 1).bit_length()))
+def block_threads(items: int, most: int = THREADS) -> int:
+    """Threads in a block: a power of two, whole warps, and no more than there is work for."""
+    return min(most, max(32, 1 << (items - 1).bit_length()))
 
 
 @cache
@@ -121,7 +121,7 @@ def map_kernel(function: Callable[[float], float], ndim: int) -> Any:
         while i < stop:
             at = index(i, values.shape)
             out[at] = function(values[at])
-            i += THREADS
+            i += cuda.blockDim.x
 
     return kernel
 
@@ -144,7 +144,7 @@ def fill_kernel(ndim: int) -> Any:
         i = start + cuda.threadIdx.x
         while i < stop:
             out[index(i, out.shape)] = value
-            i += THREADS
+            i += cuda.blockDim.x
 
     return kernel
 
@@ -214,7 +214,7 @@ def loss_kernel(
                     weight_high, weight_low = accumulate(weight_high, weight_low, weights[at])
             else:
                 losses[at] = loss
-            i += THREADS
+            i += cuda.blockDim.x
         bad = cuda.syncthreads_or(bad)
         if reduced:
             high, low = block_sum(scratch, high, low)
@@ -249,7 +249,7 @@ def weight_kernel(ndim: int) -> Any:
             if not is_weight(weights[at]):
                 bad = 1
             high, low = add(high, low, np.float64(weights[at]), 0.0)
-            i += THREADS
+            i += cuda.blockDim.x
         bad = cuda.syncthreads_or(bad)
         high, low = block_sum(scratch, high, low)
         if cuda.threadIdx.x == 0:
@@ -298,7 +298,9 @@ def apply(function: Callable[[Any], Any], values: Any, out: Any) -> None:
     if values.size:
         chunk = chunk_size(values.size)
         kernel = map_kernel(function, values.ndim)
-        kernel[-(-values.size // chunk), THREADS](values.size, chunk, values, out)
+        kernel[-(-values.size // chunk), block_threads(values.size)](
+            values.size, chunk, values, out
+        )
 
 
 def fill(out: Any, value: Any) -> None:
@@ -306,7 +308,8 @@ def fill(out: Any, value: Any) -> None:
     (out,) = flat(out)
     if out.size:
         chunk = chunk_size(out.size)
-        fill_kernel(out.ndim)[-(-out.size // chunk), THREADS](out.size, chunk, out, value)
+        kernel = fill_kernel(out.ndim)
+        kernel[-(-out.size // chunk), block_threads(out.size)](out.size, chunk, out, value)
 
 
 def to_host(array: Any) -> np.ndarray:
@@ -370,7 +373,7 @@ def compute_losses(
         divided=divisor is not None,
         reduced=losses is None,
     )
-    kernel[partials.shape[1], THREADS](
+    kernel[partials.shape[1], block_threads(first.size)](
         first.size,
         chunk,
         first.dtype.type(divisor or 1),
@@ -386,5 +389,5 @@ def compute_losses(
 
 def _fold(partials: Any) -> np.ndarray:
     totals = cuda.device_array(COLUMNS, np.float64)
-    fold_kernel[1, fold_threads(partials.shape[1])](partials, totals)
+    fold_kernel[1, block_threads(partials.shape[1], FOLD_THREADS)](partials, totals)
     return np.asarray(totals.copy_to_host())

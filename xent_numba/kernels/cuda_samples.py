@@ -20,15 +20,14 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from xent_numba.kernels.bits import fma
 from xent_numba.kernels.exp import exp_sum
 from xent_numba.kernels.losses import (
+    add_log1p,
     cross_entropy,
     hard_cross_entropy,
-    log1p_from_exp,
     logistic_loss,
     mirror,
-    slope_from_exp,
+    sigmoid_from_exp,
     soft_logistic_loss,
 )
 
@@ -90,14 +89,15 @@ def logistic(score: float, label: Any) -> tuple[bool, float, float]:
 
 @njit(error_model="numpy")
 def logistic_and_gradient(score: float, label: Any) -> tuple[bool, float, float]:
-    """L(ys), and -y g(-ys)."""
+    """L(ys), and -y g(-ys), from one exponential."""
     y = as_type_of(score, label)
     positive = y > as_type_of(score, 0)
-    linear, x = mirror(score if positive else -score)
+    margin = score if positive else -score
+    linear, x = mirror(margin)
     e, low = exp_sum(x)
-    slope = slope_from_exp(linear, e, low)
-    loss = linear + log1p_from_exp(e, low)
-    return is_plus_minus_one(score, label), loss, -slope if positive else slope
+    slope = sigmoid_from_exp(-margin, e, low)
+    allowed = is_plus_minus_one(score, label)
+    return allowed, add_log1p(linear, e, low), -slope if positive else slope
 
 
 @njit(error_model="numpy")
@@ -109,22 +109,21 @@ def with_logits(score: float, label: Any) -> tuple[bool, float, float]:
 
 @njit(error_model="numpy")
 def with_logits_and_gradient(score: float, label: Any) -> tuple[bool, float, float]:
-    """log(1 + e^s) - ys = L(m) + w m, and g(s) - y = -+(g(-m) - w), from one exponential.
+    """log(1 + e^s) - ys, and g(s) - y, from one exponential.
 
-    The loss is that of `losses.soft_logistic_loss`. With its margin m and distance w from the
-    nearer hard label, the gradient is -+(g(-m) - w), which does not cancel for a hard label.
+    The formulas are those of `losses.soft_logistic_loss` and `losses.soft_logistic_gradient`.
     """
     y = as_type_of(score, label)
     zero, one = as_type_of(score, 0), as_type_of(score, 1)
     upper = y >= as_type_of(score, 0.5)
     margin = score if upper else -score
     distance = one - y if upper else y
-    linear, x = mirror(margin)
-    e, low = exp_sum(x)
-    slope = slope_from_exp(linear, e, low)
-    weight = distance if linear == zero else distance - one
-    loss = fma(weight, zero if weight == zero else margin, log1p_from_exp(e, low))
-    return is_share(score, label), loss, distance - slope if upper else slope - distance
+    weight = distance - one if margin < zero else distance
+    linear = zero if weight == zero else weight * margin
+    e, low = exp_sum(-abs(score))
+    towards = sigmoid_from_exp(-margin, e, low)
+    gradient = distance - towards if upper else towards - distance
+    return is_share(score, label), add_log1p(linear, e, low), gradient
 
 
 @njit(error_model="numpy")
