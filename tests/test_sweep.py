@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Executor, Future
 
 import numpy as np
 import pytest
@@ -215,6 +216,18 @@ def test_percentile_and_merge():
     assert small.percentile(1.0) == 1e6
 
 
+class _Now(Executor):
+    """Computes in this process, when asked."""
+
+    def submit(self, function, /, *args, **options):
+        future = Future()
+        future.set_result(function(*args, **options))
+        return future
+
+
+NOW = _Now()
+
+
 class TestJournal:
     """A sweep that is killed goes on where it was, and counts nothing twice."""
 
@@ -223,41 +236,23 @@ class TestJournal:
 
     @pytest.fixture(autouse=True)
     def small_chunks(self, monkeypatch):
-        """Chunks small enough to be inspected here, in this process."""
         monkeypatch.setattr(sweep, "CHUNK", 64)
-
-        class Now:
-            def __init__(self, *args, **options):
-                self.calls = []
-
-            def submit(self, function, *args):
-                from concurrent.futures import Future
-
-                future = Future()
-                future.set_result(function(*args))
-                return future
-
-            def shutdown(self, **options):
-                pass
-
-            def __enter__(self):
-                return self
-
-            def __exit__(self, *error):
-                pass
-
-        monkeypatch.setattr(sweep, "ProcessPoolExecutor", Now)
 
     def test_resumes_what_a_kill_left(self, tmp_path):
         journal = tmp_path / "journal.jsonl"
-        whole = sweep.sweep(self.target, self.plan, journal)
+        whole = sweep.sweep(self.target, self.plan, journal, pool=NOW)
         lines = journal.read_text().splitlines(keepends=True)
         assert sorted(json.loads(line)["chunk"] for line in lines[1:]) == [0, 1, 2]
         # Killed in the middle of a line, and of the one chunk that was written twice.
         journal.write_text("".join(lines[:2]) + lines[1] + lines[2][:20])
         seen = []
         again = sweep.sweep(
-            self.target, self.plan, journal, resume=True, report=lambda *done: seen.append(done)
+            self.target,
+            self.plan,
+            journal,
+            pool=NOW,
+            resume=True,
+            report=lambda *done: seen.append(done),
         )
         assert again == whole
         assert whole.normal.count == 3 * 64
@@ -265,14 +260,15 @@ class TestJournal:
 
     def test_refuses_the_journal_of_another_target(self, tmp_path):
         journal = tmp_path / "journal.jsonl"
-        sweep.sweep(self.target, self.plan, journal)
+        sweep.sweep(self.target, self.plan, journal, pool=NOW)
         other = Target("numpy_textbook", "sigmoid", "float32")
         with pytest.raises(ValueError, match="another target, plan or source code"):
-            sweep.sweep(other, self.plan, journal, resume=True)
+            sweep.sweep(other, self.plan, journal, pool=NOW, resume=True)
 
 
-def test_processes_share_the_work(tmp_path, monkeypatch):
+def test_processes_share_the_work(tmp_path):
     target = Target("numpy_stable", "logistic_loss", "float32", -1.0)
     plan = Exhaustive(float_to_ordinal(1.0), float_to_ordinal(1.0) + 100)
-    found = sweep.sweep(target, plan, tmp_path / "journal.jsonl", processes=1)
+    with sweep.processes(1) as pool:
+        found = sweep.sweep(target, plan, tmp_path / "journal.jsonl", pool=pool)
     assert found.normal.count == 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -101,7 +102,7 @@ def survey(
     exhaustive: bool,
     samples: int,
     resume: bool,
-    processes: int,
+    pool: Executor,
     origin: dict[str, Any],
     report: Report = lambda what, done, chunks: None,
 ) -> Survey:
@@ -120,8 +121,8 @@ def survey(
         Number of samples in strata, for each target.
     resume : bool
         Whether to go on with the journals that are there.
-    processes : int
-        How many share the work.
+    pool : concurrent.futures.Executor
+        Shares out the work; see `sweep.processes`.
     origin : dict
         Kept with the result.
     report : callable
@@ -149,7 +150,7 @@ def survey(
                             plan,
                             journals / f"{what}-{type(plan).__name__.lower()}.jsonl",
                             resume=resume,
-                            processes=processes,
+                            pool=pool,
                             report=lambda done, chunks: report(what, done, chunks),
                         )
 

@@ -10,12 +10,13 @@ is done: a sweep that is killed goes on from there, and no chunk is lost or coun
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -278,8 +279,8 @@ def sweep(
     plan: Plan,
     journal: Path,
     *,
+    pool: Executor,
     resume: bool = False,
-    processes: int | None = None,
     report: Callable[[int, int], None] = lambda done, chunks: None,
 ) -> Findings:
     """Carry out a plan, chunk by chunk in several processes.
@@ -292,10 +293,10 @@ def sweep(
         On which inputs.
     journal : pathlib.Path
         File that gets a line for every finished chunk.
+    pool : concurrent.futures.Executor
+        Shares out the chunks; see `processes`.
     resume : bool
         Whether to go on with what is in the journal, rather than to begin anew.
-    processes : int, optional
-        How many processes share the work; without it, one for each CPU.
     report : callable
         Called with the number of finished chunks and of all.
 
@@ -319,24 +320,14 @@ def sweep(
     _write_journal(journal, header, finished)
     remaining = [chunk for chunk in range(plan.chunks) if chunk not in finished]
     report(len(finished), plan.chunks)
-    if remaining:
-        pool = ProcessPoolExecutor(
-            processes or os.cpu_count(),
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_one_thread,
-        )
-        with journal.open("a") as lines, pool:
-            try:
-                futures = {pool.submit(_inspect_chunk, target, plan, c): c for c in remaining}
-                for future in as_completed(futures):
-                    chunk = futures[future]
-                    finished[chunk] = future.result()
-                    lines.write(_line(chunk, finished[chunk]))
-                    lines.flush()
-                    report(len(finished), plan.chunks)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+    with journal.open("a") as lines:
+        futures = {pool.submit(_inspect_chunk, target, plan, chunk): chunk for chunk in remaining}
+        for future in as_completed(futures):
+            chunk = futures[future]
+            finished[chunk] = future.result()
+            lines.write(_line(chunk, finished[chunk]))
+            lines.flush()
+            report(len(finished), plan.chunks)
     total = Findings()
     for chunk in sorted(finished):
         total.merge(finished[chunk])
@@ -353,10 +344,21 @@ def sources_digest() -> str:
     return digest.hexdigest()
 
 
-def _one_thread() -> None:
-    import numba  # noqa: TID251 - the processes are the threads here
+@contextlib.contextmanager
+def processes(number: int) -> Iterator[Executor]:
+    """Processes that share the chunks; they end at once when the work is interrupted."""
+    pool = ProcessPoolExecutor(
+        number, mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread
+    )
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
-    numba.set_num_threads(1)
+
+def _one_thread() -> None:
+    """Before anything computes: the processes are the threads here."""
+    os.environ["NUMBA_NUM_THREADS"] = "1"
 
 
 def _inspect_chunk(target: Target, plan: Plan, chunk: int) -> Findings:
