@@ -131,6 +131,37 @@ def test_an_added_file_is_found_and_tested(copy):
     assert "test_edge_cases[added-sigmoid-float32]" in failed.stdout
 
 
+@pytest.mark.skipif(not (ROOT / "xent_numba" / "cli.py").is_file(), reason="there is no cli.py")
+def test_an_added_file_is_compared(copy):
+    """`xent-numba compare` judges and times it, and calls a wrong one WRONG."""
+    added = copy / "xent_numba" / "implementations" / "added.py"
+    options = ["compare", "--quick", "--budget", "1", "--operation", "sigmoid", "--size", "1000"]
+    options += ["--workload", "gaussian", "--implementation", "added", "--baseline", "added"]
+    run = f"from xent_numba.cli import main; raise SystemExit(main({options!r}))"
+    for text, wrong in ((ADDED, False), (WRONG, True)):
+        added.write_text(text, encoding="utf-8")
+        result = python(copy, "-c", run)
+        assert "added" in result.stdout, result.stdout + result.stderr
+        assert ("WRONG" in result.stdout) == wrong, result.stdout
+
+
+@pytest.mark.skipif(not list(ROOT.glob("benchmarks/*.py")), reason="there are no asv benchmarks")
+def test_an_added_file_is_an_asv_parameter(copy):
+    (copy / "xent_numba" / "implementations" / "added.py").write_text(ADDED, encoding="utf-8")
+    code = (
+        "import importlib, pkgutil, sys\n"
+        "sys.path.insert(0, '.')\n"
+        "import benchmarks\n"
+        "found = [importlib.import_module(f'benchmarks.{m.name}')\n"
+        "         for m in pkgutil.iter_modules(benchmarks.__path__)]\n"
+        "params = [getattr(v, 'params', ()) for m in found for v in vars(m).values()]\n"
+        "assert any('added' in values for group in params for values in group\n"
+        "           if isinstance(values, (list, tuple))), params\n"
+    )
+    result = python(copy, "-c", code)
+    assert not result.returncode, result.stderr
+
+
 def test_a_required_implementation_may_not_be_skipped(copy, monkeypatch):
     """XENT_REQUIRE turns a skip into a failure that names what is missing."""
     broken = ADDED + '\n\ndef unavailable():\n    """Never here."""\n    return "it never is"\n'
