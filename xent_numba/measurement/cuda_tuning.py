@@ -2,8 +2,8 @@
 
 Times every operation on device arrays by CUDA events, the host's part of the call included, as the
 median of several rounds in which the operations take turns, next to a copy of device memory. The
-inputs are Gaussian scores, larger than the last-level cache. Writes ``reports/gpu/tuning.json``; refuses to
-run where there is no GPU, in the simulator above all.
+inputs are Gaussian scores, larger than the last-level cache. Writes ``reports/gpu/tuning.json``;
+refuses to run where there is no GPU, in the simulator above all.
 """
 
 from __future__ import annotations
