@@ -27,9 +27,9 @@ from numba.extending import overload
 from xent_numba.kernels.bits import fma, prefer_full_vectors
 from xent_numba.kernels.caching import kernel
 
-BLOCK = 2048
-LANES = 128
-MAX_CHUNKS = 512
+BLOCK = 1024
+LANES = 64
+MAX_CHUNKS = 256
 
 SUM, ERROR, WEIGHT_SUM, WEIGHT_ERROR, BAD, COLUMNS = range(6)
 """Columns of the table of partial results, one row for each chunk."""
