@@ -99,7 +99,7 @@ class Crew:
                     else:
                         busy.remove(label)
                 report(sum(map(len, found.values())) / (len(cases) * len(self._members)))
-        return found
+        return {case: {label: found[case][label] for label in self._members} for case in cases}
 
     def forget(self) -> None:
         """Have all let go of what they prepared."""

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy import ndarray
@@ -123,7 +123,7 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, far_end = context.Pipe()
         self._process = context.Process(target=_serve, args=(far_end, implementation), daemon=True)
-        with _environment(dict.fromkeys(_THREAD_VARIABLES, str(threads))):
+        with _environment(dict.fromkeys(_THREAD_VARIABLES, str(threads))), _interrupts_held():
             self._process.start()
         far_end.close()
 
@@ -201,9 +201,20 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back; a process started meanwhile never gets it, and is ended by its parent."""
+    if not hasattr(signal, "pthread_sigmask"):  # not on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(connection: Connection, implementation: str) -> None:
-    # Ctrl-C reaches the whole group of processes; the parent ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     subject = _Subject(implementation)
     while True:
         try:
@@ -233,7 +244,7 @@ class _Subject:
             return self._prepare_limit(case, inputs)
         from xent_numba import registry
 
-        name = adopt_file(Path(self.name)) if self.name.endswith(".py") else self.name
+        name = _adopt_file(Path(self.name)) if self.name.endswith(".py") else self.name
         implementation = registry.get(name)
         if reason := implementation.unavailable():
             return Preparation("unavailable", reason)
@@ -293,28 +304,29 @@ def save_inputs(case: Case, folder: Path) -> None:
         np.save(folder / f"{position}.npy", array)
 
 
-def adopt_file(path: Path) -> str:
-    """Make a user's file an implementation of this process, under the name of the file.
+def check_file(path: Path) -> None:
+    """Raise `ValueError` unless a user's file can be an implementation.
 
-    Raises
-    ------
-    ValueError
-        If there is no such file, or the package has an implementation of that name.
+    The file is not imported.
     """
     if not path.is_file():
-        raise ValueError(f"implementation is {str(path)!r}, which is no file")
-    search_path = importlib.import_module("xent_numba.implementations").__path__
-    home, *adopted = search_path
-    if (Path(home) / path.name).exists():
-        raise ValueError(
-            f"implementation is {str(path)!r}, a name the package has taken; accepted is a file of "
-            "another name"
-        )
+        raise ValueError(f"{str(path)!r}; accepted is a name, or a file that exists")
+    if (Path(_search_path()[0]) / path.name).exists():
+        raise ValueError(f"{str(path)!r}; accepted is a name that the package has not taken")
+
+
+def _adopt_file(path: Path) -> str:
+    """Make a user's file an implementation of this process, under the name of the file."""
+    check_file(path)
     folder = str(path.resolve().parent)
-    if folder not in adopted:
-        search_path.append(folder)
+    if folder not in _search_path():
+        _search_path().append(folder)
         importlib.invalidate_caches()
     return path.stem
+
+
+def _search_path() -> list[str]:
+    return cast("list[str]", importlib.import_module("xent_numba.implementations").__path__)
 
 
 def _bind(

@@ -1,0 +1,305 @@
+"""The command ``xent-numba``: reads the arguments, leaves the work to others, writes files."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import importlib.util
+import itertools
+import math
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from xent_numba import __version__, registry, workloads
+from xent_numba.operations import OPERATIONS, REDUCTIONS
+from xent_numba.validation import LABEL_DTYPES
+
+if TYPE_CHECKING:
+    from xent_numba.measurement.case import Case
+    from xent_numba.measurement.comparison import Comparison
+
+DEFAULT_OPERATIONS = ("sigmoid", "binary_cross_entropy", "logistic_loss")
+DEFAULT_WORKLOAD = "flights"
+DEFAULT_BASELINE = "numpy_stable"
+DTYPES = ("float32", "float64")
+BUDGET, QUICK_BUDGET = 60.0, 4.0
+MAX_SIZE = 2**30
+ALL = "all"
+_EXTRA = ("cpuinfo", "matplotlib", "mpmath", "psutil", "rich", "scipy")
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done; the message says why, in one sentence."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; those of the process if not given.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 2 for an argument that is not accepted, 130 after an interruption.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    options = _parser().parse_args(argv)
+    try:
+        _require_extra()
+        options.run(options, shlex.join(["xent-numba", *argv]))
+    except UsageError as error:
+        print(f"xent-numba {options.subcommand}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"xent-numba {options.subcommand}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser("xent-numba", description="Sigmoid and cross-entropy kernels, compared.")
+    parser.add_argument("--version", action="version", version=f"xent-numba {__version__}")
+    commands = parser.add_subparsers(dest="subcommand", required=True, metavar="{info,compare}")
+    info = commands.add_parser("info", help="what this machine is, and what can run on it")
+    info.set_defaults(run=_info)
+    _add_compare(commands.add_parser("compare", help="judge and time implementations"))
+    return parser
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_compare)
+
+    def several(flag: str, read: Callable[[str], object], text: str) -> None:
+        parser.add_argument(flag, action="append", type=read, metavar=flag[2:].upper(), help=text)
+
+    more = "may be given again"
+    several("--operation", _one_of((*OPERATIONS, ALL)), f"{ALL} or a name; {more}")
+    several("--dtype", _one_of((*DTYPES, ALL)), f"{ALL}, float32 or float64; {more}")
+    several("--size", _whole(1, MAX_SIZE), f"number of samples; {more}")
+    several("--workload", _one_of((*workloads.names(), ALL)), f"{ALL} or a name; {more}")
+    several("--implementation", _implementation, f"name, or path of a .py file; {more}")
+    parser.add_argument(
+        "--reduction",
+        type=_one_of(REDUCTIONS),
+        default="sum",
+        metavar="REDUCTION",
+        help="of the losses: none, sum (default) or mean",
+    )
+    parser.add_argument(
+        "--label-dtype",
+        type=_one_of([str(dtype) for dtype in LABEL_DTYPES]),
+        metavar="DTYPE",
+        help="of the labels; the dtype of the scores if not given",
+    )
+    parser.add_argument(
+        "--baseline",
+        type=_implementation,
+        default=DEFAULT_BASELINE,
+        metavar="NAME",
+        help=f"what a speed-up divides by; default {DEFAULT_BASELINE}",
+    )
+    parser.add_argument(
+        "--threads",
+        type=_whole(1, _usable_cpus()),
+        default=_usable_cpus(),
+        metavar="N",
+        help="for every library; default all CPUs",
+    )
+    parser.add_argument("--quick", action="store_true", help="float32 only, and few rounds")
+    parser.add_argument(
+        "--budget",
+        type=_seconds,
+        metavar="SECONDS",
+        help=f"for all timed rounds; default {BUDGET:g}, with --quick {QUICK_BUDGET:g}",
+    )
+    parser.add_argument(
+        "--from-json",
+        type=_input_file,
+        metavar="FILE",
+        help="show a comparison that --json kept, and measure nothing",
+    )
+    for flag, what in (
+        ("--json", "everything that was measured"),
+        ("--markdown", "the tables"),
+        ("--csv", "one line for each row"),
+        ("--figure", "a picture, SVG"),
+    ):
+        parser.add_argument(flag, type=_output_file, metavar="FILE", help=f"write {what}")
+
+
+def _info(options: argparse.Namespace, command: str) -> None:
+    from rich.console import Console
+
+    from xent_numba.reporting import info
+
+    info.show(Console(highlight=False))
+
+
+def _compare(options: argparse.Namespace, command: str) -> None:
+    from rich.console import Console
+
+    from xent_numba.reporting import figure, tables
+    from xent_numba.reporting.files import write
+
+    comparison = _read(options.from_json) if options.from_json else _measure(options, command)
+    tables.show(comparison, Console(highlight=False))
+    for path, render in (
+        (options.json, type(comparison).to_json),
+        (options.markdown, tables.markdown),
+        (options.csv, tables.as_csv),
+        (options.figure, figure.draw),
+    ):
+        if path:
+            write(path, render(comparison))
+
+
+def _read(path: Path) -> Comparison:
+    from xent_numba.measurement.comparison import Comparison
+
+    try:
+        return Comparison.from_json(path.read_text())
+    except ValueError as error:
+        raise UsageError(f"--from-json is {str(path)!r}: {error}") from None
+
+
+def _measure(options: argparse.Namespace, command: str) -> Comparison:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    from xent_numba.measurement.comparison import compare
+
+    cases = _cases(options)
+    names = options.implementation or list(registry.names())
+    if options.baseline not in names:
+        names = [*names, options.baseline]
+    budget = options.budget or (QUICK_BUDGET if options.quick else BUDGET)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("starting", total=1.0)
+        return compare(
+            cases,
+            list(dict.fromkeys(names)),
+            baseline=options.baseline,
+            threads=options.threads,
+            budget=budget,
+            command=command,
+            report=lambda what, done: progress.update(task, description=what, completed=done),
+        )
+
+
+def _cases(options: argparse.Namespace) -> list[Case]:
+    """Every combination of what was asked for; one sample of each shows whether it can be drawn."""
+    from xent_numba.measurement.case import Case
+
+    combinations = itertools.product(
+        _expand(options.operation, OPERATIONS, DEFAULT_OPERATIONS),
+        _expand(options.workload, workloads.names(), (DEFAULT_WORKLOAD,)),
+        options.size or [None],
+        _expand(options.dtype, DTYPES, DTYPES[:1] if options.quick else DTYPES),
+    )
+    cases = [Case.of(*one, options.label_dtype, options.reduction) for one in combinations]
+    for case in dict.fromkeys(dataclasses.replace(case, size=1) for case in cases):
+        try:
+            case.arguments()
+        except (ValueError, ModuleNotFoundError) as error:
+            raise UsageError(str(error)) from None
+    return list(dict.fromkeys(cases))
+
+
+def _expand(given: list[str] | None, every: Iterable[str], default: Sequence[str]) -> list[str]:
+    if given is None:
+        return list(default)
+    return list(every) if ALL in given else given
+
+
+def _require_extra() -> None:
+    if missing := [name for name in _EXTRA if importlib.util.find_spec(name) is None]:
+        raise UsageError(
+            f"{', '.join(missing)} not installed here: pip install 'xent-numba[bench]'"
+        )
+
+
+def _usable_cpus() -> int:
+    from xent_numba.measurement import machine
+
+    return machine.usable_cpus()
+
+
+def _one_of(accepted: Iterable[str]) -> Callable[[str], str]:
+    names = list(accepted)
+
+    def read(text: str) -> str:
+        if text in names:
+            return text
+        near = difflib.get_close_matches(text, names, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise argparse.ArgumentTypeError(f"{text!r}{hint}; accepted are {', '.join(names)}")
+
+    return read
+
+
+def _implementation(text: str) -> str:
+    if not text.endswith(".py"):
+        return _one_of(registry.names())(text)
+    from xent_numba.measurement import worker
+
+    try:
+        worker.check_file(Path(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(
+                f"{text!r}; accepted is a whole number from {low} to {high}"
+            )
+        return value
+
+    return read
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}; accepted is a number of seconds above 0")
+    return value
+
+
+def _input_file(text: str) -> Path:
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"{text!r}; accepted is a file that exists")
+    return Path(text)
+
+
+def _output_file(text: str) -> Path:
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r}; accepted is a file in a folder that exists")
+    return path

@@ -1,0 +1,228 @@
+"""A comparison as tables: for the terminal, in Markdown, and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from xent_numba.measurement.case import Case
+from xent_numba.measurement.comparison import Comparison, Row
+from xent_numba.measurement.statistics import CONFIDENCE, Interval
+from xent_numba.measurement.worker import MEMORY_LIMIT
+
+#: An interval that holds 1 and is wider than this says nothing.
+INCONCLUSIVE_WIDTH = 0.1
+
+_STATUS = {"wrong": "WRONG"}
+_STYLE = {"wrong": "bold red", "crashed": "bold red", "unavailable": "dim", "n/a": "dim"}
+_UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
+
+
+HEADERS = ("implementation", "status", "ULP", "time", "ns/elem", "GB/s", "limit", "speed-up")
+
+
+def ranked(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows, the fastest first and what was not measured last."""
+    return sorted(rows, key=lambda row: row.seconds.value if row.seconds else float("inf"))
+
+
+def cells(row: Row, baseline: str) -> tuple[str, ...]:
+    """Text of the columns; what was not measured is empty."""
+    preparation = row.preparation
+    status = "" if row.implementation == MEMORY_LIMIT else preparation.status
+    share = row.limit_share
+    return (
+        row.implementation,
+        _STATUS.get(status, status),
+        _short(_max_ulp(row)),
+        "" if row.seconds is None else f"{_time(row.seconds.value)} {_spread(row.seconds)}",
+        _short(row.ns_per_element),
+        _short(row.gigabytes_per_second),
+        "" if share is None else f"{share.value:.0%}",
+        "baseline" if row.implementation == baseline and row.seconds else _ratio(row.speedup),
+    )
+
+
+def title(case: Case) -> str:
+    """One line that says what was measured."""
+    parts = [case.operation, f"{case.workload}, {case.size:,} {case.dtype}"]
+    if case.label_dtype is not None:
+        parts[0] += f" ({'per sample' if case.reduction == 'none' else case.reduction})"
+        parts.append(f"labels {case.label_dtype}")
+    return ", ".join(parts)
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """Sentences that a reader of the tables needs: what is wrong, missing, or to be known."""
+    found = []
+    for case, rows in comparison.cases():
+        for row in rows:
+            preparation = row.preparation
+            if preparation.status in ("wrong", "crashed"):
+                status = _STATUS.get(preparation.status, preparation.status)
+                found.append(
+                    f"{row.implementation}, {case.operation} {case.dtype} on {case.workload}: "
+                    f"{status}: {preparation.reason}."
+                )
+            if row.restless_turns:
+                found.append(
+                    f"{row.implementation}, {case.operation} {case.dtype}: its threads stayed busy "
+                    f"after {row.restless_turns} of {len(row.rounds)} turns."
+                )
+    for name, reason in dict.fromkeys(
+        (row.implementation, row.preparation.reason)
+        for row in comparison.rows
+        if row.preparation.status == "unavailable"
+    ):
+        found.append(f"{name}: unavailable: {reason}.")
+    load, cpus = comparison.activity["load"], comparison.machine["usable_cpus"]
+    if load > cpus / 2:
+        found.append(f"The machine was busy: load {load:.1f} on {cpus} CPUs before the run.")
+    return found
+
+
+def legend(comparison: Comparison) -> list[str]:
+    """Say how to read the tables, and where and how they were made."""
+    return [
+        f"Times are medians with {CONFIDENCE:.0%} bootstrap intervals. speed-up: the time of "
+        f"{comparison.baseline} divided by the row's, round by round; same: the interval holds 1. "
+        "limit: share of the memory limit, the same bytes moved without arithmetic.",
+        origin(comparison),
+    ]
+
+
+def origin(comparison: Comparison) -> str:
+    """Name machine, versions, commit, time and command."""
+    machine = comparison.machine
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    commit = comparison.commit.get("commit")
+    at = (
+        f" at {commit[:10]}{' (modified)' if comparison.commit['modified'] else ''}"
+        if commit
+        else ""
+    )
+    simd = machine["numba"]["simd_bits"]
+    parts = [
+        machine["cpu"] or machine["architecture"],
+        f"{comparison.settings['threads']} threads",
+        f"{simd} bit SIMD" if simd else "no SIMD",
+        f"load {comparison.activity['load']:.1f} before",
+        machine["gpu"] or "no GPU",
+        machine["system"],
+        f"Python {machine['python']}",
+        versions,
+    ]
+    return f"{', '.join(parts)}. {comparison.started}, by `{comparison.command}`{at}."
+
+
+def show(comparison: Comparison, console: Console) -> None:
+    """Print the tables; 80 columns are enough."""
+    for case, rows in comparison.cases():
+        table = Table(
+            title=title(case),
+            title_justify="left",
+            title_style="bold",
+            box=None,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+        )
+        for position, header in enumerate(HEADERS):
+            table.add_column(
+                header, justify="left" if position < 2 else "right", no_wrap=True, overflow="fold"
+            )
+        for row in ranked(rows):
+            style = _STYLE.get(row.preparation.status)
+            if row.implementation == MEMORY_LIMIT:
+                style = "italic"
+            table.add_row(*map(escape, cells(row, comparison.baseline)), style=style)
+        console.print(table)
+        console.print()
+    for line in notes(comparison) + legend(comparison):
+        console.print(line, markup=False, highlight=False)
+
+
+def markdown(comparison: Comparison) -> str:
+    """Return the tables as Markdown."""
+    lines = []
+    for case, rows in comparison.cases():
+        lines += [f"**{title(case)}**", ""]
+        lines += [
+            _markdown_row(HEADERS),
+            _markdown_row(("---",) * 2 + ("---:",) * (len(HEADERS) - 2)),
+        ]
+        lines += [_markdown_row(cells(row, comparison.baseline)) for row in ranked(rows)]
+        lines.append("")
+    lines += [f"- {_markdown_text(note)}" for note in notes(comparison)]
+    return "\n".join([*lines, "", "\n\n".join(legend(comparison)), ""])
+
+
+def as_csv(comparison: Comparison) -> str:
+    """Return one line for each row, numbers as they were measured."""
+    records = [_record(row) for row in comparison.rows]
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return stream.getvalue()
+
+
+def _record(row: Row) -> dict[str, Any]:
+    record = dataclasses.asdict(row.case) | {"implementation": row.implementation}
+    record |= dataclasses.asdict(row.preparation)
+    for name in ("seconds", "speedup", "limit_share"):
+        interval: Interval | None = getattr(row, name)
+        value, low, high = interval or (None, None, None)
+        record |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    return record | {
+        "ns_per_element": row.ns_per_element,
+        "gigabytes_per_second": row.gigabytes_per_second,
+        "rounds": len(row.rounds),
+    }
+
+
+def _max_ulp(row: Row) -> float | None:
+    errors = (row.preparation.max_ulp, row.preparation.max_ulp_gradient)
+    return max((error for error in errors if error is not None), default=None)
+
+
+def _short(value: float | None) -> str:
+    """Three digits, and an exponent only where they do not reach."""
+    if value is None:
+        return ""
+    if value != 0 and not 1e-3 <= value < 1e5:
+        return f"{value:.1e}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _time(seconds: float) -> str:
+    unit, size = next((one for one in _UNITS if seconds >= one[1]), _UNITS[-1])
+    return f"{_short(seconds / size)} {unit}"
+
+
+def _spread(interval: Interval) -> str:
+    """Distance of the farther end of the interval from the median."""
+    far = max(interval.high - interval.value, interval.value - interval.low) / interval.value
+    return f"±{far:.1%}" if far < 0.1 else f"±{far:.0%}"
+
+
+def _ratio(interval: Interval | None) -> str:
+    if interval is None:
+        return ""
+    if interval.contains(1.0):
+        return "same" if interval.relative_width <= INCONCLUSIVE_WIDTH else "inconclusive"
+    return f"{_short(interval.value)} {_spread(interval)}"
+
+
+def _markdown_row(texts: tuple[str, ...]) -> str:
+    return f"| {' | '.join(map(_markdown_text, texts))} |"
+
+
+def _markdown_text(text: str) -> str:
+    return text.replace("|", "\\|")
