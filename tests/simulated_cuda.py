@@ -32,12 +32,13 @@ def arguments(operation, size, dtype, seed=3):
     return first.astype(dtype), labels.astype(np.int8), rng.random(size).astype(dtype)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize(
+    ("reduction", "weighted"), [*((reduction, False) for reduction in REDUCTIONS), ("mean", True)]
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("operation", LOSSES, ids=lambda operation: operation.name)
 def test_reductions(operation, dtype, reduction, weighted):
-    first, labels, weights = arguments(operation, 70, dtype)
+    first, labels, weights = arguments(operation, 31, dtype)
 
     def compute(*args, **options):
         return call(operation, *args, **options)
@@ -71,9 +72,9 @@ def test_an_array_is_cut_by_its_size_alone():
 
 
 @pytest.mark.parametrize("label_dtype", LABEL_DTYPES)
-@pytest.mark.parametrize("operation", LOSSES, ids=lambda operation: operation.name)
+@pytest.mark.parametrize("operation", LOSSES[:3], ids=lambda operation: operation.name)
 def test_label_dtypes(operation, label_dtype):
-    first, labels, _ = arguments(operation, 40, "float32")
+    first, labels, _ = arguments(operation, 31, "float32")
     if operation.labels.hard[0] < 0 and label_dtype in ("bool", "uint8"):
         labels = np.ones_like(labels)
     result = call(operation, first, labels.astype(label_dtype), reduction="sum")
@@ -95,24 +96,32 @@ def test_label_dtypes(operation, label_dtype):
     ids=str,
 )
 def test_bad_values_are_found_in_the_last_place(operation, name, value):
-    first, labels, weights = arguments(operation, 37, "float32")
+    first, labels, weights = arguments(operation, 29, "float32")
     given = {"labels": labels, "sample_weight": weights}
     given[name] = given[name].astype(value.dtype)
     given[name][-1] = value
     out = np.zeros_like(first)
-    with pytest.raises(ValueError, match=rf"{name}\[36\]"):
+    with pytest.raises(ValueError, match=rf"{name}\[28\]"):
         call(operation, first, reduction="none", out=out, **given)
     assert np.isnan(out).all()
-    with pytest.raises(ValueError, match=rf"{name}\[36\]"):
+    with pytest.raises(ValueError, match=rf"{name}\[28\]"):
         call(operation, first, reduction="mean", **given)
+
+
+@pytest.mark.parametrize("operation", LOSSES[3:], ids=lambda operation: operation.name)
+def test_bad_values_are_found_with_a_gradient_too(operation):
+    first, labels, _ = arguments(operation, 29, "float32")
+    labels[-1] = 2
+    with pytest.raises(ValueError, match=r"labels\[28\] is 2"):
+        call(operation, first, labels)
 
 
 @pytest.mark.parametrize("value", [-(2.0**-149), 1 + 2.0**-23, math.nan])
 def test_bad_probabilities_are_found(value):
     operation = OPERATIONS["binary_cross_entropy"]
-    first, labels, _ = arguments(operation, 37, "float32")
+    first, labels, _ = arguments(operation, 29, "float32")
     first[-1] = value
-    with pytest.raises(ValueError, match=r"probabilities\[36\]"):
+    with pytest.raises(ValueError, match=r"probabilities\[28\]"):
         call(operation, first, labels)
 
 
@@ -148,7 +157,7 @@ def test_any_strides_on_the_device():
 
 def test_bound_calls_compute_on_the_device():
     operation = OPERATIONS["logistic_loss_and_grad"]
-    first, labels, _ = arguments(operation, 40, "float32")
+    first, labels, _ = arguments(operation, 31, "float32")
     module = registry.get("numba_cuda").module
     for reduction in REDUCTIONS:
         bound = module.bind(operation.name, (first, labels), reduction)
