@@ -7,7 +7,6 @@ turn, forget it. `Worker` is its handle; what is below `_serve` happens in the p
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import multiprocessing
 import os
@@ -18,17 +17,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy import ndarray
 
+from xent_numba.measurement import binding
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.paired import LostError
-
-if TYPE_CHECKING:
-    from xent_numba.accuracy.agreement import Verdict
-    from xent_numba.registry import Implementation
 
 MEMORY_LIMIT = "memory limit"
 """Takes part like an implementation: it moves the bytes and computes next to nothing."""
@@ -252,12 +248,12 @@ class _Subject:
             return Preparation("n/a", f"does not compute {case.operation}")
         started = time.perf_counter()
         try:
-            call = _bind(implementation, case, inputs)
+            call = binding.bind(implementation, case, inputs)
             call()
         except Exception as error:  # noqa: BLE001 - an implementation may raise anything
             return Preparation("wrong", f"raised {type(error).__name__}: {error}")
         first_call = time.perf_counter() - started
-        verdict = _judge(implementation, case, inputs, call)
+        verdict = binding.judge_call(implementation, case, inputs, call)
         if verdict.ok:
             self.calls[case] = call
         return Preparation(
@@ -327,75 +323,6 @@ def _adopt_file(path: Path) -> str:
 
 def _search_path() -> list[str]:
     return cast("list[str]", importlib.import_module("xent_numba.implementations").__path__)
-
-
-def _bind(
-    implementation: Implementation, case: Case, inputs: tuple[ndarray, ...]
-) -> Callable[[], Any]:
-    """Return what is timed: the implementation's own binding, or the public function."""
-    if bind := getattr(implementation.module, "bind", None):
-        bound: Callable[[], Any] = bind(case.operation, inputs, case.reduction)
-        return bound
-    options: dict[str, Any] = {}
-    if case.table_entry.labels is not None:
-        options["reduction"] = case.reduction
-    if case.reduction == "none":
-        options["out"] = np.empty_like(inputs[0])
-    if case.table_entry.gradient:
-        options["grad_out"] = np.empty_like(inputs[0])
-    public = _public(implementation.name, case.operation)
-    return functools.partial(public, *inputs, **options)
-
-
-def _public(name: str, operation: str) -> Callable[..., Any]:
-    import xent_numba
-
-    return functools.partial(getattr(xent_numba, operation), implementation=name)
-
-
-def _judge(
-    implementation: Implementation,
-    case: Case,
-    inputs: tuple[ndarray, ...],
-    call: Callable[[], Any],
-) -> Verdict:
-    from xent_numba.accuracy.agreement import judge
-
-    declaration = implementation.operations[case.operation]
-    return judge(
-        _judged(_public(implementation.name, case.operation), case, call),
-        case.table_entry,
-        inputs,
-        reduction=case.reduction,
-        max_ulp=declaration.max_ulp[case.dtype],
-        max_ulp_gradient=declaration.max_ulp_gradient.get(case.dtype),
-    )
-
-
-def _judged(public: Callable[..., Any], case: Case, call: Callable[[], Any]) -> Callable[..., Any]:
-    """Return the public function, with the very call that is timed in place of the one like it.
-
-    A binding need not share code with the function, and might be the only wrong of the two.
-    """
-
-    def compute(first: ndarray, *labels: ndarray, **options: Any) -> Any:
-        if options.get("reduction", "none") != case.reduction or first.size != case.size:
-            return public(first, *labels, **options)
-        losses, gradient = call() if case.table_entry.gradient else (call(), None)
-        out, grad_out = options.get("out"), options.get("grad_out")
-        if out is None:
-            losses = first.dtype.type(losses)
-        else:
-            out[...] = np.asarray(losses)
-            losses = out
-        if gradient is None:
-            return losses
-        if grad_out is None:
-            return losses, np.asarray(gradient)
-        grad_out[...] = np.asarray(gradient)
-        return losses, grad_out
-
-    return compute
 
 
 def _finite(value: float) -> float | None:

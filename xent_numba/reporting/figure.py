@@ -75,7 +75,7 @@ def _panel(axes: Axes, case: Case, rows: dict[str, Row], names: list[str], basel
         range(len(names)), [f"{name} (base)" if name == baseline else name for name in names]
     )
     axes.set_ylim(-0.6, len(names))
-    axes.tick_params(labelsize=8)
+    axes.tick_params(which="both", labelsize=8)
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):

@@ -1,0 +1,37 @@
+"""What the benchmarks share: a case bound to an implementation, once in a process."""
+
+import functools
+
+from asv_runner.benchmarks.mark import SkipNotImplemented
+
+from xent_numba import registry
+from xent_numba.measurement.case import Case
+
+IMPLEMENTATIONS = registry.names()
+DTYPES = ("float32", "float64")
+
+
+@functools.cache
+def prepare(operation, implementation, dtype, size, workload):
+    """The call to be timed, made before, so that whatever it compiles is compiled.
+
+    asv runs `setup` before every sample: what takes long is done the first time only.
+    """
+    from xent_numba.measurement import binding
+
+    found = find(operation, implementation)
+    case = Case.of(operation, workload, size, dtype, None, "sum")
+    call = binding.bind(found, case, case.arguments())
+    for _ in range(2):
+        call()
+    return call
+
+
+def find(operation, implementation):
+    """The implementation, if it can run here and computes the operation; else n/a."""
+    found = registry.get(implementation)
+    if reason := found.unavailable():
+        raise SkipNotImplemented(reason)
+    if operation not in found.operations:
+        raise SkipNotImplemented(f"{implementation} does not compute {operation}")
+    return found

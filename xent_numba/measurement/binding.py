@@ -1,0 +1,109 @@
+"""What is timed of an implementation, and whether that very call is right."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+import xent_numba
+from xent_numba.accuracy.agreement import Verdict, judge
+from xent_numba.measurement.case import Case
+from xent_numba.registry import Implementation
+
+
+def bind(
+    implementation: Implementation, case: Case, inputs: tuple[ndarray, ...]
+) -> Callable[[], Any]:
+    """Bind a case to what is timed: the implementation's own binding, or the public function.
+
+    Parameters
+    ----------
+    implementation : Implementation
+        One that can run here and computes the operation.
+    case : Case
+        What it computes.
+    inputs : tuple of ndarray
+        The inputs of the case.
+
+    Returns
+    -------
+    callable
+        Computes, and allocates as little as its interface allows.
+    """
+    if own := getattr(implementation.module, "bind", None):
+        bound: Callable[[], Any] = own(case.operation, inputs, case.reduction)
+        return bound
+    options: dict[str, Any] = {}
+    if case.table_entry.labels is not None:
+        options["reduction"] = case.reduction
+    if case.reduction == "none":
+        options["out"] = np.empty_like(inputs[0])
+    if case.table_entry.gradient:
+        options["grad_out"] = np.empty_like(inputs[0])
+    public = _public(implementation.name, case.operation)
+    return functools.partial(public, *inputs, **options)
+
+
+def judge_call(
+    implementation: Implementation,
+    case: Case,
+    inputs: tuple[ndarray, ...],
+    call: Callable[[], Any],
+) -> Verdict:
+    """Judge an implementation on the inputs it is timed with, and the call that is timed.
+
+    Parameters
+    ----------
+    implementation, case, inputs
+        As for `bind`.
+    call : callable
+        What `bind` returned.
+
+    Returns
+    -------
+    Verdict
+        Held to the accuracy that the implementation declares.
+    """
+    declaration = implementation.operations[case.operation]
+    return judge(
+        _judged(_public(implementation.name, case.operation), case, call),
+        case.table_entry,
+        inputs,
+        reduction=case.reduction,
+        max_ulp=declaration.max_ulp[case.dtype],
+        max_ulp_gradient=declaration.max_ulp_gradient.get(case.dtype),
+    )
+
+
+def _judged(public: Callable[..., Any], case: Case, call: Callable[[], Any]) -> Callable[..., Any]:
+    """Return the public function, with the very call that is timed in place of the one like it.
+
+    A binding need not share code with the function, and might be the only wrong of the two.
+    """
+
+    def compute(first: ndarray, *labels: ndarray, **options: Any) -> Any:
+        if options.get("reduction", "none") != case.reduction or first.size != case.size:
+            return public(first, *labels, **options)
+        losses, gradient = call() if case.table_entry.gradient else (call(), None)
+        out, grad_out = options.get("out"), options.get("grad_out")
+        if out is None:
+            losses = first.dtype.type(losses)
+        else:
+            out[...] = np.asarray(losses)
+            losses = out
+        if gradient is None:
+            return losses
+        if grad_out is None:
+            return losses, np.asarray(gradient)
+        grad_out[...] = np.asarray(gradient)
+        return losses, grad_out
+
+    return compute
+
+
+def _public(name: str, operation: str) -> Callable[..., Any]:
+    return functools.partial(getattr(xent_numba, operation), implementation=name)
