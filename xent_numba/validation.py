@@ -60,7 +60,10 @@ class HostArrays:
             raise ValueError(f"{name} is no array of numbers: {error}") from None
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
-    empty = staticmethod(np.empty)
+    @staticmethod
+    def empty(shape: tuple[int, ...], dtype: np.dtype) -> ndarray:
+        """See `Arrays`."""
+        return np.empty(shape, dtype)
 
     @staticmethod
     def check_out(name: str, out: Any, inputs: list[ndarray | None]) -> None:
@@ -143,7 +146,7 @@ def prepare(
                 _check_out(name, array, expected, first.dtype, inputs, arrays)
                 inputs.append(array)
     if out is None and reduction == "none":
-        out = arrays.empty(shape, first.dtype)
+        out = np.empty(shape, first.dtype) if on_host else arrays.empty(shape, first.dtype)
     if grad_out is None and operation.gradient:
         grad_out = arrays.empty(shape, first.dtype)
     return first, labels, sample_weight, out, grad_out

@@ -38,10 +38,10 @@ _KERNELS = {
 @implements("sigmoid", formulation="stable", max_ulp=_ULP)
 def sigmoid(scores: ndarray, *, out: ndarray) -> ndarray:
     """1/(1 + e) or e/(1 + e) with e = exp(-|s|) to one and a half times the precision."""
+    serial, parallel = _sigmoid
     if _is_plain(scores) and _is_plain(out):
-        threads.run(*_sigmoid, scores.size, scores.reshape(-1), out.reshape(-1))
+        threads.run(serial, parallel, scores.size, _flat(scores), _flat(out))
         return out
-    serial, _ = _sigmoid
     for start in range(0, scores.size, blocks.BLOCK):
         piece = slice(start, start + blocks.BLOCK)
         values = scores.flat[piece]
@@ -130,13 +130,19 @@ def binary_cross_entropy_with_logits_and_grad(
 def _is_plain(array: ndarray) -> bool:
     """Whether the array is one aligned piece of memory in C order."""
     flags = array.flags
-    return flags.c_contiguous and flags.aligned
+    # carray also asks for writable, which most arrays are, and is one look instead of two.
+    return flags.carray or (flags.c_contiguous and flags.aligned)
+
+
+def _flat(array: ndarray) -> ndarray:
+    """A contiguous array in one dimension."""
+    return array if array.ndim == 1 else array.reshape(-1)
 
 
 def _pieces(array: ndarray) -> Iterator[ndarray]:
     """Contiguous pieces of the array, made of whole blocks, in C order."""
     if _is_plain(array):
-        yield array.reshape(-1)
+        yield _flat(array)
     else:
         for start in range(0, array.size, blocks.BLOCK):
             yield array.flat[start : start + blocks.BLOCK]
@@ -151,12 +157,17 @@ def _loss(
     out: ndarray | None,
     gradients: ndarray | None,
 ) -> Any:
-    divisor = 1.0
-    if gradients is not None and reduction == "mean":
-        divisor = _divisor(first.size, weights)
-    arrays = (first, labels, weights, out, gradients)
-    compute = _compute if all(a is None or _is_plain(a) for a in arrays) else _compute_by_block
-    found, value = compute(name, *arrays, divisor, out is None, reduction == "mean")
+    mean = reduction == "mean"
+    one_block = first.size <= blocks.BLOCK and weights is out is gradients is None
+    if one_block and _is_plain(first) and _is_plain(labels):
+        # All of a small call is overhead, so the commonest has a kernel of three arguments.
+        single, _, _, _ = _KERNELS[name]
+        found, value = single(_flat(first), _flat(labels), mean)
+    else:
+        divisor = _divisor(first.size, weights) if mean and gradients is not None else 1.0
+        arrays = (first, labels, weights, out, gradients)
+        compute = _compute if all(a is None or _is_plain(a) for a in arrays) else _compute_by_block
+        found, value = compute(name, *arrays, divisor, out is None, mean)
     if found == blocks.BAD_VALUE:
         raise_bad_value(OPERATIONS[name], first, labels, weights)
     if found == blocks.ZERO_WEIGHTS:
@@ -186,16 +197,16 @@ def _compute(
     mean: bool,
 ) -> tuple[int, float]:
     """Compute on the memory as it is."""
-    _, serial, parallel = _KERNELS[name]
+    _, _, serial, parallel = _KERNELS[name]
     return threads.run(
         serial,
         parallel,
         first.size,
-        first.reshape(-1),
-        labels.reshape(-1),
-        None if weights is None else weights.reshape(-1),
-        _NOTHING[first.dtype] if losses is None else losses.reshape(-1),
-        None if gradients is None else gradients.reshape(-1),
+        _flat(first),
+        _flat(labels),
+        None if weights is None else _flat(weights),
+        _NOTHING[first.dtype] if losses is None else _flat(losses),
+        None if gradients is None else _flat(gradients),
         divisor,
         reduced,
         mean,
@@ -214,7 +225,7 @@ def _compute_by_block(
     mean: bool,
 ) -> tuple[int, float]:
     """Gather, compute and scatter one block after the other."""
-    chunk, _, _ = _KERNELS[name]
+    _, chunk, _, _ = _KERNELS[name]
     step = blocks.chunk_size(first.size)
     partials = np.zeros((-(-first.size // step), blocks.COLUMNS))
     for start in range(0, first.size, blocks.BLOCK):

@@ -222,7 +222,7 @@ def finish_weights(partials: Any) -> float:
     return rounded_sum(value, error)
 
 
-def loss_kernels(name: str, block: Callable[..., bool]) -> tuple[Any, Any, Any]:
+def loss_kernels(name: str, block: Callable[..., bool]) -> tuple[Any, Any, Any, Any]:
     """Return the loops over chunks for the losses, and gradients, that ``block`` computes.
 
     Parameters
@@ -235,7 +235,9 @@ def loss_kernels(name: str, block: Callable[..., bool]) -> tuple[Any, Any, Any]:
 
     Returns
     -------
-    chunk, serial, parallel : callable
+    single, chunk, serial, parallel : callable
+        ``single(first, labels, mean)`` is for one block at most, without weights: it returns what
+        was found and the reduced loss.
         ``chunk(first, labels, weights, losses, gradients, divisor, reduced, partial)`` goes
         through one chunk, or a part of it made of whole blocks, and adds to one row of the
         table. The other two take a mean flag in place of the row, go through all chunks, on
@@ -243,6 +245,16 @@ def loss_kernels(name: str, block: Callable[..., bool]) -> tuple[Any, Any, Any]:
         Arrays are contiguous and one-dimensional; weights may be None; losses are written
         unless they are reduced.
     """
+
+    @kernel(f"{name}_single", nogil=True)
+    def single(first: Any, labels: Any, mean: bool) -> tuple[int, float]:
+        values = np.empty(first.size, first.dtype)
+        if block(first, labels, values, None, np.empty((2, first.size), first.dtype)):
+            return BAD_VALUE, np.nan
+        value, error = sum_block(values)
+        if not mean:
+            return OK, rounded_sum(value, error)
+        return OK, quotient_of_sums(value, error, float(first.size), 0.0)
 
     @kernel(f"{name}_chunk", nogil=True)
     def chunk(
@@ -303,6 +315,7 @@ def loss_kernels(name: str, block: Callable[..., bool]) -> tuple[Any, Any, Any]:
         return finish(partials, first.size, mean, weights is not None)
 
     return (
+        single,
         chunk,
         kernel(f"{name}_serial", nogil=True)(loop),
         kernel(f"{name}_parallel", parallel=True)(loop),
