@@ -29,8 +29,10 @@ def prepare(operation, implementation, dtype, size, workload):
 
 def find(operation, implementation):
     """The implementation, if it can run here and computes the operation; else n/a."""
+    from xent_numba.measurement import binding
+
     found = registry.get(implementation)
-    if reason := found.unavailable():
+    if reason := binding.unavailable(found):
         raise SkipNotImplemented(reason)
     if operation not in found.operations:
         raise SkipNotImplemented(f"{implementation} does not compute {operation}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 
 import numpy as np
 import pytest
 
+import xent_numba
+from xent_numba import registry
 from xent_numba.accuracy import agreement, oracle
 from xent_numba.accuracy.agreement import judge
 from xent_numba.operations import OPERATIONS
@@ -172,3 +175,47 @@ def test_judge_leaves_no_trace_of_an_empty_array():
         return out
 
     assert judge(compute, OPERATIONS["sigmoid"], (np.empty(0),), reduction="none", max_ulp=0).ok
+
+
+class TestDeclaredFailures:
+    """What a kernel declares to get wrong is excused sample by sample, never in the result."""
+
+    declaration = registry.get("numpy_textbook").operations["logistic_loss"]
+    compute = staticmethod(
+        functools.partial(xent_numba.logistic_loss, implementation="numpy_textbook")
+    )
+
+    def verdict(self, scores, reduction, declaration):
+        labels = np.ones(scores.shape, np.int8)
+        return judge(
+            self.compute,
+            OPERATIONS["logistic_loss"],
+            (scores, labels),
+            reduction=reduction,
+            max_ulp=self.declaration.max_ulp["float64"],
+            declaration=declaration,
+        )
+
+    def test_lost_tails_are_excused_where_the_sum_is_right(self):
+        scores = np.concatenate([np.linspace(-5, 0, 999), [40.0]])
+        assert not self.verdict(scores, "sum", None).ok
+        verdict = self.verdict(scores, "sum", self.declaration)
+        assert verdict.ok
+        assert verdict.reason.startswith("1 of 1000 samples lie where it fails: 1 + exp(-m)")
+        assert verdict.max_ulp > 1e15
+
+    def test_not_where_every_sample_is_the_result(self):
+        assert not self.verdict(np.array([-1.0, 40.0]), "none", self.declaration).ok
+
+    def test_not_where_the_sum_is_wrong(self):
+        verdict = self.verdict(np.array([-1.0, -800.0]), "sum", self.declaration)
+        assert "the sum of 2 losses is inf" in verdict.reason
+
+    def test_nothing_else_is_excused(self, monkeypatch):
+        compute = self.compute
+
+        def off(scores, labels, **options):
+            return compute(scores * 1.0000001, labels, **options)
+
+        monkeypatch.setattr(type(self), "compute", staticmethod(off))
+        assert not self.verdict(np.array([-1.0, 40.0]), "sum", self.declaration).ok

@@ -27,6 +27,9 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal, TypeVar
 
+import numpy as np
+from numpy import ndarray
+
 from xent_numba import implementations as _folder
 from xent_numba.errors import ImplementationUnavailableError
 from xent_numba.operations import OPERATIONS
@@ -100,6 +103,21 @@ class Declaration:
     max_ulp: Mapping[str, float]
     max_ulp_gradient: Mapping[str, float]
     known_failures: tuple[KnownFailure, ...]
+
+    def known_failures_at(
+        self, first: ndarray, labels: ndarray | None
+    ) -> list[tuple[KnownFailure, ndarray]]:
+        """The declared failures that occur in some samples, each with the samples it covers."""
+        wide = first.astype(np.float64)  # the ends of an interval may be beyond float32
+        found = []
+        for failure in self.known_failures:
+            if failure.dtype in (None, str(first.dtype)):
+                covered = (failure.low <= wide) & (wide <= failure.high)
+                if failure.label is not None:
+                    covered &= labels == failure.label
+                if covered.any():
+                    found.append((failure, covered))
+        return found
 
     def known_failure(self, first: float, label: float | None, dtype: str) -> KnownFailure | None:
         """The declared failure that covers an input, or None."""

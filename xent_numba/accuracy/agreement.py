@@ -26,6 +26,7 @@ from numpy import ndarray
 from xent_numba.accuracy import oracle, reference
 from xent_numba.accuracy.ulp import Truth
 from xent_numba.operations import Operation, Reduction
+from xent_numba.registry import Declaration
 
 #: Largest relative error of a sum or mean.
 REDUCED_RTOL = MappingProxyType({"float32": 1e-6, "float64": 1e-12})
@@ -55,7 +56,8 @@ class Verdict:
     max_ulp_gradient : float
         The same for the gradient.
     reason : str
-        Empty, or one sentence that says what was wrong first.
+        Empty, or one sentence that says what was wrong first; of a kernel that agreed, with how
+        many samples it failed where it declares to.
     index : int or None
         Index of the first wrong sample, in C order; None if no single sample is wrong.
     got, expected : float or None
@@ -92,6 +94,7 @@ def judge(
     max_ulp: float,
     max_ulp_gradient: float | None = None,
     sample_weight: ndarray | None = None,
+    declaration: Declaration | None = None,
 ) -> Verdict:
     """Hold a kernel to the truth on the arguments it is going to be timed with.
 
@@ -114,18 +117,30 @@ def judge(
         The same for the gradient; without it, `max_ulp`.
     sample_weight : ndarray, optional
         Weights.
+    declaration : Declaration, optional
+        Excuses single samples for which it declares a known failure, if it is a reduced loss
+        that is wanted, and only from being compared one by one: the reduced loss must be right.
 
     Returns
     -------
     Verdict
         An exception that `compute` raises is a verdict too: not ok.
     """
+    first = arguments[0].ravel()
+    labels = arguments[1].ravel() if operation.labels else None
+    failures = (
+        declaration.known_failures_at(first, labels) if declaration and reduction != "none" else []
+    )
+    excused = np.zeros(first.shape, bool)
+    for _, covered in failures:
+        excused |= covered
     samples = _Samples(
         operation,
-        arguments[0].ravel(),
-        arguments[1].ravel() if operation.labels else None,
+        first,
+        labels,
         None if sample_weight is None else sample_weight.ravel(),
         {"loss": max_ulp, "gradient": max_ulp if max_ulp_gradient is None else max_ulp_gradient},
+        excused,
     )
     worst = {"loss": math.nan, "gradient": math.nan}
     try:
@@ -134,7 +149,8 @@ def judge(
             _judge_some(samples, kind, got, suspects)
         if reduction != "none":
             for size in (n for n in PREFIXES if n < samples.size):
-                _judge_reduced(compute, samples[:size], reduction)
+                if not excused[:size].any():
+                    _judge_reduced(compute, samples[:size], reduction)
             _judge_reduced(compute, samples, reduction)
     except _DisagreementError as wrong:
         return Verdict(
@@ -146,7 +162,9 @@ def judge(
             wrong.got,
             wrong.expected,
         )
-    return Verdict(True, worst["loss"], worst["gradient"])
+    reasons = "; ".join(dict.fromkeys(failure.reason for failure, _ in failures))
+    note = f"{np.count_nonzero(excused)} of {samples.size} samples lie where it fails: {reasons}"
+    return Verdict(True, worst["loss"], worst["gradient"], note if failures else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +176,7 @@ class _Samples:
     labels: ndarray | None = None
     weights: ndarray | None = None
     limits: Mapping[str, float] = field(default_factory=dict)
+    excused: ndarray | None = None
 
     @property
     def size(self) -> int:
@@ -178,6 +197,7 @@ class _Samples:
             None if self.labels is None else self.labels[key],
             None if self.weights is None else self.weights[key],
             self.limits,
+            None if self.excused is None else self.excused[key],
         )
 
     def chunks(self) -> Iterator[slice]:
@@ -198,6 +218,8 @@ class _Samples:
             values, terms = reference.gradients(self.operation, self.first, self.labels)
         else:
             values = terms = reference.losses(self.operation, self.first, self.labels)
+        if self.excused is not None:
+            allowed[self.excused] = np.inf
         if (soft := self._soft()).any():
             allowed += SOFT_LABEL_ULP * soft
             if kind == "gradient":

@@ -15,6 +15,13 @@ from xent_numba.measurement.case import Case
 from xent_numba.registry import Implementation
 
 
+def unavailable(implementation: Implementation) -> str | None:
+    """Why an implementation cannot be timed here; a simulated device can compute, but not race."""
+    probe = getattr(implementation.module, "unavailable_for_timing", implementation.unavailable)
+    reason: str | None = probe()
+    return reason
+
+
 def bind(
     implementation: Implementation, case: Case, inputs: tuple[ndarray, ...]
 ) -> Callable[[], Any]:
@@ -76,6 +83,7 @@ def judge_call(
         reduction=case.reduction,
         max_ulp=declaration.max_ulp[case.dtype],
         max_ulp_gradient=declaration.max_ulp_gradient.get(case.dtype),
+        declaration=declaration,
     )
 
 

@@ -273,7 +273,7 @@ def _time(
     restless = dict.fromkeys(prepared, 0)
     lost: dict[str, str] = {}
     for label, preparation in prepared.items():
-        if preparation.status == "ok":
+        if preparation.timed:
             try:
                 warm_ups[label] = crew[label].warm_up(case)
             except LostError as reason:
@@ -297,7 +297,7 @@ def _time(
         if label in lost:
             preparation = dataclasses.replace(preparation, status="crashed", reason=lost[label])
         row = Row(case, label, preparation)
-        if preparation.status == "ok":
+        if preparation.timed:
             rounds = series[label].seconds
             row = dataclasses.replace(
                 row,

@@ -88,9 +88,12 @@ class Crew:
                 while waiting and len(busy) < self._abreast:
                     busy.append(waiting.popleft())
                     self._begin(busy[-1], todo[busy[-1]][0], places)
-                for label in self._answered(busy):
+                ready = wait([self[label].connection for label in busy], PREPARE_TIMEOUT)
+                answered = [label for label in busy if self[label].connection in ready]
+                # When none answers in time, the one that has worked longest is ended.
+                for label in answered or busy[:1]:
                     case = todo[label].popleft()
-                    found[case][label] = self._receive(label)
+                    found[case][label] = self._receive(label, answered=bool(answered))
                     if found[case][label].status == "crashed":
                         # What the process had prepared is gone with it.
                         todo[label] += [c for c in cases if _agreed(found[c].get(label))]
@@ -120,13 +123,10 @@ class Crew:
             self._dismiss(label)
             self[label].start_preparing(case, places[case])
 
-    def _answered(self, busy: Sequence[str]) -> list[str]:
-        ready = wait([self[label].connection for label in busy], PREPARE_TIMEOUT)
-        # When none answers in time, the one that has worked longest is asked, and ended.
-        return [label for label in busy if self[label].connection in ready] or [busy[0]]
-
-    def _receive(self, label: str) -> Preparation:
+    def _receive(self, label: str, *, answered: bool) -> Preparation:
         try:
+            if not answered:
+                raise LostError(f"gave no answer within {PREPARE_TIMEOUT:g} s")
             preparation: Preparation = self[label].receive(timeout=0.0)
         except LostError as reason:
             self._dismiss(label)
@@ -138,4 +138,4 @@ class Crew:
 
 
 def _agreed(preparation: Preparation | None) -> bool:
-    return preparation is not None and preparation.status == "ok"
+    return preparation is not None and preparation.timed

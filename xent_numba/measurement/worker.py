@@ -36,7 +36,7 @@ REST_SECONDS = 0.1
 PREPARE_TIMEOUT = 300.0
 TURN_TIMEOUT = 120.0
 
-Status = Literal["ok", "wrong", "unavailable", "n/a", "crashed"]
+Status = Literal["ok", "partly", "wrong", "unavailable", "n/a", "crashed"]
 
 # All that the libraries read when they start; each is told the same number.
 _THREAD_VARIABLES = (
@@ -55,10 +55,11 @@ class Preparation:
 
     Attributes
     ----------
-    status : {"ok", "wrong", "unavailable", "n/a", "crashed"}
-        Whether it can be timed.
+    status : {"ok", "partly", "wrong", "unavailable", "n/a", "crashed"}
+        Whether it can be timed. Partly ok is a reduced loss that is right although single samples
+        are not, where the implementation declares that they are not.
     reason : str
-        Why not.
+        Why not, or why only partly.
     max_ulp, max_ulp_gradient : float or None
         Its largest errors per sample; None where they are not finite or were not measured.
     first_call_seconds : float or None
@@ -70,6 +71,11 @@ class Preparation:
     max_ulp: float | None = None
     max_ulp_gradient: float | None = None
     first_call_seconds: float | None = None
+
+    @property
+    def timed(self) -> bool:
+        """Whether there is a right result to be timed."""
+        return self.status in ("ok", "partly")
 
 
 class WarmUp(NamedTuple):
@@ -242,7 +248,7 @@ class _Subject:
 
         name = _adopt_file(Path(self.name)) if self.name.endswith(".py") else self.name
         implementation = registry.get(name)
-        if reason := implementation.unavailable():
+        if reason := binding.unavailable(implementation):
             return Preparation("unavailable", reason)
         if case.operation not in implementation.operations:
             return Preparation("n/a", f"does not compute {case.operation}")
@@ -257,7 +263,7 @@ class _Subject:
         if verdict.ok:
             self.calls[case] = call
         return Preparation(
-            "ok" if verdict.ok else "wrong",
+            "wrong" if not verdict.ok else "partly" if verdict.reason else "ok",
             verdict.reason,
             _finite(verdict.max_ulp),
             _finite(verdict.max_ulp_gradient),

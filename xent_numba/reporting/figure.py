@@ -56,7 +56,9 @@ def _order(comparison: Comparison) -> list[str]:
     """Implementations that ran, the fastest on average last: it is drawn at the top."""
     times: dict[str, list[float]] = {}
     for row in comparison.rows:
-        if row.implementation != MEMORY_LIMIT and row.preparation.status in ("ok", "wrong"):
+        if row.implementation != MEMORY_LIMIT and (
+            row.preparation.timed or row.preparation.status == "wrong"
+        ):
             times.setdefault(row.implementation, [])
             if row.ns_per_element is not None:
                 times[row.implementation].append(row.ns_per_element)
@@ -84,7 +86,8 @@ def _panel(axes: Axes, case: Case, rows: dict[str, Row], names: list[str], basel
     for position, name in enumerate(names):
         row = rows[name]
         if row.seconds is None or row.ns_per_element is None:
-            text = {"wrong": "WRONG", "ok": ""}.get(row.preparation.status, row.preparation.status)
+            status = row.preparation.status
+            text = "" if row.preparation.timed else {"wrong": "WRONG"}.get(status, status)
             axes.text(
                 0.98,
                 position,

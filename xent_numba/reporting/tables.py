@@ -65,7 +65,7 @@ def notes(comparison: Comparison) -> list[str]:
     for case, rows in comparison.cases():
         for row in rows:
             preparation = row.preparation
-            if preparation.status in ("wrong", "crashed"):
+            if preparation.status in ("partly", "wrong", "crashed"):
                 status = _STATUS.get(preparation.status, preparation.status)
                 found.append(
                     f"{row.implementation}, {case.operation} {case.dtype} on {case.workload}: "
