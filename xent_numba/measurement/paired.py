@@ -61,7 +61,8 @@ def measure(
         Contestants that others are compared with; the first decides when a quotient is known well
         enough.
     budget : float
-        Seconds. Every contestant gets at least `MIN_ROUNDS` turns whatever the budget.
+        Seconds. Every contestant gets at least `MIN_ROUNDS` turns whatever the budget, and what
+        that takes beyond its share comes on top.
     seed : int
         Seed of the order of turns.
     clock : callable
@@ -77,6 +78,8 @@ def measure(
     shuffled = random.Random(seed)  # noqa: S311 - an order, not a secret
     series = {name: Series() for name in turns}
     spent = dict.fromkeys(turns, 0.0)
+    share = budget / max(1, len(turns))
+    overdrawn = 0.0
     playing = set(turns)
     started = clock()
     number = 0
@@ -92,12 +95,15 @@ def measure(
                 playing.discard(name)
             spent[name] += clock() - before
         number += 1
-        elapsed = clock() - started
-        report(min(elapsed / budget, 1.0))
+        if number <= MIN_ROUNDS:
+            # The fewest rounds of a slow contestant must not cost the others theirs.
+            overdrawn = sum(max(0.0, taken - share) for taken in spent.values())
+        elapsed = clock() - started - overdrawn
+        report(min(max(elapsed / budget, 0.0), 1.0))
         if number < MIN_ROUNDS:
             continue
         rivals = playing.difference(references)
-        rivals -= {name for name in rivals if spent[name] >= budget / len(turns)}
+        rivals -= {name for name in rivals if spent[name] >= share}
         if number % CHECK_EVERY == 0:
             rivals -= {name for name in rivals if _is_known(series, name, references)}
         alone = playing.issubset(references)

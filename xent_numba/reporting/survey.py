@@ -23,6 +23,8 @@ HEADERS = (
     "asymmetric",
 )
 
+_TERMINAL = (0, 1, 2, 3, 5, 6, 8)
+
 
 def cells(row: Row) -> tuple[str, ...]:
     """Text of the columns."""
@@ -48,13 +50,14 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def show(survey: Survey, console: Console) -> None:
-    """Print a table for each implementation."""
+    """Print a table for each implementation; the columns that 80 characters have room for."""
     for name, rows in _by_implementation(survey).items():
         table = Table(title=name, title_justify="left", title_style="bold", box=None)
-        for header in HEADERS:
-            table.add_column(header, overflow="fold")
+        for column in _TERMINAL:
+            table.add_column(HEADERS[column], overflow="fold")
         for row in rows:
-            table.add_row(*cells(row))
+            texts = cells(row)
+            table.add_row(*(texts[column] for column in _TERMINAL))
         console.print(table)
         console.print()
     for name, reason in survey.unavailable.items():

@@ -1,0 +1,78 @@
+"""Files that are implementations, good and bad, for tests of the measurement."""
+
+from __future__ import annotations
+
+_SIGMOID = '''"""{name}, for a test."""
+
+import os
+import signal
+import time
+
+from xent_numba.implementations import numpy_stable
+from xent_numba.registry import implements
+
+{before}
+
+@implements("sigmoid", formulation="stable", max_ulp={{"float32": 4, "float64": 4}})
+def sigmoid(scores, *, out):
+    """1 / (1 + exp(-s)), or what the test wants."""
+    {body}
+'''
+_RIGHT = "return numpy_stable.sigmoid(scores, out=out)"
+_BIND = """
+def bind(operation, inputs, reduction):
+    {body}
+"""
+
+SOURCES = {
+    "fake_right": _SIGMOID.format(name="Right", before="", body=_RIGHT),
+    "fake_half": _SIGMOID.format(name="Half", before="", body="out[...] = 0.5\n    return out"),
+    "fake_nan": _SIGMOID.format(
+        name="Not a number", before="", body="out[...] = float('nan')\n    return out"
+    ),
+    "fake_raising": _SIGMOID.format(
+        name="Raising", before="", body="raise OverflowError('math range error')"
+    ),
+    "fake_missing": _SIGMOID.format(
+        name="Missing",
+        before='def unavailable():\n    return "no abacus was found: pip install abacus[beads]"\n',
+        body=_RIGHT,
+    ),
+    "fake_exiting": _SIGMOID.format(name="Exiting", before="", body="os._exit(3)"),
+    "fake_killed": _SIGMOID.format(
+        name="Killed", before="", body="os.kill(os.getpid(), signal.SIGSEGV)"
+    ),
+    "fake_broken_file": "raise ImportError('no libabacus.so')\n",
+    "fake_wrong_binding": _SIGMOID.format(
+        name="Right, but bound to something else",
+        before=_BIND.format(body="return lambda: inputs[0] * 0"),
+        body=_RIGHT,
+    ),
+    "fake_dying_later": _SIGMOID.format(
+        name="Dies after some calls",
+        before=_BIND.format(
+            body="""from xent_numba.measurement import worker
+    import numpy as np
+    started = time.perf_counter()
+
+    def call():
+        if time.perf_counter() - started > 0.5:
+            os._exit(4)
+        return numpy_stable.sigmoid(inputs[0], out=np.empty_like(inputs[0]))
+
+    return call"""
+        ),
+        body=_RIGHT,
+    ),
+    "fake_hanging": _SIGMOID.format(name="Hanging", before="", body="time.sleep(1000)"),
+}
+
+
+def write(folder, *names):
+    """Write the files and return their paths, as one types them."""
+    paths = []
+    for name in names:
+        path = folder / f"{name}.py"
+        path.write_text(SOURCES[name], encoding="utf-8")
+        paths.append(str(path))
+    return paths

@@ -1,0 +1,216 @@
+"""Processes: judged before timed, and whatever happens to one of them is a row."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+
+import psutil
+import pytest
+from fake_implementations import SOURCES, write
+
+from xent_numba.measurement import comparison, crew, machine, worker
+from xent_numba.measurement.case import Case
+from xent_numba.measurement.comparison import Comparison, compare
+from xent_numba.measurement.crew import Crew
+from xent_numba.measurement.paired import LostError
+from xent_numba.measurement.worker import MEMORY_LIMIT, Worker
+
+CASES = [Case.of("sigmoid", "gaussian", size, "float32", None, "sum") for size in (1000, 3000)]
+NAMES = [name for name in SOURCES if name != "fake_hanging"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A comparison of all fakes; what the rows say is asserted below."""
+    folder = tmp_path_factory.mktemp("fakes")
+    seen = []
+    result = compare(
+        CASES,
+        write(folder, *NAMES),
+        baseline=str(folder / "fake_right.py"),
+        threads=1,
+        budget=4.0,
+        command="xent-numba compare",
+        report=lambda what, done: seen.append((what, done)),
+    )
+    return result, seen
+
+
+@pytest.fixture
+def rows(run):
+    return {(row.implementation, row.case.size): row for row in run[0].rows}
+
+
+def test_every_implementation_has_a_row_for_every_case(rows):
+    assert set(rows) == {(name, case.size) for name in (*NAMES, MEMORY_LIMIT) for case in CASES}
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "reason"),
+    [
+        ("fake_right", "ok", ""),
+        ("fake_half", "wrong", "result[0] is 0.5 and should be"),
+        ("fake_nan", "wrong", "is nan and should be"),
+        ("fake_raising", "wrong", "raised OverflowError: math range error"),
+        ("fake_missing", "unavailable", "no abacus was found: pip install abacus[beads]"),
+        ("fake_exiting", "crashed", "its process ended with exit code 3"),
+        ("fake_killed", "crashed", "its process was ended by SIGSEGV"),
+        ("fake_broken_file", "crashed", "ImportError: no libabacus.so"),
+        ("fake_wrong_binding", "wrong", "0.0 and should be"),
+        ("fake_dying_later", "crashed", "its process ended with exit code 4"),
+    ],
+)
+@pytest.mark.parametrize("size", [case.size for case in CASES])
+def test_what_a_row_says(rows, name, size, status, reason):
+    row = rows[name, size]
+    assert row.preparation.status == status
+    assert reason in row.preparation.reason
+    assert (row.seconds is not None) == (status == "ok")
+
+
+@pytest.mark.parametrize("size", [case.size for case in CASES])
+def test_a_right_row_is_timed(rows, size):
+    row = rows["fake_right", size]
+    assert 0 < row.preparation.max_ulp < 4
+    assert row.seconds.low <= row.seconds.value <= row.seconds.high
+    assert row.speedup == (1.0, 1.0, 1.0)
+    assert row.limit_share.value > 0
+    assert row.ns_per_element == pytest.approx(row.seconds.value / size * 1e9)
+    assert row.gigabytes_per_second == pytest.approx(8 * size / row.seconds.value / 1e9)
+    assert len(row.rounds) >= 6
+    assert row.warm_up.batch > 1
+    assert row.preparation.first_call_seconds > 0
+
+
+def test_the_limit_is_measured_in_the_same_rounds(rows):
+    for case in CASES:
+        limit = rows[MEMORY_LIMIT, case.size]
+        assert limit.limit_share == (1.0, 1.0, 1.0)
+        assert limit.rounds.keys() & rows["fake_right", case.size].rounds.keys()
+
+
+def test_progress_grows_to_the_end(run):
+    done = [fraction for _, fraction in run[1]]
+    assert done == sorted(done)
+    assert 0.9 < done[-1] <= 1.0
+
+
+def test_a_comparison_survives_json(run):
+    text = run[0].to_json()
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    assert Comparison.from_json(text) == run[0]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 99, "rows": []}', '{"format": 1}'])
+def test_other_json_is_refused(text):
+    with pytest.raises(ValueError, match=r".+"):
+        Comparison.from_json(text)
+
+
+def test_no_process_is_left(run):
+    assert not [p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline())]
+
+
+def test_one_that_gives_no_answer_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(crew, "PREPARE_TIMEOUT", 2.0)
+    (hanging,) = write(tmp_path, "fake_hanging")
+    with Crew({"hanging": hanging}, threads=1, abreast=2) as members:
+        found = members.prepare(CASES[:1])
+    assert found[CASES[0]]["hanging"].status == "crashed"
+    assert "no answer within 2 s" in found[CASES[0]]["hanging"].reason
+
+
+def test_cases_that_do_not_fit_together_are_taken_in_groups(monkeypatch):
+    memory = psutil.virtual_memory()
+    free = dataclasses.make_dataclass("Memory", ["available"])(available=4 * 4 * 8 * 3000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    many = [
+        dataclasses.replace(CASES[1], dtype="float32", size=size) for size in (1000, 2000, 9000, 10)
+    ]
+    groups = list(comparison._groups(many, workers=4))
+    assert [[case.size for case in group] for group in groups] == [[1000, 2000], [9000], [10]]
+    assert memory.total
+
+
+def test_threads_are_told_to_the_process_and_not_to_this_one():
+    before = os.environ.get("NUMBA_NUM_THREADS")
+    one = Worker(MEMORY_LIMIT, threads=1)
+    try:
+        assert one.describe()["threads"] == 1
+    finally:
+        one.close()
+    assert os.environ.get("NUMBA_NUM_THREADS") == before
+
+
+def test_ctrl_c_does_not_reach_a_worker():
+    one = Worker(MEMORY_LIMIT, threads=1)
+    try:
+        one._process.join(0.5)
+        os.kill(one._process.pid, signal.SIGINT)
+        assert one.describe()["simd_bits"]
+    finally:
+        one.close()
+
+
+def test_an_unknown_case_is_an_error_and_no_end():
+    one = Worker("numpy_stable", threads=1)
+    try:
+        with pytest.raises(LostError, match="KeyError"):
+            one.turn(CASES[0])
+        one.forget()
+    finally:
+        one.close()
+
+
+@pytest.mark.parametrize("name", ["naive.py", "absent.py"])
+def test_a_file_of_a_taken_name_or_none_at_all_is_refused(tmp_path, name):
+    if name == "naive.py":
+        (tmp_path / name).write_text("", encoding="utf-8")
+    with pytest.raises(ValueError, match="accepted is a name"):
+        worker.check_file(tmp_path / name)
+
+
+def test_the_fingerprint_says_what_it_knows_and_invents_nothing():
+    found = machine.fingerprint()
+    assert found["usable_cpus"] >= 1
+    assert found["memory_bytes"] > 2**20
+    assert found["versions"]["numpy"]
+    assert found["governor"] is None or isinstance(found["governor"], str)
+
+
+def test_the_commit_is_that_of_the_checkout_the_package_is_in(monkeypatch, tmp_path):
+    import xent_numba
+
+    inside = tmp_path / "venv" / "xent_numba"
+    inside.mkdir(parents=True)
+    assert machine._run("git", "init", "-q", str(tmp_path)) == ""
+    monkeypatch.setattr(xent_numba, "__file__", str(inside / "__init__.py"))
+    assert machine.commit() == {}
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+@pytest.mark.parametrize("operation", ["sigmoid", "logistic_loss", "logistic_loss_and_grad"])
+@pytest.mark.parametrize("label_dtype", ["int8", "float32"])
+def test_the_memory_limit_moves_what_the_operation_moves(operation, reduction, label_dtype):
+    import numpy as np
+
+    from xent_numba.kernels import memory_limit
+
+    case = Case.of(operation, "gaussian", 5000, "float32", label_dtype, reduction)
+    inputs = case.arguments()
+    gradient = case.table_entry.gradient
+    call = memory_limit.bind(inputs, case.reduction == "none", gradient)
+    total = call()
+    *_, losses, gradients = call.args
+    expected = inputs[0] if len(inputs) == 1 else inputs[0] * inputs[1]
+    if losses is not None:
+        np.testing.assert_array_equal(losses, expected)
+    else:
+        assert total == pytest.approx(expected.sum(dtype=float), rel=1e-4, abs=1e-2)
+    if gradients is not None:
+        np.testing.assert_array_equal(gradients, expected)
+    arrays = [a for a in (*inputs, losses, gradients) if a is not None]
+    assert sum(a.nbytes for a in arrays) == case.bytes_moved
