@@ -19,12 +19,16 @@ from xent_numba.operations import OPERATIONS, REDUCTIONS
 from xent_numba.validation import LABEL_DTYPES
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from xent_numba.measurement.case import Case
     from xent_numba.measurement.comparison import Comparison
 
 DEFAULT_OPERATIONS = ("sigmoid", "binary_cross_entropy", "logistic_loss")
 DEFAULT_WORKLOAD = "flights"
 DEFAULT_BASELINE = "numpy_stable"
+DEFAULT_IMPLEMENTATION = "numba_parallel"
+SAMPLES = 1_000_000
 DTYPES = ("float32", "float64")
 BUDGET, QUICK_BUDGET = 60.0, 4.0
 MAX_SIZE = 2**30
@@ -71,25 +75,30 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser("xent-numba", description="Sigmoid and cross-entropy kernels, compared.")
     parser.add_argument("--version", action="version", version=f"xent-numba {__version__}")
-    commands = parser.add_subparsers(dest="subcommand", required=True, metavar="{info,compare}")
+    commands = parser.add_subparsers(
+        dest="subcommand", required=True, metavar="{info,compare,accuracy}"
+    )
     info = commands.add_parser("info", help="what this machine is, and what can run on it")
     info.set_defaults(run=_info)
     _add_compare(commands.add_parser("compare", help="judge and time implementations"))
+    _add_accuracy(commands.add_parser("accuracy", help="measure errors over the whole range"))
     return parser
+
+
+def _several(
+    parser: argparse.ArgumentParser, flag: str, read: Callable[[str], object], text: str
+) -> None:
+    help_text = f"{text}; may be given again"
+    parser.add_argument(flag, action="append", type=read, metavar=flag[2:].upper(), help=help_text)
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_compare)
-
-    def several(flag: str, read: Callable[[str], object], text: str) -> None:
-        parser.add_argument(flag, action="append", type=read, metavar=flag[2:].upper(), help=text)
-
-    more = "may be given again"
-    several("--operation", _one_of((*OPERATIONS, ALL)), f"{ALL} or a name; {more}")
-    several("--dtype", _one_of((*DTYPES, ALL)), f"{ALL}, float32 or float64; {more}")
-    several("--size", _whole(1, MAX_SIZE), f"number of samples; {more}")
-    several("--workload", _one_of((*workloads.names(), ALL)), f"{ALL} or a name; {more}")
-    several("--implementation", _implementation, f"name, or path of a .py file; {more}")
+    _several(parser, "--operation", _one_of((*OPERATIONS, ALL)), f"{ALL} or a name")
+    _several(parser, "--dtype", _one_of((*DTYPES, ALL)), f"{ALL}, float32 or float64")
+    _several(parser, "--size", _whole(1, MAX_SIZE), "number of samples")
+    _several(parser, "--workload", _one_of((*workloads.names(), ALL)), f"{ALL} or a name")
+    _several(parser, "--implementation", _implementation, "name, or path of a .py file")
     parser.add_argument(
         "--reduction",
         type=_one_of(REDUCTIONS),
@@ -139,6 +148,40 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(flag, type=_output_file, metavar="FILE", help=f"write {what}")
 
 
+def _add_accuracy(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_accuracy)
+    _several(parser, "--operation", _one_of((*OPERATIONS, ALL)), f"{ALL} (default) or a name")
+    _several(parser, "--dtype", _one_of((*DTYPES, ALL)), f"{ALL} (default), float32 or float64")
+    _several(parser, "--implementation", _one_of((*registry.names(), ALL)), f"{ALL} or a name")
+    parser.add_argument(
+        "--exhaustive", action="store_true", help="all 2^32 float32 scores; minutes for each row"
+    )
+    parser.add_argument(
+        "--samples",
+        type=_whole(1, 2**40),
+        default=SAMPLES,
+        metavar="N",
+        help=f"in strata, where not all inputs are looked at; default {SAMPLES}",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with a run that was ended, if it was the same"
+    )
+    parser.add_argument(
+        "--processes",
+        type=_whole(1, _usable_cpus()),
+        default=_usable_cpus(),
+        metavar="N",
+        help="that share the work; default all CPUs",
+    )
+    parser.add_argument(
+        "--output",
+        type=_output_folder,
+        default=Path("reports/accuracy"),
+        metavar="FOLDER",
+        help="gets accuracy.json, accuracy.md and the journals; default reports/accuracy",
+    )
+
+
 def _info(options: argparse.Namespace, command: str) -> None:
     from rich.console import Console
 
@@ -165,6 +208,48 @@ def _compare(options: argparse.Namespace, command: str) -> None:
             write(path, render(comparison))
 
 
+def _accuracy(options: argparse.Namespace, command: str) -> None:
+    from rich.console import Console
+
+    from xent_numba.accuracy import laboratory, sweep
+    from xent_numba.measurement import machine
+    from xent_numba.reporting import survey as tables
+    from xent_numba.reporting.files import write
+
+    described = machine.fingerprint()
+    origin = {
+        "command": command,
+        **machine.commit(),
+        "cpu": described["cpu"],
+        "python": described["python"],
+        "versions": described["versions"],
+    }
+    # Made here and not before, so that a mistake in another option leaves no folder behind.
+    options.output.mkdir(parents=True, exist_ok=True)
+    with _progress() as progress, sweep.processes(options.processes) as pool:
+        task = progress.add_task("starting", total=1.0)
+        try:
+            survey = laboratory.survey(
+                _expand(options.implementation, registry.names(), (DEFAULT_IMPLEMENTATION,)),
+                _expand(options.operation, OPERATIONS, tuple(OPERATIONS)),
+                _expand(options.dtype, DTYPES, DTYPES),
+                options.output / "journals",
+                exhaustive=options.exhaustive,
+                samples=options.samples,
+                resume=options.resume,
+                pool=pool,
+                origin=origin,
+                report=lambda what, done, chunks: progress.update(
+                    task, description=what, completed=done / chunks
+                ),
+            )
+        except sweep.OtherSweepError as error:
+            raise UsageError(f"--resume: {error}") from None
+    tables.show(survey, Console(highlight=False))
+    write(options.output / "accuracy.json", survey.to_json())
+    write(options.output / "accuracy.md", tables.markdown(survey))
+
+
 def _read(path: Path) -> Comparison:
     from xent_numba.measurement.comparison import Comparison
 
@@ -175,9 +260,6 @@ def _read(path: Path) -> Comparison:
 
 
 def _measure(options: argparse.Namespace, command: str) -> Comparison:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
     from xent_numba.measurement.comparison import compare
 
     cases = _cases(options)
@@ -185,13 +267,7 @@ def _measure(options: argparse.Namespace, command: str) -> Comparison:
     if options.baseline not in names:
         names = [*names, options.baseline]
     budget = options.budget or (QUICK_BUDGET if options.quick else BUDGET)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with _progress() as progress:
         task = progress.add_task("starting", total=1.0)
         return compare(
             cases,
@@ -202,6 +278,19 @@ def _measure(options: argparse.Namespace, command: str) -> Comparison:
             command=command,
             report=lambda what, done: progress.update(task, description=what, completed=done),
         )
+
+
+def _progress() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
 def _cases(options: argparse.Namespace) -> list[Case]:
@@ -303,3 +392,9 @@ def _output_file(text: str) -> Path:
     if path.is_dir() or not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r}; accepted is a file in a folder that exists")
     return path
+
+
+def _output_folder(text: str) -> Path:
+    if Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"{text!r}; accepted is a folder")
+    return Path(text)

@@ -33,7 +33,9 @@ from xent_numba.operations import OPERATIONS, Operation
 #: Inputs of a chunk, and of the pieces it is computed in, which stay in the caches.
 CHUNK, PIECE = 1 << 22, 1 << 15
 
-Compute = Callable[[ndarray], ndarray]
+
+class OtherSweepError(ValueError):
+    """A journal cannot be gone on with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +309,7 @@ def sweep(
 
     Raises
     ------
-    ValueError
+    OtherSweepError
         If the journal to go on with is one of another target, plan or source code.
     """
     header = {
@@ -377,7 +379,7 @@ def _read_journal(journal: Path, header: dict[str, Any]) -> dict[int, Findings]:
         return {}
     first, *lines = journal.read_text().splitlines(keepends=True)
     if json.loads(first) != json.loads(json.dumps(header)):
-        raise ValueError(
+        raise OtherSweepError(
             f"the journal {journal.name} belongs to another target, plan or source code; accepted "
             "is to begin anew, without --resume"
         )
