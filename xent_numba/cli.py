@@ -256,7 +256,9 @@ def _read(path: Path) -> Comparison:
     try:
         return Comparison.from_json(path.read_text())
     except ValueError as error:
-        raise UsageError(f"--from-json is {str(path)!r}: {error}") from None
+        raise UsageError(
+            f"--from-json is {str(path)!r}, {error}; accepted is a file that --json wrote"
+        ) from None
 
 
 def _measure(options: argparse.Namespace, command: str) -> Comparison:

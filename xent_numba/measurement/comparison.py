@@ -132,8 +132,8 @@ class Comparison:
                 raise ValueError("written by another version")
             rows = tuple(_read_row(**row) for row in content.pop("rows"))
             return cls(**content, rows=rows)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"not the JSON of a comparison ({error!r})") from None
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not what a comparison of this version wrote ({error})") from None
 
 
 def _read_row(

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from xent_numba.measurement.statistics import median_interval, ratio_interval
 
 MIN_ROUNDS = 6
-CHECK_EVERY = 8
+FIRST_CHECK = 8
+CHECK_GROWTH = 1.25
 RELATIVE_WIDTH = 0.02
 
 Turn = Callable[[], float]
@@ -80,6 +81,7 @@ def measure(
     spent = dict.fromkeys(turns, 0.0)
     share = budget / max(1, len(turns))
     overdrawn = 0.0
+    next_check: float = FIRST_CHECK
     playing = set(turns)
     started = clock()
     number = 0
@@ -104,7 +106,9 @@ def measure(
             continue
         rivals = playing.difference(references)
         rivals -= {name for name in rivals if spent[name] >= share}
-        if number % CHECK_EVERY == 0:
+        if number >= next_check:
+            # Ever more seldom, since an interval costs as much as it has samples.
+            next_check = number * CHECK_GROWTH
             rivals -= {name for name in rivals if _is_known(series, name, references)}
         alone = playing.issubset(references)
         playing &= rivals | set(references)
