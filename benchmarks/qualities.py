@@ -16,7 +16,7 @@ from xent_numba import registry
 from xent_numba.measurement import binding
 from xent_numba.measurement.case import Case
 implementation, operation = sys.argv[1:]
-case = Case.of(operation, "gaussian", 100_000, "float32", None, "sum")
+case = Case.of(operation, "gaussian", 100_000, "float64", None, "sum")
 inputs = case.arguments()
 found = registry.get(implementation)
 started = time.perf_counter()
