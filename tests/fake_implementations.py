@@ -26,6 +26,9 @@ def bind(operation, inputs, reduction):
 
 SOURCES = {
     "fake_right": _SIGMOID.format(name="Right", before="", body=_RIGHT),
+    "fake_slow": _SIGMOID.format(
+        name="Right and slow", before="", body=f"time.sleep(0.003)\n    {_RIGHT}"
+    ),
     "fake_half": _SIGMOID.format(name="Half", before="", body="out[...] = 0.5\n    return out"),
     "fake_nan": _SIGMOID.format(
         name="Not a number", before="", body="out[...] = float('nan')\n    return out"

@@ -71,9 +71,10 @@ def test_the_table_has_a_row_for_every_implementation(compared):
 
 
 def test_a_time_is_printed_only_where_the_result_agreed(compared):
+    """Below the other words there is at most the largest error, a single number."""
     for row in table_rows(compared[0].stdout):
         if row[1] in ("WRONG", "unavailable", "crashed", "n/a"):
-            assert not re.search(r"±| .s |%", " ".join(row[2:]))
+            assert len(row) <= 3, row
 
 
 def test_reasons_are_below_the_tables(compared):

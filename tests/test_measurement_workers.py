@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import statistics
 
 import psutil
 import pytest
@@ -51,6 +52,7 @@ def test_every_implementation_has_a_row_for_every_case(rows):
     ("name", "status", "reason"),
     [
         ("fake_right", "ok", ""),
+        ("fake_slow", "ok", ""),
         ("fake_half", "wrong", "result[0] is 0.5 and should be"),
         ("fake_nan", "wrong", "is nan and should be"),
         ("fake_raising", "wrong", "raised OverflowError: math range error"),
@@ -89,6 +91,18 @@ def test_the_limit_is_measured_in_the_same_rounds(rows):
         limit = rows[MEMORY_LIMIT, case.size]
         assert limit.limit_share == (1.0, 1.0, 1.0)
         assert limit.rounds.keys() & rows["fake_right", case.size].rounds.keys()
+
+
+@pytest.mark.parametrize("size", [case.size for case in CASES])
+def test_a_quotient_has_the_reference_above(rows, size):
+    slow = rows["fake_slow", size].rounds
+    for reference, quotient in (
+        ("fake_right", rows["fake_slow", size].speedup),
+        (MEMORY_LIMIT, rows["fake_slow", size].limit_share),
+    ):
+        other = rows[reference, size].rounds
+        expected = statistics.median(other[r] / slow[r] for r in other.keys() & slow.keys())
+        assert quotient.value == pytest.approx(expected)
 
 
 def test_progress_grows_to_the_end(run):
