@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import signal
 import statistics
+import timeit
 
 import psutil
 import pytest
@@ -103,6 +105,17 @@ def test_a_quotient_has_the_reference_above(rows, size):
         other = rows[reference, size].rounds
         expected = statistics.median(other[r] / slow[r] for r in other.keys() & slow.keys())
         assert quotient.value == pytest.approx(expected)
+
+
+def test_what_others_did_is_known_and_said(run):
+    from xent_numba.reporting import tables
+
+    result, _ = run
+    for percent, said in ((0.0, False), (50.0, True)):
+        activity = {**result.activity, "others_percent": percent}
+        notes = tables.notes(dataclasses.replace(result, activity=activity))
+        assert any("other processes used 50%" in note for note in notes) == said
+    assert 0 <= result.activity["others_percent"] <= 100
 
 
 def test_progress_grows_to_the_end(run):
@@ -228,3 +241,36 @@ def test_the_memory_limit_moves_what_the_operation_moves(operation, reduction, l
         np.testing.assert_array_equal(gradients, expected)
     arrays = [a for a in (*inputs, losses, gradients) if a is not None]
     assert sum(a.nbytes for a in arrays) == case.bytes_moved
+
+
+def test_a_disturbed_first_call_does_not_make_the_batch_too_small(monkeypatch):
+    """On a clock of its own: 10 us a call, but 20 ms for some, as when threads have to wake."""
+    now = 0.0
+    calls = 0
+
+    def call():
+        nonlocal now, calls
+        calls += 1
+        now += 0.02 if calls in (1, 2, 30) else 1e-5
+
+    timer = functools.partial(timeit.Timer, timer=lambda: now)
+    monkeypatch.setattr(worker.timeit, "Timer", timer)
+    found = worker._warm_up(call)
+    assert found.batch * 1e-5 >= worker.BATCH_SECONDS
+    assert not found.fresh
+    assert found.settled
+
+
+def test_long_calls_are_neither_repeated_nor_preceded(monkeypatch):
+    now = 0.0
+    calls = 0
+
+    def call():
+        nonlocal now, calls
+        calls += 1
+        now += 0.3
+
+    timer = functools.partial(timeit.Timer, timer=lambda: now)
+    monkeypatch.setattr(worker.timeit, "Timer", timer)
+    assert worker._warm_up(call) == (1, True, True)
+    assert calls == 3

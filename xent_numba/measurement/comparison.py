@@ -91,7 +91,8 @@ class Comparison:
     machine : dict
         See `machine.fingerprint`; and what Numba compiled for.
     activity : dict
-        Load before, and the time others took while it ran.
+        Load before, the time the host took for others while it ran, and what other processes used
+        of the CPUs while all workers rested, at most.
     commit : dict
         See `machine.commit`.
     rows : tuple of Row
@@ -197,6 +198,7 @@ def compare(
     before = machine.activity()
     members = {label_of(name): name for name in (MEMORY_LIMIT, *implementations)}
     rows: list[Row] = []
+    others: list[float] = []
     with (
         ThreadPoolExecutor(1) as aside,
         Crew(members, threads, abreast=machine.usable_cpus()) as crew,
@@ -208,6 +210,7 @@ def compare(
             prepared = crew.prepare(group, _part(report, "judging", base, share / 2))
             numba = crew.describe_numba()
             for index, case in enumerate(group):
+                others.append(machine.others_percent())
                 start = base + (share + index / len(cases)) / 2
                 rows += _time(
                     crew,
@@ -226,7 +229,11 @@ def compare(
         label_of(baseline),
         {"threads": threads, "budget": budget, "seed": SEED},
         described,
-        {"load": before["load"], "steal_seconds": after["steal_seconds"] - before["steal_seconds"]},
+        {
+            "load": before["load"],
+            "steal_seconds": after["steal_seconds"] - before["steal_seconds"],
+            "others_percent": max(others),
+        },
         machine.commit(),
         tuple(rows),
     )

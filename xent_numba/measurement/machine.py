@@ -23,6 +23,7 @@ PACKAGES = (
     "jax",
     "numba-cuda",
 )
+_LISTEN_SECONDS = 0.2
 _CPU = Path("/sys/devices/system/cpu")
 
 
@@ -82,6 +83,13 @@ def activity() -> dict[str, float]:
         "load": psutil.getloadavg()[0],
         "steal_seconds": float(getattr(psutil.cpu_times(), "steal", 0.0)),
     }
+
+
+def others_percent() -> float:
+    """Share of all CPUs that is in use for the next moment; ask while all workers rest."""
+    import psutil
+
+    return float(psutil.cpu_percent(_LISTEN_SECONDS))
 
 
 def commit() -> dict[str, Any]:

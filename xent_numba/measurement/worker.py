@@ -30,6 +30,8 @@ MEMORY_LIMIT = "memory limit"
 """Takes part like an implementation: it moves the bytes and computes next to nothing."""
 
 BATCH_SECONDS = 0.002
+LONG_CALL_SECONDS = 0.05
+TRIES = 5
 SAME_WITHIN = 0.05
 WARM_UP_SECONDS = 0.5
 REST_SECONDS = 0.1
@@ -87,10 +89,13 @@ class WarmUp(NamedTuple):
         Calls in a turn.
     settled : bool
         Whether two batches agreed before the warm-up ran out of time.
+    fresh : bool
+        Whether the batch starts without a call that is not timed, since calls take long.
     """
 
     batch: int
     settled: bool
+    fresh: bool
 
 
 class Turn(NamedTuple):
@@ -236,7 +241,7 @@ class _Subject:
     def __init__(self, implementation: str) -> None:
         self.name = implementation
         self.calls: dict[Case, Callable[[], Any]] = {}
-        self.batches: dict[Case, int] = {}
+        self.plans: dict[Case, WarmUp] = {}
 
     def prepare(self, case: Case, folder: Path) -> Preparation:
         # Read into ordinary memory: pages of a shared file are never huge, those of users' arrays
@@ -280,15 +285,14 @@ class _Subject:
         return Preparation("ok", first_call_seconds=time.perf_counter() - started)
 
     def warm_up(self, case: Case) -> WarmUp:
-        found = _warm_up(self.calls[case])
-        self.batches[case] = found.batch
-        return found
+        self.plans[case] = _warm_up(self.calls[case])
+        return self.plans[case]
 
     def turn(self, case: Case) -> Turn:
-        call, batch = self.calls[case], self.batches[case]
-        if batch > 1:
-            call()  # others have had the caches since the last turn
-        seconds = timeit.Timer(call).timeit(batch) / batch
+        call, plan = self.calls[case], self.plans[case]
+        if not plan.fresh:
+            call()  # others have had the caches since the last turn, and threads sleep
+        seconds = timeit.Timer(call).timeit(plan.batch) / plan.batch
         return Turn(seconds, _comes_to_rest())
 
     def forget(self) -> None:
@@ -338,17 +342,18 @@ def _finite(value: float) -> float | None:
 def _warm_up(call: Callable[[], Any]) -> WarmUp:
     timer = timeit.Timer(call)
     started = time.perf_counter()
+    fresh = timer.timeit(1) >= LONG_CALL_SECONDS
+    tries = 1 if fresh else TRIES
     batch = 1
-    seconds = timer.timeit(batch)
-    while seconds < BATCH_SECONDS:
+    # The fastest of some tries: one that was disturbed would make the batch too small.
+    while (seconds := min(timer.repeat(tries, batch))) < BATCH_SECONDS:
         batch = max(2 * batch, min(10 * batch, int(batch * BATCH_SECONDS / max(seconds, 1e-9))))
-        seconds = timer.timeit(batch)
     while True:
         before, seconds = seconds, timer.timeit(batch)
         if abs(seconds - before) <= SAME_WITHIN * before:
-            return WarmUp(batch, settled=True)
+            return WarmUp(batch, settled=True, fresh=fresh)
         if time.perf_counter() - started > WARM_UP_SECONDS:
-            return WarmUp(batch, settled=False)
+            return WarmUp(batch, settled=False, fresh=fresh)
 
 
 def _comes_to_rest() -> bool:

@@ -20,6 +20,9 @@ from xent_numba.measurement.worker import MEMORY_LIMIT
 #: An interval that holds 1 and is wider than this says nothing.
 INCONCLUSIVE_WIDTH = 0.1
 
+#: What other processes may use of the CPUs without a warning.
+BUSY_PERCENT = 10.0
+
 _STATUS = {"wrong": "WRONG"}
 _STYLE = {"wrong": "bold red", "crashed": "bold red", "unavailable": "dim", "n/a": "dim"}
 _UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
@@ -82,9 +85,9 @@ def notes(comparison: Comparison) -> list[str]:
         if row.preparation.status == "unavailable"
     ):
         found.append(f"{name}: unavailable: {reason}.")
-    load, cpus = comparison.activity["load"], comparison.machine["usable_cpus"]
-    if load > cpus / 2:
-        found.append(f"The machine was busy: load {load:.1f} on {cpus} CPUs before the run.")
+    others = comparison.activity["others_percent"]
+    if others > BUSY_PERCENT:
+        found.append(f"The machine was busy: other processes used {others:.0f}% of its CPUs.")
     return found
 
 
