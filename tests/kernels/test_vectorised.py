@@ -9,8 +9,9 @@ import numba
 import numpy as np
 import pytest
 from numba import njit, types
+from numba.core.dispatcher import Dispatcher
 
-from xent_numba.kernels import blocks, passes
+from xent_numba.kernels import bits, blocks, exp, log, losses, passes
 
 FLOAT = {"ps": types.float32, "pd": types.float64}
 
@@ -106,6 +107,15 @@ def test_hot_loop(name, suffix):
     text = assembly(function, signature)
     # float32 is added up in float64.
     assert not faults(text, "pd" if name == "sum" else suffix, divides)
+
+
+@pytest.mark.parametrize("module", [bits, blocks, exp, log, losses, passes])
+def test_no_function_takes_its_options_from_the_first_caller(module):
+    for name, function in vars(module).items():
+        if isinstance(function, Dispatcher):
+            options = function.targetoptions
+            assert options.get("error_model") == "numpy", name
+            assert options.get("fastmath", False) is False, name
 
 
 def test_faults_are_seen():

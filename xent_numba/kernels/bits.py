@@ -6,8 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.extending import intrinsic, overload
+
+exact = njit(error_model="numpy", fastmath=False)
+"""Compile what is written, with NumPy's division and no liberties.
+
+Both are said because a function that does not say takes them from whoever calls it first in the
+process, and every later caller gets the same code.
+"""
 
 _SIGNIFICAND_BITS = {types.float32: 23, types.float64: 52}
 """Width of the stored significand, by type."""

@@ -21,10 +21,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit, prange, types
+from numba import prange, types
 from numba.extending import overload
 
-from xent_numba.kernels.bits import fma, prefer_full_vectors
+from xent_numba.kernels.bits import exact, fma, prefer_full_vectors
 from xent_numba.kernels.caching import kernel
 
 BLOCK = 1024
@@ -35,14 +35,14 @@ SUM, ERROR, WEIGHT_SUM, WEIGHT_ERROR, BAD, COLUMNS = range(6)
 """Columns of the table of partial results, one row for each chunk."""
 
 
-@njit
+@exact
 def chunk_size(size: int) -> int:
     """Samples in a chunk, whole blocks, for an array of this size."""
     blocks = -(-size // BLOCK)
     return BLOCK * max(1, -(-blocks // MAX_CHUNKS))
 
 
-@njit
+@exact
 def two_sum(a: float, b: float) -> tuple[float, float]:
     """Return s = a + b rounded, and a + b - s exactly; NaN for an infinite s."""
     s = a + b
@@ -50,20 +50,20 @@ def two_sum(a: float, b: float) -> tuple[float, float]:
     return s, (a - (s - bb)) + (b - bb)
 
 
-@njit
+@exact
 def add_to(partial: Any, column: int, value: float, error: float) -> None:
     """Add value + error to the unevaluated sum in two columns."""
     partial[column], lost = two_sum(partial[column], value)
     partial[column + 1] += error + lost
 
 
-@njit
+@exact
 def rounded_sum(value: float, error: float) -> float:
     """Return value + error, or the value alone where it is infinite or NaN."""
     return value + error if np.isfinite(value) else value
 
 
-@njit
+@exact
 def four_rows(values: Any, start: int) -> tuple[Any, Any, Any, Any]:
     """Return four rows of lanes."""
     return (
@@ -74,7 +74,7 @@ def four_rows(values: Any, start: int) -> tuple[Any, Any, Any, Any]:
     )
 
 
-@njit(error_model="numpy")
+@exact
 def _sum_float32(values: Any) -> tuple[float, float]:
     prefer_full_vectors()
     lanes = np.zeros(LANES)
@@ -100,7 +100,7 @@ def _sum_float32(values: Any) -> tuple[float, float]:
     return lanes[0], 0.0
 
 
-@njit(error_model="numpy")
+@exact
 def _sum_float64(values: Any) -> tuple[float, float]:
     prefer_full_vectors()
     lanes = np.zeros(LANES)
@@ -142,7 +142,7 @@ def _choose_sum_block(values):  # type: ignore[no-untyped-def]
     return lambda values: _sum_float64(values)
 
 
-@njit(error_model="numpy")
+@exact
 def multiply(values: Any, weights: Any) -> None:
     """Multiply a block by its weights, the product rounded once."""
     prefer_full_vectors()
@@ -150,7 +150,7 @@ def multiply(values: Any, weights: Any) -> None:
         values[i] = values.dtype.type(values[i] * weights[i])
 
 
-@njit(error_model="numpy")
+@exact
 def divide(values: Any, divisor: float) -> None:
     """Divide a block by a float64, the quotient rounded once."""
     prefer_full_vectors()
@@ -158,7 +158,7 @@ def divide(values: Any, divisor: float) -> None:
         values[i] = values.dtype.type(values[i] / divisor)
 
 
-@njit
+@exact
 def any_bad_weight(weights: Any) -> bool:
     """Whether a weight is NaN, infinite or negative."""
     prefer_full_vectors()
@@ -178,7 +178,7 @@ def weigh(weights: Any, partial: Any) -> None:
         add_to(partial, WEIGHT_SUM, value, error)
 
 
-@njit
+@exact
 def total(partials: Any, column: int) -> tuple[float, float]:
     """Return the sum over all chunks of the unevaluated sum in two columns."""
     result = np.zeros(2)
@@ -187,7 +187,7 @@ def total(partials: Any, column: int) -> tuple[float, float]:
     return result[0], result[1]
 
 
-@njit(error_model="numpy")
+@exact
 def quotient_of_sums(value: float, error: float, divisor: float, divisor_error: float) -> float:
     """Return (value + error) / (divisor + divisor_error), corrected by its residual."""
     q = rounded_sum(value, error) / divisor

@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from xent_numba.kernels.bits import by_precision, fma, low_bits_to_exponent, polynomial
+from xent_numba.kernels.bits import by_precision, exact, fma, low_bits_to_exponent, polynomial
 from xent_numba.kernels.coefficients import EXP_FLOAT32, EXP_FLOAT64
 
 
@@ -75,7 +74,7 @@ FLOAT64 = ExpConstants(
 _constants = by_precision(FLOAT32, FLOAT64)
 
 
-@njit
+@exact
 def exp_sum(x: float) -> tuple[float, float]:
     """Return (high, low) with e^x = high + low, for x <= 1; NaN stays NaN.
 

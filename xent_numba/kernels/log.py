@@ -11,9 +11,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from xent_numba.kernels.bits import by_precision, fma, polynomial, split_octave
+from xent_numba.kernels.bits import by_precision, exact, fma, polynomial, split_octave
 from xent_numba.kernels.coefficients import (
     LOG1P_FLOAT32,
     LOG1P_FLOAT64,
@@ -101,7 +100,7 @@ FLOAT64 = LogConstants(
 _constants = by_precision(FLOAT32, FLOAT64)
 
 
-@njit
+@exact
 def log1p_parts(
     t: float, low: float, half_t: float, reciprocal: float, tail: tuple[float, ...]
 ) -> tuple[float, float]:
@@ -118,7 +117,7 @@ def log1p_parts(
     return q, fma(t * square, polynomial(square, tail), residual)
 
 
-@njit
+@exact
 def minus_log(u: float, low: float) -> float:
     """Return -log(u + low) for 0 <= u <= 1, |low| <= ulp(u); inf at 0.
 

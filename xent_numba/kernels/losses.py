@@ -16,9 +16,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from xent_numba.kernels.bits import by_precision, fma
+from xent_numba.kernels.bits import by_precision, exact, fma
 from xent_numba.kernels.coefficients import LOG1P_FLOAT32, LOG1P_FLOAT64
 from xent_numba.kernels.exp import exp_sum
 from xent_numba.kernels.log import log1p_parts, minus_log
@@ -56,7 +55,7 @@ _constants = by_precision(
 )
 
 
-@njit
+@exact
 def quotient(numerator: float, e: float, signed_low: float) -> float:
     """Return numerator / (1 + e), e >= 0.
 
@@ -72,7 +71,7 @@ def quotient(numerator: float, e: float, signed_low: float) -> float:
     return fma(fma(signed_low, reciprocal, residual), reciprocal, q)
 
 
-@njit
+@exact
 def sigmoid_from_exp(s: float, e: float, low: float) -> float:
     """g(s) from e + low = exp(-|s|): 1/(1 + e) for s >= 0 and e/(1 + e) for s < 0."""
     k = _constants(s)
@@ -80,14 +79,14 @@ def sigmoid_from_exp(s: float, e: float, low: float) -> float:
     return quotient(e if negative else k.one, e, low if negative else -low)
 
 
-@njit
+@exact
 def mirror(margin: float) -> tuple[float, float]:
     """Return (linear, x) with L(m) = linear + log(1 + e^x): max(-m, 0) and -|m|."""
     k = _constants(margin)
     return (-margin if margin < k.zero else k.zero), -abs(margin)
 
 
-@njit
+@exact
 def log1p_from_exp(e: float, low: float) -> float:
     """log(1 + e + low) for e + low = e^x, x <= 0."""
     k = _constants(e)
@@ -97,7 +96,7 @@ def log1p_from_exp(e: float, low: float) -> float:
     return fma(rest, reciprocal, q)
 
 
-@njit
+@exact
 def add_log1p(linear: float, e: float, low: float) -> float:
     """Return linear + log(1 + e + low) for linear >= 0 and e + low = e^x, x <= 0.
 
@@ -115,7 +114,7 @@ def add_log1p(linear: float, e: float, low: float) -> float:
     return linear if linear > k.large else total + fma(rest, reciprocal, lost)
 
 
-@njit
+@exact
 def slope_from_exp(linear: float, e: float, low: float) -> float:
     """g(-m) = -dL/dm from `mirror` and e + low = e^x."""
     k = _constants(e)
@@ -123,14 +122,14 @@ def slope_from_exp(linear: float, e: float, low: float) -> float:
     return quotient(e if direct else k.one, e, low if direct else -low)
 
 
-@njit
+@exact
 def sigmoid(s: float) -> float:
     """g(s)."""
     e, low = exp_sum(-abs(s))
     return sigmoid_from_exp(s, e, low)
 
 
-@njit
+@exact
 def logistic_loss(margin: float) -> float:
     """L(m) = log(1 + e^-m)."""
     linear, x = mirror(margin)
@@ -138,7 +137,7 @@ def logistic_loss(margin: float) -> float:
     return add_log1p(linear, e, low)
 
 
-@njit
+@exact
 def soft_logistic_loss(s: float, y: float) -> float:
     """L = log(1 + e^s) - y s for a label y in [0, 1]; `logistic_loss` where y is 0 or 1.
 
@@ -156,7 +155,7 @@ def soft_logistic_loss(s: float, y: float) -> float:
     return add_log1p(linear, e, low)
 
 
-@njit
+@exact
 def soft_logistic_gradient(s: float, y: float) -> float:
     """g(s) - y, as g(-m) - w away from the nearer label: without cancellation for y of 0 or 1."""
     k = _constants(s)
@@ -165,7 +164,7 @@ def soft_logistic_gradient(s: float, y: float) -> float:
     return (k.one - y) - towards if upper else towards - y
 
 
-@njit
+@exact
 def cross_entropy(p: float, y: float) -> float:
     """-[y log p + (1 - y) log(1 - p)], where a term of weight 0 is 0."""
     k = _constants(p)
@@ -174,7 +173,7 @@ def cross_entropy(p: float, y: float) -> float:
     return positive + negative
 
 
-@njit
+@exact
 def hard_cross_entropy(p: float, positive: bool) -> float:
     """-log p or -log(1 - p), where 1 - p is rounded and its error, exact by Fast2Sum, kept."""
     k = _constants(p)

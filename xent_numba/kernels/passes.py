@@ -12,9 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
-from xent_numba.kernels.bits import prefer_full_vectors
+from xent_numba.kernels.bits import exact, prefer_full_vectors
 from xent_numba.kernels.exp import exp_sum
 from xent_numba.kernels.losses import (
     add_log1p,
@@ -27,10 +25,8 @@ from xent_numba.kernels.losses import (
     soft_logistic_loss,
 )
 
-_block = njit(error_model="numpy")
 
-
-@_block
+@exact
 def sigmoids(scores: Any, out: Any, work: Any) -> None:
     """g(s)."""
     prefer_full_vectors()
@@ -41,14 +37,14 @@ def sigmoids(scores: Any, out: Any, work: Any) -> None:
         out[i] = sigmoid_from_exp(scores[i], e[i], low[i])
 
 
-@_block
+@exact
 def _add_log1p(losses: Any, e: Any, low: Any) -> None:
     prefer_full_vectors()
     for i in range(losses.size):
         losses[i] = add_log1p(losses[i], e[i], low[i])
 
 
-@_block
+@exact
 def _slopes(labels: Any, linear: Any, e: Any, low: Any, gradients: Any) -> None:
     prefer_full_vectors()
     for i in range(linear.size):
@@ -56,7 +52,7 @@ def _slopes(labels: Any, linear: Any, e: Any, low: Any, gradients: Any) -> None:
         gradients[i] = -slope if labels[i] > 0 else slope
 
 
-@_block
+@exact
 def _exp_of_margins(scores: Any, labels: Any, negative: int, linear: Any, e: Any, low: Any) -> bool:
     """Fill what `mirror` and `exp_sum` give; return whether a label is neither 1 nor negative."""
     prefer_full_vectors()
@@ -69,7 +65,7 @@ def _exp_of_margins(scores: Any, labels: Any, negative: int, linear: Any, e: Any
     return other
 
 
-@_block
+@exact
 def _hard_losses(
     scores: Any, labels: Any, negative: int, losses: Any, gradients: Any, work: Any
 ) -> bool:
@@ -82,7 +78,7 @@ def _hard_losses(
     return other
 
 
-@_block
+@exact
 def _soft_losses(scores: Any, labels: Any, losses: Any, gradients: Any) -> bool:
     """Fill for labels in [0, 1]; return whether any label is outside."""
     prefer_full_vectors()
@@ -96,13 +92,13 @@ def _soft_losses(scores: Any, labels: Any, losses: Any, gradients: Any) -> bool:
     return bad
 
 
-@_block
+@exact
 def logistic(scores: Any, labels: Any, losses: Any, gradients: Any, work: Any) -> bool:
     """log(1 + e^(-ys)), and -y g(-ys) unless gradients is None, for labels -1/+1."""
     return _hard_losses(scores, labels, -1, losses, gradients, work)
 
 
-@_block
+@exact
 def with_logits(scores: Any, labels: Any, losses: Any, gradients: Any, work: Any) -> bool:
     """log(1 + e^s) - ys, and g(s) - y unless gradients is None, for labels in [0, 1].
 
@@ -114,7 +110,7 @@ def with_logits(scores: Any, labels: Any, losses: Any, gradients: Any, work: Any
     return False
 
 
-@_block
+@exact
 def _hard_cross_entropies(probabilities: Any, labels: Any, losses: Any) -> tuple[bool, bool]:
     """Fill for labels 0/1; return whether any probability is bad, any label neither."""
     prefer_full_vectors()
@@ -128,7 +124,7 @@ def _hard_cross_entropies(probabilities: Any, labels: Any, losses: Any) -> tuple
     return bad, other
 
 
-@_block
+@exact
 def _soft_cross_entropies(probabilities: Any, labels: Any, losses: Any) -> bool:
     """Fill for labels in [0, 1]; return whether any label is outside."""
     prefer_full_vectors()
@@ -140,7 +136,7 @@ def _soft_cross_entropies(probabilities: Any, labels: Any, losses: Any) -> bool:
     return bad
 
 
-@_block
+@exact
 def cross_entropy_of_probabilities(
     probabilities: Any, labels: Any, losses: Any, _gradients: None, _work: Any
 ) -> bool:
