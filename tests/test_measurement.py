@@ -80,9 +80,11 @@ def test_twice_the_time_is_half_the_speed_although_the_machine_drifts():
 def test_it_stops_once_everything_is_known():
     machine = Machine(noise=0.001)
     turns = {name: machine.kernel(name, 0.001) for name in ("base", "other")}
-    series = machine.measure(turns, budget=1000.0)
+    seen = []
+    series = machine.measure(turns, budget=1000.0, report=seen.append)
     assert len(series["other"].seconds) == paired.FIRST_CHECK
     assert machine.now < 1.0
+    assert seen[-1] == 1.0
 
 
 def test_it_stops_when_the_budget_is_spent():

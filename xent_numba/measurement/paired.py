@@ -116,6 +116,7 @@ def measure(
             break
         if alone and all(_is_known(series, name, ()) for name in playing):
             break
+    report(1.0)
     return series
 
 
