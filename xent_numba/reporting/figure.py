@@ -106,7 +106,7 @@ def _panel(axes: Axes, case: Case, rows: dict[str, Row], names: list[str], basel
         )
         axes.plot(row.ns_per_element, position, "D" if name == baseline else "o", color=color, ms=5)
         axes.annotate(
-            f"{row.ns_per_element:.3g}",
+            f"{row.ns_per_element:.3g}{' partly' if row.preparation.status == 'partly' else ''}",
             (row.ns_per_element, position),
             xytext=(0, 5),
             textcoords="offset points",

@@ -1,0 +1,44 @@
+"""What the README says is so: its commands, its example, and the results it shows."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def section(title):
+    return re.search(rf"^## {title}\n(.*?)(?=^## )", README, re.S | re.M)[1]
+
+
+def test_quickstart_is_two_commands():
+    commands = re.findall(r"^```\n(.*?)^```", section("Quickstart"), re.S | re.M)
+    assert [command.count("\n") for command in commands] == [1, 1]
+    assert commands[0].rstrip().endswith("xent-numba compare --workload flights")
+    assert commands[1].rstrip().endswith("pytest")
+
+
+def test_example_runs():
+    (code,) = re.findall(r"^```python\n(.*?)^```", section("Use the functions"), re.S | re.M)
+    names = {}
+    exec(code, names)
+    assert names["loss"] == pytest.approx(0.1269 + 0.3133 + 0.4741, abs=1e-3)
+    assert names["gradient"].dtype == np.float32
+
+
+def test_results_are_those_of_the_report():
+    script = runpy.run_path(str(ROOT / "docs" / "readme_results.py"))
+    comparison = script["Comparison"].from_json(script["REPORT"].read_text())
+    assert script["with_results"](README, comparison) == README
+
+
+def test_links_lead_somewhere():
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
