@@ -16,7 +16,7 @@ from typing import Any
 import numba
 
 PARALLEL_FROM = 32_768
-"""Samples from which all threads are faster than one; docs/ has the measurement."""
+"""Samples from which all threads are faster than one; docs/measure_crossover.py measures it."""
 
 
 class _Launcher:
