@@ -72,3 +72,23 @@ def test_shapes_must_match():
 def test_mean_over_no_samples():
     with pytest.raises(ValueError, match="no samples"):
         xent_numba.logistic_loss(da.zeros(0), np.ones(0))
+
+
+def test_weights_that_sum_to_zero():
+    lazy = xent_numba.logistic_loss(da.zeros(4), np.ones(4), sample_weight=np.zeros(4), **HERE)
+    with pytest.raises(ValueError, match="sample_weight sums to 0"):
+        lazy.compute()
+
+
+def test_dtypes_are_those_of_numpy_arrays():
+    assert xent_numba.sigmoid(da.zeros(4, dtype=">f4"), **HERE).dtype == np.float32
+    assert xent_numba.sigmoid(da.zeros(4, dtype=int), **HERE).dtype == np.float64
+    for bad in (da.zeros(4, dtype=complex), da.from_array(np.array(["1", "2"]))):
+        with pytest.raises(TypeError, match="scores has dtype"):
+            xent_numba.sigmoid(bad, **HERE)
+
+
+def test_chunks_of_unknown_size():
+    scores = da.arange(9.0, chunks=3)
+    with pytest.raises(ValueError, match="chunks of unknown size"):
+        xent_numba.logistic_loss(scores[scores > 3], np.ones(5), **HERE)

@@ -37,7 +37,7 @@ BAD = {
         ValueError,
         r"labels has shape (); accepted is the shape of scores, (3,)",
     ),
-    "ragged scores": ({"scores": [[1, 2], [3]]}, ValueError, "scores is no array of numbers"),
+    "ragged scores": ({"scores": [[1, 2], [3]]}, ValueError, "scores is no array ("),
     "unknown reduction": (
         {"reduction": "avg"},
         ValueError,
@@ -205,3 +205,27 @@ def test_bad_structure_leaves_outputs_alone():
     with pytest.raises(ValueError, match="labels has shape"):
         xent_numba.logistic_loss(SCORES, LABELS[:2], reduction="none", out=out, **HERE)
     np.testing.assert_array_equal(out, np.ones(3))
+
+
+@pytest.mark.parametrize("name", ["numpy_stable", "numba_parallel"])
+@pytest.mark.parametrize("label", [np.nextafter(1, 2), -5e-324])
+def test_a_label_outside_by_less_than_float32_can_tell(name, label):
+    scores, labels = np.array([0.5], np.float32), np.array([label])
+    for function in (
+        xent_numba.binary_cross_entropy,
+        xent_numba.binary_cross_entropy_with_logits,
+        xent_numba.binary_cross_entropy_with_logits_and_grad,
+    ):
+        with pytest.raises(ValueError, match=r"labels\[0\] is"):
+            function(scores, labels, implementation=name)
+
+
+@pytest.mark.parametrize("name", ["numpy_stable", "numba_parallel"])
+def test_weights_that_sum_to_more_than_a_float_holds(name):
+    with pytest.raises(ValueError, match="sample_weight sums to inf; accepted for a mean is a fin"):
+        xent_numba.logistic_loss([1.0, 0.0], [1, 1], sample_weight=[1e308] * 2, implementation=name)
+
+
+def test_an_implementation_that_is_no_name():
+    with pytest.raises(TypeError, match="implementation is \\['a'\\]; accepted is a name"):
+        xent_numba.sigmoid([1.0], implementation=["a"])

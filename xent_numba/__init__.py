@@ -52,7 +52,8 @@ def sigmoid(
         Pre-sigmoid scores s, dimensionless. float32 and float64 are computed in their own
         precision; other real input becomes float64. +-inf are allowed, NaN propagates.
     out : ndarray, optional
-        Where the result goes: the shape and dtype of `scores`. NaN if computing it raises.
+        Where the result goes: the shape and dtype of `scores`. Left as
+        it was if an argument does not fit, NaN if a value is not accepted.
     implementation : str, default "auto"
         Name of an implementation, or the fastest for the kind of array.
 
@@ -103,14 +104,16 @@ def binary_cross_entropy(
         precision; other real input becomes float64.
     labels : array_like, shape of `probabilities`
         0, 1, or a soft label in [0, 1], as bool, int8, uint8, int32, int64, float32 or float64,
-        read as they are.
+        read as they are. A soft label is rounded to the dtype of `probabilities`.
     sample_weight : array_like, shape of `probabilities`, optional
-        Weights w, finite and >= 0.
+        Weights w, finite and >= 0. w L is rounded to the dtype of the result; 0 times an
+        infinite loss is NaN.
     reduction : {"mean", "sum", "none"}, default "mean"
         "none" gives w L per sample, "sum" the sum of w L, "mean" sum(w L) / sum(w).
     out : ndarray, optional
         Where the result goes: the dtype of `probabilities`; their shape for the reduction "none",
-        else shape (). NaN if computing it raises.
+        else shape (). Left as
+        it was if an argument does not fit, NaN if a value is not accepted.
     implementation : str, default "auto"
         Name of an implementation, or the fastest for the kind of array.
 
@@ -174,12 +177,14 @@ def logistic_loss(
     labels : array_like, shape of `scores`
         -1 or +1, as bool, int8, uint8, int32, int64, float32 or float64, read as they are.
     sample_weight : array_like, shape of `scores`, optional
-        Weights w, finite and >= 0.
+        Weights w, finite and >= 0. w L is rounded to the dtype of the result; 0 times an
+        infinite loss is NaN.
     reduction : {"mean", "sum", "none"}, default "mean"
         "none" gives w L per sample, "sum" the sum of w L, "mean" sum(w L) / sum(w).
     out : ndarray, optional
         Where the result goes: the dtype of `scores`; their shape for the reduction "none", else
-        shape (). NaN if computing it raises.
+        shape (). Left as
+        it was if an argument does not fit, NaN if a value is not accepted.
     implementation : str, default "auto"
         Name of an implementation, or the fastest for the kind of array.
 
@@ -234,14 +239,16 @@ def binary_cross_entropy_with_logits(
         precision; other real input becomes float64. +-inf are allowed, NaN propagates.
     labels : array_like, shape of `scores`
         0, 1, or a soft label in [0, 1], as bool, int8, uint8, int32, int64, float32 or float64,
-        read as they are.
+        read as they are. A soft label is rounded to the dtype of `scores`.
     sample_weight : array_like, shape of `scores`, optional
-        Weights w, finite and >= 0.
+        Weights w, finite and >= 0. w L is rounded to the dtype of the result; 0 times an
+        infinite loss is NaN.
     reduction : {"mean", "sum", "none"}, default "mean"
         "none" gives w L per sample, "sum" the sum of w L, "mean" sum(w L) / sum(w).
     out : ndarray, optional
         Where the result goes: the dtype of `scores`; their shape for the reduction "none", else
-        shape (). NaN if computing it raises.
+        shape (). Left as
+        it was if an argument does not fit, NaN if a value is not accepted.
     implementation : str, default "auto"
         Name of an implementation, or the fastest for the kind of array.
 
@@ -298,14 +305,17 @@ def logistic_loss_and_grad(
     labels : array_like, shape of `scores`
         -1 or +1, as bool, int8, uint8, int32, int64, float32 or float64, read as they are.
     sample_weight : array_like, shape of `scores`, optional
-        Weights w, finite and >= 0.
+        Weights w, finite and >= 0. w L is rounded to the dtype of the result; 0 times an
+        infinite loss is NaN.
     reduction : {"mean", "sum", "none"}, default "mean"
         "none" gives w L per sample, "sum" the sum of w L, "mean" sum(w L) / sum(w).
     out : ndarray, optional
         Where the result goes: the dtype of `scores`; their shape for the reduction "none", else
-        shape (). NaN if computing it raises.
+        shape (). Left as
+        it was if an argument does not fit, NaN if a value is not accepted.
     grad_out : ndarray, optional
-        Where the gradient goes: the shape and dtype of `scores`. NaN if computing it raises.
+        Where the gradient goes: the shape and dtype of `scores`. Left as
+        it was if an argument does not fit, NaN if a value is not accepted.
     implementation : str, default "auto"
         Name of an implementation, or the fastest for the kind of array.
 
@@ -366,16 +376,19 @@ def binary_cross_entropy_with_logits_and_grad(
         precision; other real input becomes float64. +-inf are allowed, NaN propagates.
     labels : array_like, shape of `scores`
         0, 1, or a soft label in [0, 1], as bool, int8, uint8, int32, int64, float32 or float64,
-        read as they are.
+        read as they are. A soft label is rounded to the dtype of `scores`.
     sample_weight : array_like, shape of `scores`, optional
-        Weights w, finite and >= 0.
+        Weights w, finite and >= 0. w L is rounded to the dtype of the result; 0 times an
+        infinite loss is NaN.
     reduction : {"mean", "sum", "none"}, default "mean"
         "none" gives w L per sample, "sum" the sum of w L, "mean" sum(w L) / sum(w).
     out : ndarray, optional
         Where the result goes: the dtype of `scores`; their shape for the reduction "none", else
-        shape (). NaN if computing it raises.
+        shape (). Left as
+        it was if an argument does not fit, NaN if a value is not accepted.
     grad_out : ndarray, optional
-        Where the gradient goes: the shape and dtype of `scores`. NaN if computing it raises.
+        Where the gradient goes: the shape and dtype of `scores`. Left as
+        it was if an argument does not fit, NaN if a value is not accepted.
     implementation : str, default "auto"
         Name of an implementation, or the fastest for the kind of array.
 
@@ -435,6 +448,11 @@ def _evaluate(
         on_device = hasattr(first, "__cuda_array_interface__")
     if implementation == "auto":
         implementation = "numba_cuda" if on_device else "numba_parallel"
+    elif not isinstance(implementation, str):
+        raise TypeError(
+            f"implementation is {implementation!r}; accepted is a name, such as those of "
+            "xent_numba.implementations()"
+        )
     compute = registry.resolve(implementation, operation.name)
     arrays = registry.get(implementation).arrays if on_device else validation.HOST
     first, labels, sample_weight, target, gradient = validation.prepare(

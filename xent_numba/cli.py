@@ -8,6 +8,7 @@ import difflib
 import importlib.util
 import itertools
 import math
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -60,6 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.run(options, shlex.join(["xent-numba", *argv]))
     except UsageError as error:
         print(f"xent-numba {options.subcommand}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(
+            f"xent-numba {options.subcommand}: {error.filename!r}: {error.strerror}",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print(f"xent-numba {options.subcommand}: interrupted", file=sys.stderr)
@@ -196,6 +203,11 @@ def _compare(options: argparse.Namespace, command: str) -> None:
     from xent_numba.reporting import figure, tables
     from xent_numba.reporting.files import write
 
+    files = [f for f in (options.json, options.markdown, options.csv, options.figure) if f]
+    if len(set(files)) < len(files):
+        raise UsageError(
+            "two of --json, --markdown, --csv and --figure name one file; accepted are two"
+        )
     comparison = _read(options.from_json) if options.from_json else _measure(options, command)
     tables.show(comparison, Console(highlight=False))
     for path, render in (
@@ -391,12 +403,16 @@ def _input_file(text: str) -> Path:
 
 def _output_file(text: str) -> Path:
     path = Path(text)
-    if path.is_dir() or not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r}; accepted is a file in a folder that exists")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}; accepted is a file in a folder that exists and can be written to"
+        )
     return path
 
 
 def _output_folder(text: str) -> Path:
-    if Path(text).is_file():
-        raise argparse.ArgumentTypeError(f"{text!r}; accepted is a folder")
-    return Path(text)
+    path = Path(text)
+    nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise argparse.ArgumentTypeError(f"{text!r}; accepted is a folder that can be written to")
+    return path

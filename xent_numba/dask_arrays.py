@@ -1,7 +1,8 @@
 """Dask arrays: every chunk is computed by the public function, and nothing until it is asked for.
 
-Chunk sums are added in float64. Their order is dask's, so unlike the sum over a NumPy array the
-last bit may depend on how the data is chunked.
+Chunk sums are rounded to the dtype of the scores and added in float64, in dask's order: unlike the
+sum over a NumPy array, the last bit may depend on how the data is chunked. An error that names an
+index means the index within the chunk.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from xent_numba.operations import REDUCTIONS, Operation
+from xent_numba.validation import float_dtype, raise_bad_weight_sum
 
 
 def evaluate(
@@ -50,8 +52,12 @@ def evaluate(
 
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction is {reduction!r}; accepted are {', '.join(REDUCTIONS)}")
-    if first.dtype not in (np.float32, np.float64):
-        first = first.astype(np.float64)
+    first = first.astype(float_dtype(operation.first, first.dtype))
+    if np.isnan(first.size):
+        raise ValueError(
+            f"{operation.first} has chunks of unknown size, shape {first.shape}; accepted are "
+            "known chunk sizes, such as those after .compute_chunk_sizes()"
+        )
     if operation.labels is None:
         return first.map_blocks(compute, implementation=implementation, dtype=first.dtype)
 
@@ -95,8 +101,16 @@ def evaluate(
         scale = 1
         if reduction == "mean":
             weights = inputs.get("sample_weight")
-            scale = first.size if weights is None else weights.sum(dtype=np.float64)
+            scale = first.size
+            if weights is not None:
+                scale = weights.sum(dtype=np.float64).map_blocks(_checked_sum, dtype=np.float64)
         loss = (total.sum(dtype=np.float64) / scale).astype(first.dtype)
     if not operation.gradient:
         return loss
     return loss, (assemble(gradients[0]) / scale).astype(first.dtype)
+
+
+def _checked_sum(total: np.ndarray) -> np.ndarray:
+    if not 0 < total < np.inf:
+        raise_bad_weight_sum(float(total))
+    return total

@@ -14,7 +14,7 @@ import numpy as np
 from numpy import ndarray
 
 from xent_numba.operations import OPERATIONS
-from xent_numba.validation import raise_bad_value, raise_zero_weights
+from xent_numba.validation import raise_bad_value, raise_bad_weight_sum
 
 Total = Callable[[ndarray], Any]
 
@@ -107,9 +107,10 @@ def _scale(first: ndarray, sample_weight: ndarray | None, reduction: str, total:
         return 1
     if sample_weight is None:
         return first.size
-    scale = total(sample_weight)
-    if scale == 0:
-        raise_zero_weights()
+    with np.errstate(over="ignore"):
+        scale = total(sample_weight)
+    if not 0 < scale < np.inf:
+        raise_bad_weight_sum(scale)
     return scale
 
 

@@ -57,7 +57,9 @@ class HostArrays:
         try:
             array = np.asarray(value)
         except ValueError as error:
-            raise ValueError(f"{name} is no array of numbers: {error}") from None
+            raise ValueError(
+                f"{name} is no array ({error}); accepted is an array of real numbers"
+            ) from None
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
     @staticmethod
@@ -80,7 +82,8 @@ class HostArrays:
         for other in inputs:
             if other is not None and _overlaps(out, other):
                 raise ValueError(
-                    f"{name} shares memory with another argument; accepted is memory of its own"
+                    f"{name} shares memory with another argument, of shape {other.shape}; accepted "
+                    "is memory of its own"
                 )
 
     @staticmethod
@@ -173,9 +176,9 @@ def raise_bad_value(
         _raise_first("sample_weight", sample_weight, ~allowed, "a finite value >= 0")
 
 
-def raise_zero_weights() -> NoReturn:
-    """Raise for the mean over weights that sum to zero."""
-    raise ValueError("sample_weight sums to 0; accepted for a mean is a sum > 0")
+def raise_bad_weight_sum(total: float) -> NoReturn:
+    """Raise for the mean over weights that sum to zero, or to more than a float can hold."""
+    raise ValueError(f"sample_weight sums to {total:g}; accepted for a mean is a finite sum > 0")
 
 
 def _raise_first(name: str, values: ndarray, bad: ndarray, accepted: str) -> None:
@@ -187,14 +190,20 @@ def _raise_first(name: str, values: ndarray, bad: ndarray, accepted: str) -> Non
 
 def _as_float(name: str, value: Any, arrays: Arrays) -> Any:
     array = arrays.adopt(name, value)
-    if array.dtype in _FLOATS:
-        return array
-    if array.dtype.kind not in "biuf":
+    dtype = float_dtype(name, array.dtype)
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
+def float_dtype(name: str, dtype: np.dtype) -> np.dtype:
+    """The dtype in which numbers of a dtype are computed; TypeError for what is no real number."""
+    if (native := dtype.newbyteorder("=")) in _FLOATS:
+        return native
+    if dtype.kind not in "biuf":
         raise TypeError(
-            f"{name} has dtype {array.dtype}; accepted are float32, float64, and other real "
-            "numbers, which become float64"
+            f"{name} has dtype {dtype}; accepted are float32, float64, and other real numbers, "
+            "which become float64"
         )
-    return array.astype(np.float64)
+    return np.dtype(np.float64)
 
 
 def _as_labels(value: Any, arrays: Arrays) -> Any:

@@ -23,7 +23,7 @@ from numpy import ndarray
 
 from xent_numba.operations import OPERATIONS
 from xent_numba.registry import implements
-from xent_numba.validation import HOST, raise_bad_value, raise_zero_weights
+from xent_numba.validation import HOST, raise_bad_value, raise_bad_weight_sum
 
 _ULP = {"float32": 2, "float64": 2}
 _INSTALL = "pip install 'xent-numba[cuda]'"
@@ -244,8 +244,8 @@ def _loss(
         return blocks.rounded_sum(value, error)
     if weights is None:
         weight, weight_error = float(first.size), 0.0
-    elif weight == 0:
-        raise_zero_weights()
+    elif not 0 < weight < np.inf:
+        raise_bad_weight_sum(weight)
     return blocks.quotient_of_sums(value, error, weight, weight_error)
 
 

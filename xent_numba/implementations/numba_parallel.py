@@ -16,7 +16,7 @@ from numpy import ndarray
 from xent_numba.kernels import blocks, passes, threads
 from xent_numba.operations import OPERATIONS
 from xent_numba.registry import implements
-from xent_numba.validation import raise_bad_value, raise_zero_weights
+from xent_numba.validation import raise_bad_value, raise_bad_weight_sum
 
 _ULP = {"float32": 1, "float64": 1}
 _ULP_GRADIENT = {"float32": 1.5, "float64": 1.5}
@@ -170,8 +170,8 @@ def _loss(
         found, value = compute(name, *arrays, divisor, out is None, mean)
     if found == blocks.BAD_VALUE:
         raise_bad_value(OPERATIONS[name], first, labels, weights)
-    if found == blocks.ZERO_WEIGHTS:
-        raise_zero_weights()
+    if found == blocks.BAD_WEIGHT_SUM:
+        raise_bad_weight_sum(value)
     return value if out is None else out
 
 

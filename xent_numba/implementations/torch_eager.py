@@ -11,7 +11,7 @@ from numpy import ndarray
 from xent_numba.operations import OPERATIONS
 from xent_numba.peer import CLIFFS, missing, threads
 from xent_numba.registry import KnownFailure, implements
-from xent_numba.validation import raise_bad_value, raise_zero_weights
+from xent_numba.validation import raise_bad_value, raise_bad_weight_sum
 
 _FLUSHED = "the result is flushed to zero where it would be subnormal: exp(-s) overflows"
 _OVERFLOWS = "log(1 + exp(-y s)) is computed as it is written, and exp overflows"
@@ -108,9 +108,10 @@ def _evaluate(
         if reduction != "none":
             value = value.sum()
         if reduction == "mean":
-            if weight.sum() == 0:
-                raise_zero_weights()
-            value = value / weight.sum()
+            total = weight.sum()
+            if not 0 < total < float("inf"):
+                raise_bad_weight_sum(total.item())
+            value = value / total
     if grad_out is not None:
         value, gradient = _with_gradient(value, scores)
         grad_out[...] = gradient.numpy()

@@ -197,7 +197,7 @@ def quotient_of_sums(value: float, error: float, divisor: float, divisor_error: 
     return q + residual / divisor
 
 
-OK, BAD_VALUE, ZERO_WEIGHTS = range(3)
+OK, BAD_VALUE, BAD_WEIGHT_SUM = range(3)
 """What a pass found out about its input."""
 
 
@@ -210,8 +210,8 @@ def finish(partials: Any, size: int, mean: bool, weighted: bool) -> tuple[int, f
     if not mean:
         return OK, rounded_sum(value, error)
     divisor, divisor_error = total(partials, WEIGHT_SUM) if weighted else (float(size), 0.0)
-    if divisor == 0:
-        return ZERO_WEIGHTS, np.nan
+    if not 0 < divisor < np.inf:
+        return BAD_WEIGHT_SUM, divisor
     return OK, quotient_of_sums(value, error, divisor, divisor_error)
 
 

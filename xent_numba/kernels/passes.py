@@ -84,8 +84,9 @@ def _soft_losses(scores: Any, labels: Any, losses: Any, gradients: Any) -> bool:
     prefer_full_vectors()
     bad = False
     for i in range(scores.size):
-        s, y = scores[i], scores.dtype.type(labels[i])
-        bad |= not ((y >= 0) & (y <= 1))
+        label = labels[i]
+        bad |= not ((label >= 0) & (label <= 1))
+        s, y = scores[i], scores.dtype.type(label)
         losses[i] = soft_logistic_loss(s, y)
         if gradients is not None:
             gradients[i] = soft_logistic_gradient(s, y)
@@ -130,9 +131,9 @@ def _soft_cross_entropies(probabilities: Any, labels: Any, losses: Any) -> bool:
     prefer_full_vectors()
     bad = False
     for i in range(probabilities.size):
-        y = probabilities.dtype.type(labels[i])
-        bad |= not ((y >= 0) & (y <= 1))
-        losses[i] = cross_entropy(probabilities[i], y)
+        label = labels[i]
+        bad |= not ((label >= 0) & (label <= 1))
+        losses[i] = cross_entropy(probabilities[i], probabilities.dtype.type(label))
     return bad
 
 
