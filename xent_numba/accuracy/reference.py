@@ -53,8 +53,8 @@ def losses(operation: Operation, first: ndarray, labels: ndarray | None = None) 
     ndarray
         float64 for float32, longdouble for float64.
     """
-    wide = first.astype(_WIDE[first.dtype])
     with np.errstate(all="ignore"):
+        wide = first.astype(_WIDE[first.dtype])
         if labels is None:
             return _sigmoid(wide)
         positive = _positive_share(operation, labels, wide.dtype)
@@ -87,9 +87,9 @@ def gradients(operation: Operation, scores: ndarray, labels: ndarray) -> tuple[n
         The gradients, and the sum of the magnitudes of the two terms each is the difference of:
         errors are relative to it. With a hard label it is the magnitude of the gradient.
     """
-    wide = scores.astype(_WIDE[scores.dtype])
-    positive = _positive_share(operation, labels, wide.dtype)
     with np.errstate(all="ignore"):
+        wide = scores.astype(_WIDE[scores.dtype])
+        positive = _positive_share(operation, labels, wide.dtype)
         up, down = (1 - positive) * _sigmoid(wide), positive * _sigmoid(-wide)
         return up - down, up + down
 
