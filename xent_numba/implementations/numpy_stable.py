@@ -17,7 +17,8 @@ from xent_numba.registry import implements
 #: float32 is dominated by NumPy's vectorised exp and log, which are within some 2.5 and 3.8 ULP.
 _SIGMOID_ULP = {"float32": 4.0, "float64": 3.0}
 _LOSS_ULP = {"float32": 4.0, "float64": 2.0}
-_PROBABILITY_ULP = {"float32": 4.0, "float64": 1.0}
+# Measured with the logarithms of NumPy 1.26, whose log1p is the least accurate supported.
+_PROBABILITY_ULP = {"float32": 4.0, "float64": 1.5}
 
 
 @implements("sigmoid", formulation="stable", max_ulp=_SIGMOID_ULP)
