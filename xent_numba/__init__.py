@@ -52,8 +52,8 @@ def sigmoid(
         Pre-sigmoid scores s, dimensionless. float32 and float64 are computed in their own
         precision; other real input becomes float64. +-inf are allowed, NaN propagates.
     out : ndarray, optional
-        Where the result goes: the shape and dtype of `scores`. Left as
-        it was if an argument does not fit, NaN if a value is not accepted.
+        Where the result goes: the shape and dtype of `scores`. Left as it was if
+        an argument does not fit, NaN if a value is not accepted.
     implementation : str, default "auto"
         Name of an implementation, or the fastest for the kind of array.
 
@@ -112,8 +112,8 @@ def binary_cross_entropy(
         "none" gives w L per sample, "sum" the sum of w L, "mean" sum(w L) / sum(w).
     out : ndarray, optional
         Where the result goes: the dtype of `probabilities`; their shape for the reduction "none",
-        else shape (). Left as
-        it was if an argument does not fit, NaN if a value is not accepted.
+        else shape (). Left as it was if an argument does not fit, NaN if a value is not
+        accepted.
     implementation : str, default "auto"
         Name of an implementation, or the fastest for the kind of array.
 
@@ -183,8 +183,8 @@ def logistic_loss(
         "none" gives w L per sample, "sum" the sum of w L, "mean" sum(w L) / sum(w).
     out : ndarray, optional
         Where the result goes: the dtype of `scores`; their shape for the reduction "none", else
-        shape (). Left as
-        it was if an argument does not fit, NaN if a value is not accepted.
+        shape (). Left as it was if an argument does not fit, NaN if a value is not
+        accepted.
     implementation : str, default "auto"
         Name of an implementation, or the fastest for the kind of array.
 
@@ -247,8 +247,8 @@ def binary_cross_entropy_with_logits(
         "none" gives w L per sample, "sum" the sum of w L, "mean" sum(w L) / sum(w).
     out : ndarray, optional
         Where the result goes: the dtype of `scores`; their shape for the reduction "none", else
-        shape (). Left as
-        it was if an argument does not fit, NaN if a value is not accepted.
+        shape (). Left as it was if an argument does not fit, NaN if a value is not
+        accepted.
     implementation : str, default "auto"
         Name of an implementation, or the fastest for the kind of array.
 
@@ -311,11 +311,11 @@ def logistic_loss_and_grad(
         "none" gives w L per sample, "sum" the sum of w L, "mean" sum(w L) / sum(w).
     out : ndarray, optional
         Where the result goes: the dtype of `scores`; their shape for the reduction "none", else
-        shape (). Left as
-        it was if an argument does not fit, NaN if a value is not accepted.
+        shape (). Left as it was if an argument does not fit, NaN if a value is not
+        accepted.
     grad_out : ndarray, optional
-        Where the gradient goes: the shape and dtype of `scores`. Left as
-        it was if an argument does not fit, NaN if a value is not accepted.
+        Where the gradient goes: the shape and dtype of `scores`. Left as it was if
+        an argument does not fit, NaN if a value is not accepted.
     implementation : str, default "auto"
         Name of an implementation, or the fastest for the kind of array.
 
@@ -384,11 +384,11 @@ def binary_cross_entropy_with_logits_and_grad(
         "none" gives w L per sample, "sum" the sum of w L, "mean" sum(w L) / sum(w).
     out : ndarray, optional
         Where the result goes: the dtype of `scores`; their shape for the reduction "none", else
-        shape (). Left as
-        it was if an argument does not fit, NaN if a value is not accepted.
+        shape (). Left as it was if an argument does not fit, NaN if a value is not
+        accepted.
     grad_out : ndarray, optional
-        Where the gradient goes: the shape and dtype of `scores`. Left as
-        it was if an argument does not fit, NaN if a value is not accepted.
+        Where the gradient goes: the shape and dtype of `scores`. Left as it was if
+        an argument does not fit, NaN if a value is not accepted.
     implementation : str, default "auto"
         Name of an implementation, or the fastest for the kind of array.
 

@@ -13,7 +13,13 @@ from typing import Any
 import numpy as np
 
 from xent_numba.operations import REDUCTIONS, Operation
-from xent_numba.validation import float_dtype, raise_bad_weight_sum
+from xent_numba.validation import (
+    float_dtype,
+    misshapen,
+    no_samples,
+    raise_bad_weight_sum,
+    unknown_reduction,
+)
 
 
 def evaluate(
@@ -51,7 +57,7 @@ def evaluate(
     import dask.array as da
 
     if reduction not in REDUCTIONS:
-        raise ValueError(f"reduction is {reduction!r}; accepted are {', '.join(REDUCTIONS)}")
+        raise unknown_reduction(reduction)
     first = first.astype(float_dtype(operation.first, first.dtype))
     if np.isnan(first.size):
         raise ValueError(
@@ -65,16 +71,10 @@ def evaluate(
     inputs = {name: da.asarray(value) for name, value in inputs.items() if value is not None}
     for name, array in inputs.items():
         if array.shape != first.shape:
-            raise ValueError(
-                f"{name} has shape {array.shape}; accepted is the shape of {operation.first}, "
-                f"{first.shape}"
-            )
+            raise misshapen(name, array, operation.first, first.shape)
         inputs[name] = array.rechunk(first.chunks)
     if reduction == "mean" and first.size == 0:
-        raise ValueError(
-            f"reduction is 'mean' and {operation.first} has shape {first.shape}, no samples; "
-            "accepted is at least one sample, or the reduction 'sum' or 'none'"
-        )
+        raise no_samples(operation.first, first.shape)
 
     chunks = list(first.blocks.ravel())
     results = []

@@ -64,13 +64,10 @@ class KnownFailure:
     label: float | None = None
     dtype: str | None = None
 
-    def covers(self, first: float, label: float | None, dtype: str) -> bool:
-        """Whether the failure is declared for this input."""
-        return (
-            self.low <= first <= self.high
-            and self.label in (None, label)
-            and self.dtype in (None, dtype)
-        )
+    def covers(self, first: Any, label: Any, dtype: str) -> Any:
+        """Whether the failure is declared for an input, or for each of an array of them."""
+        inside = (self.low <= first) & (first <= self.high) & (self.dtype in (None, dtype))
+        return inside if self.label is None else inside & (label == self.label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +106,8 @@ class Declaration:
     ) -> list[tuple[KnownFailure, ndarray]]:
         """The declared failures that occur in some samples, each with the samples it covers."""
         wide = first.astype(np.float64)  # the ends of an interval may be beyond float32
-        found = []
-        for failure in self.known_failures:
-            if failure.dtype in (None, str(first.dtype)):
-                covered = (failure.low <= wide) & (wide <= failure.high)
-                if failure.label is not None:
-                    covered &= labels == failure.label
-                if covered.any():
-                    found.append((failure, covered))
-        return found
+        covered = ((f, f.covers(wide, labels, str(first.dtype))) for f in self.known_failures)
+        return [(failure, samples) for failure, samples in covered if samples.any()]
 
     def known_failure(self, first: float, label: float | None, dtype: str) -> KnownFailure | None:
         """The declared failure that covers an input, or None."""

@@ -121,7 +121,7 @@ def prepare(
         For a shape, a reduction or an `out` that is not accepted, or a mean over no samples.
     """
     if reduction not in REDUCTIONS:
-        raise ValueError(f"reduction is {reduction!r}; accepted are {', '.join(REDUCTIONS)}")
+        raise unknown_reduction(reduction)
     # On one sample the checks outweigh the kernel: a plain array is let through at the door.
     on_host = arrays is HOST
     if not (on_host and type(first) is ndarray and first.dtype in _FLOATS):
@@ -131,16 +131,13 @@ def prepare(
         if not (on_host and type(labels) is ndarray and labels.dtype in _LABEL_DTYPES):
             labels = _as_labels(labels, arrays)
         if labels.shape != shape:
-            raise _misshapen("labels", labels, operation.first, shape)
+            raise misshapen("labels", labels, operation.first, shape)
     if sample_weight is not None:
         sample_weight = _as_float("sample_weight", sample_weight, arrays)
         if sample_weight.shape != shape:
-            raise _misshapen("sample_weight", sample_weight, operation.first, shape)
+            raise misshapen("sample_weight", sample_weight, operation.first, shape)
     if reduction == "mean" and 0 in shape:
-        raise ValueError(
-            f"reduction is 'mean' and {operation.first} has shape {shape}, no samples; "
-            "accepted is at least one sample, or the reduction 'sum' or 'none'"
-        )
+        raise no_samples(operation.first, shape)
     if out is not None or grad_out is not None:
         out_shape = shape if reduction == "none" else ()
         inputs = [first, labels, sample_weight]
@@ -215,7 +212,21 @@ def _as_labels(value: Any, arrays: Arrays) -> Any:
     return array
 
 
-def _misshapen(name: str, array: Any, first_name: str, shape: tuple[int, ...]) -> ValueError:
+def unknown_reduction(reduction: Any) -> ValueError:
+    """The error for a reduction there is none of."""
+    return ValueError(f"reduction is {reduction!r}; accepted are {', '.join(REDUCTIONS)}")
+
+
+def no_samples(first_name: str, shape: tuple[int, ...]) -> ValueError:
+    """The error for the mean over no samples."""
+    return ValueError(
+        f"reduction is 'mean' and {first_name} has shape {shape}, no samples; accepted is at "
+        "least one sample, or the reduction 'sum' or 'none'"
+    )
+
+
+def misshapen(name: str, array: Any, first_name: str, shape: tuple[int, ...]) -> ValueError:
+    """The error for an argument whose shape is not that of the first."""
     return ValueError(
         f"{name} has shape {array.shape}; accepted is the shape of {first_name}, {shape}"
     )

@@ -141,7 +141,6 @@ def survey(
         for operation in (o for o in operations if o in implementation.operations):
             for dtype in dtypes:
                 for target in targets(name, operation, dtype):
-                    complete = exhaustive and dtype == "float32"
 
                     def carry_out(plan: Plan, target: Target = target) -> Findings:
                         what = _name(target)
@@ -154,8 +153,11 @@ def survey(
                             report=lambda done, chunks: report(what, done, chunks),
                         )
 
-                    row = _complete(target, carry_out) if complete else None
-                    result.rows.append(row or _searched(target, samples, carry_out))
+                    result.rows.append(
+                        _complete(target, carry_out)
+                        if exhaustive and dtype == "float32"
+                        else _searched(target, samples, carry_out)
+                    )
     return result
 
 
