@@ -238,10 +238,12 @@ def _accuracy(options: argparse.Namespace, command: str) -> None:
     }
     # Made here and not before, so that a mistake in another option leaves no folder behind.
     options.output.mkdir(parents=True, exist_ok=True)
+    kept = options.output / "accuracy.json"
+    before = laboratory.Survey.from_json(kept.read_text()) if kept.exists() else laboratory.Survey()
     with _progress() as progress, sweep.processes(options.processes) as pool:
         task = progress.add_task("starting", total=1.0)
         try:
-            survey = laboratory.survey(
+            found = laboratory.survey(
                 _expand(options.implementation, registry.names(), (DEFAULT_IMPLEMENTATION,)),
                 _expand(options.operation, OPERATIONS, tuple(OPERATIONS)),
                 _expand(options.dtype, DTYPES, DTYPES),
@@ -257,8 +259,9 @@ def _accuracy(options: argparse.Namespace, command: str) -> None:
             )
         except sweep.OtherSweepError as error:
             raise UsageError(f"--resume: {error}") from None
-    tables.show(survey, Console(highlight=False))
-    write(options.output / "accuracy.json", survey.to_json())
+    tables.show(found, Console(highlight=False))
+    survey = before.updated(found)
+    write(kept, survey.to_json())
     write(options.output / "accuracy.md", tables.markdown(survey))
 
 

@@ -5,13 +5,33 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field, fields
+from enum import IntEnum
 from typing import Any, Self
 
 import numpy as np
 from numpy import ndarray
 
 #: Errors are counted in steps of 1/64 ULP up to 4 ULP, beyond that by powers of two.
-_STEPS, _FINE = 64, 256
+STEPS, FINE = 64, 256
+
+
+class Grade(IntEnum):
+    """How good a result is, from the best to the worst."""
+
+    ONE = 0
+    "Within 1 ULP."
+    FOUR = 1
+    "Within 4 ULP."
+    HUNDRED = 2
+    "Within 100 ULP."
+    POOR = 3
+    "Beyond 100 ULP, with some digits right."
+    LOST = 4
+    "Wrong by half the true value or more, and by more than 1 ULP: no digit is right."
+    INFINITE = 5
+    "Infinite where the true value is not, or the other way round."
+    NAN = 6
+    "NaN where the true value is a number, or an exception."
 
 
 @dataclass(slots=True)
@@ -38,25 +58,12 @@ class Errors:
     worst: str = ""
     histogram: Counter[int] = field(default_factory=Counter)
 
-    def add(self, inputs: ndarray, error: ndarray, right: ndarray) -> None:
-        """Count results, given their inputs, errors, and whether each is the nearest float."""
-        if not error.size:
-            return
-        self.count += error.size
-        self.correctly_rounded += int(np.count_nonzero(right))
-        peak = int(error.argmax())
-        if not self.worst or error[peak] > self.max_ulp:
-            self.max_ulp, self.worst = float(error[peak]), float(inputs[peak]).hex()
-        fine = np.bincount(np.minimum(error * _STEPS, _FINE).astype(np.intp), minlength=_FINE + 1)
-        self.histogram.update({i: int(n) for i, n in enumerate(fine[:_FINE]) if n})
-        if fine[_FINE]:
-            octave = np.frexp(error[error * _STEPS >= _FINE])[1]
-            self.histogram.update((_FINE + octave).tolist())
-
-    def merge(self, other: Self) -> None:
-        """Add what another process counted."""
+    def merge(self, other: Self, *, shares: bool = True) -> None:
+        """Add what was counted elsewhere; without `shares`, the largest error alone."""
         if not self.worst or (other.worst and other.max_ulp > self.max_ulp):
             self.max_ulp, self.worst = other.max_ulp, other.worst
+        if not shares:
+            return
         self.count += other.count
         self.correctly_rounded += other.correctly_rounded
         self.histogram.update(other.histogram)
@@ -67,7 +74,7 @@ class Errors:
         for step in sorted(self.histogram):
             seen += self.histogram[step]
             if seen >= share * self.count:
-                edge = (step + 1) / _STEPS if step < _FINE else math.ldexp(1.0, step - _FINE)
+                edge = (step + 1) / STEPS if step < FINE else math.ldexp(1.0, step - FINE)
                 return min(edge, self.max_ulp)
         return 0.0
 
@@ -94,7 +101,7 @@ class Violations:
             self.count += number
 
     def merge(self, other: Self) -> None:
-        """Add what another process counted."""
+        """Add what was counted elsewhere."""
         self.example = self.example or other.example
         self.count += other.count
 
@@ -116,8 +123,13 @@ class Findings:
     monotonicity : Violations
         Steps in the wrong direction from one input to the next.
     symmetry : Violations
-        1 - g(s) and g(-s) more than 1 ULP of 1 apart; a loss that changes its bits when score and
-        label are mirrored.
+        1 - g(s) and g(-s) more than 1 ULP of 1 apart; a loss, or the magnitude of a gradient, that
+        changes its bits when score and label are mirrored.
+    decided : int
+        Results of which mpmath decided whether they are correctly rounded.
+    grades : dict of int to int
+        The worst `Grade` in each sixteenth of an octave of the inputs, see `tally.band_starts`;
+        those of negative inputs under the complement of their number.
     """
 
     normal: Errors = field(default_factory=Errors)
@@ -126,11 +138,27 @@ class Findings:
     sign: Violations = field(default_factory=Violations)
     monotonicity: Violations = field(default_factory=Violations)
     symmetry: Violations = field(default_factory=Violations)
+    decided: int = 0
+    grades: dict[int, int] = field(default_factory=dict)
 
-    def merge(self, other: Self) -> None:
-        """Add what another process found."""
-        for part in fields(self):
-            getattr(self, part.name).merge(getattr(other, part.name))
+    def merge(self, other: Self, *, shares: bool = True) -> None:
+        """Add what was found elsewhere.
+
+        Parameters
+        ----------
+        other : Findings
+            Of other inputs.
+        shares : bool, default True
+            Whether counts and shares of results go on to say something: not so of inputs that
+            were chosen for their errors.
+        """
+        self.normal.merge(other.normal, shares=shares)
+        self.subnormal.merge(other.subnormal, shares=shares)
+        for name in _VIOLATIONS:
+            getattr(self, name).merge(getattr(other, name))
+        self.decided += other.decided
+        for where, grade in other.grades.items():
+            self.grades[where] = max(grade, self.grades.get(where, grade))
 
     @property
     def max_ulp(self) -> float:
@@ -140,21 +168,36 @@ class Findings:
         return max(self.normal.max_ulp, self.subnormal.max_ulp)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, as what JSON can hold."""
-        return {
-            part.name: {f.name: getattr(value, f.name) for f in fields(value)}
-            for part in fields(self)
-            for value in [getattr(self, part.name)]
+        """Everything, as what JSON can hold; grades as runs of first, last and grade."""
+        document: dict[str, Any] = {
+            name: {f.name: getattr(part, f.name) for f in fields(part)}
+            for name in ("normal", "subnormal", *_VIOLATIONS)
+            for part in [getattr(self, name)]
         }
+        return {**document, "decided": self.decided, "grades": _runs(self.grades)}
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:
         """Read back what `to_json` wrote."""
         parts: dict[str, Any] = {}
-        for name, values in document.items():
-            if "histogram" in values:
-                counts = Counter({int(k): n for k, n in values["histogram"].items()})
-                parts[name] = Errors(**{**values, "histogram": counts})
-            else:
-                parts[name] = Violations(**values)
-        return cls(**parts)
+        for name in ("normal", "subnormal"):
+            counts = {int(k): n for k, n in document[name]["histogram"].items()}
+            parts[name] = Errors(**{**document[name], "histogram": Counter(counts)})
+        for name in _VIOLATIONS:
+            parts[name] = Violations(**document[name])
+        grades = {w: g for first, last, g in document["grades"] for w in range(first, last + 1)}
+        return cls(**parts, decided=document["decided"], grades=grades)
+
+
+_VIOLATIONS = ("nonfinite", "sign", "monotonicity", "symmetry")
+
+
+def _runs(grades: dict[int, int]) -> list[list[int]]:
+    runs: list[list[int]] = []
+    for where in sorted(grades):
+        grade = grades[where]
+        if runs and runs[-1][1] == where - 1 and runs[-1][2] == grade:
+            runs[-1][1] = where
+        else:
+            runs.append([where, where, grade])
+    return runs

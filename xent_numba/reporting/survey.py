@@ -44,7 +44,7 @@ def cells(row: Row) -> tuple[str, ...]:
         f"{right:.2%}",
         _count(found.nonfinite),
         _count(found.sign),
-        _count(found.monotonicity) if row.complete else "",
+        _count(found.monotonicity),
         _count(found.symmetry),
     )
 
@@ -74,7 +74,7 @@ def markdown(survey: Survey) -> str:
         lines += [f"- {dtype}: {search}" for dtype, search in _searches(rows)]
         lines.append("")
     lines += [f"- {name}: unavailable: {reason}." for name, reason in survey.unavailable.items()]
-    lines += ["", *(f"- {key}: {value}" for key, value in survey.origin.items()), ""]
+    lines.append("")
     return "\n".join(lines)
 
 
