@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from xent_numba.measurement.comparison import Comparison, Row
-from xent_numba.measurement.worker import MEMORY_LIMIT
+from xent_numba.measurement.contestant import AGAIN, MEMORY_LIMIT
 from xent_numba.reporting import tables
 
 ROOT = Path(__file__).parent.parent
@@ -30,7 +30,7 @@ def results(comparison: Comparison) -> str:
     columns = {case: rows for case, rows in comparison.cases() if case.dtype == "float32"}
     by_name: dict[str, list[Row]] = {}
     for rows in columns.values():
-        for row in rows:
+        for row in (row for row in rows if not row.implementation.endswith(AGAIN)):
             by_name.setdefault(row.implementation, []).append(row)
     titles = [title for case in columns for title in (f"`{case.operation}`, ns/element", "max ULP")]
     lines = [_line(["implementation", *titles]), _line(["---", *["---:"] * len(titles)])]

@@ -18,7 +18,7 @@ from fake_implementations import write
 
 import xent_numba.reporting.files
 from xent_numba import cli, registry
-from xent_numba.measurement import comparison
+from xent_numba.measurement import comparison, suite
 from xent_numba.measurement.comparison import Comparison
 
 TINY = ("--quick", "--budget", "0.2", "--size", "1000", "--workload", "gaussian")
@@ -153,6 +153,13 @@ def test_a_kept_comparison_is_shown_again(compared, capsys):
         (["--size", "0"], "--size: '0'", "a whole number from 1 to"),
         (["--size", "many"], "--size: 'many'", "a whole number from 1 to"),
         (["--size", str(2**31)], "--size: '2147483648'", "a whole number from 1 to"),
+        (["--size", "2^40"], "--size: '2^40'", "a whole number from 1 to"),
+        (["--sizes", "8"], "--sizes: '8'", "LOW:HIGH"),
+        (["--sizes", "8:1"], "--sizes: '8:1'", "sizes that grow"),
+        (["--sizes", "1:8:1"], "--sizes: '1:8:1'", "a factor of at least 2"),
+        (["--implementation", "numpy_stable@0"], "'0'", "a whole number from 1 to"),
+        (["--suite", "ful"], "--suite: 'ful'", "did you mean 'full'"),
+        (["--suite", "full", "--size", "8"], "--suite is given with --size", "accepted are"),
         (["--threads", "0"], "--threads: '0'", "a whole number from 1 to"),
         (["--threads", "100000"], "--threads: '100000'", "a whole number from 1 to"),
         (["--budget", "-1"], "--budget: '-1'", "seconds above 0"),
@@ -253,8 +260,9 @@ def asked_for(monkeypatch, *options):
     """The cases, implementations and settings that options lead to."""
     seen = {}
 
-    def record(cases, implementations, **settings):
-        seen.update(settings, cases=cases, implementations=implementations)
+    def record(entries, **settings):
+        seen.update(settings, cases=list(entries), entries=entries)
+        seen["implementations"] = [one.implementation for one in next(iter(entries.values()))]
         raise KeyboardInterrupt
 
     monkeypatch.setattr(comparison, "compare", record)
@@ -301,3 +309,40 @@ def test_info_says_what_can_run_here_and_why_not(capsys, monkeypatch):
     for name, implementation in registry.implementations().items():
         reason = implementation.unavailable()
         assert re.search(rf"^{name} +{'no: ' if reason else 'yes'}", text, re.MULTILINE)
+
+
+def test_sizes_are_log_spaced_with_both_ends(monkeypatch):
+    asked = asked_for(monkeypatch, "--workload", "gaussian", "--sizes", "1:2^7:4", "--size", "2^8")
+    assert sorted({case.size for case in asked["cases"]}) == [1, 4, 16, 64, 128, 256]
+
+
+def test_what_the_run_is_about_is_entered_twice_if_it_takes_part(monkeypatch):
+    assert asked_for(monkeypatch)["twin"] == "numba_parallel"
+    assert asked_for(monkeypatch, "--implementation", "naive")["twin"] == "naive"
+
+
+def test_one_implementation_may_take_part_with_two_numbers_of_threads(monkeypatch):
+    options = ["--implementation", "numba_parallel", "--implementation", "numba_parallel@1"]
+    entries = asked_for(monkeypatch, *options)["entries"]
+    labels = [one.label for one in next(iter(entries.values()))]
+    assert labels == ["numba_parallel", "numba_parallel@1", "numpy_stable"]
+
+
+def test_a_part_of_the_suite_is_measured_and_written(tmp_path, monkeypatch, compared):
+    kept = Comparison.from_json((compared[1] / "run.json").read_text())
+    monkeypatch.setattr(comparison, "compare", lambda entries, **settings: kept)
+    assert cli.main(["compare", "--suite", "full", "--output", str(tmp_path / "new")]) == 0
+    names = {path.name for path in (tmp_path / "new").iterdir()}
+    assert names == {f"{part}.{kind}" for part in suite.PARTS for kind in ("json", "md", "csv")}
+
+
+@pytest.mark.parametrize("part", suite.PARTS.values(), ids=suite.PARTS)
+def test_the_suite_times_nothing_twice_and_nothing_for_too_long(part):
+    entries = part.enter(registry.names(), 2)
+    assert entries
+    for case, members in entries.items():
+        labels = [one.label for one in members]
+        assert len(labels) == len(set(labels))
+        assert suite.SUBJECT in labels
+        assert "naive" not in labels or case.size <= 2**19
+        assert case.size <= 2**24 or "scipy_special" not in labels

@@ -9,18 +9,21 @@ import signal
 import statistics
 import timeit
 
+import numpy as np
 import psutil
 import pytest
 from fake_implementations import SOURCES, write
 
-from xent_numba.measurement import comparison, crew, machine, worker
+from xent_numba.measurement import binding, comparison, crew, inputs, machine, rest, worker
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import Comparison, compare
+from xent_numba.measurement.contestant import AGAIN, MEMORY_LIMIT, Contestant
 from xent_numba.measurement.crew import Crew
 from xent_numba.measurement.paired import LostError
-from xent_numba.measurement.worker import MEMORY_LIMIT, Worker
+from xent_numba.measurement.worker import Worker
 
 CASES = [Case.of("sigmoid", "gaussian", size, "float32", None, "sum") for size in (1000, 3000)]
+LIMIT = Contestant(MEMORY_LIMIT, MEMORY_LIMIT, 1)
 NAMES = [name for name in SOURCES if name != "fake_hanging"]
 
 
@@ -29,11 +32,11 @@ def run(tmp_path_factory):
     """A comparison of all fakes; what the rows say is asserted below."""
     folder = tmp_path_factory.mktemp("fakes")
     seen = []
+    members = [Contestant.of(path, threads=1) for path in write(folder, *NAMES)]
     result = compare(
-        CASES,
-        write(folder, *NAMES),
-        baseline=str(folder / "fake_right.py"),
-        threads=1,
+        dict.fromkeys(CASES, members),
+        baseline="fake_right",
+        twin="fake_right",
         budget=4.0,
         command="xent-numba compare",
         report=lambda what, done: seen.append((what, done)),
@@ -47,7 +50,8 @@ def rows(run):
 
 
 def test_every_implementation_has_a_row_for_every_case(rows):
-    assert set(rows) == {(name, case.size) for name in (*NAMES, MEMORY_LIMIT) for case in CASES}
+    labels = (*NAMES, MEMORY_LIMIT, "fake_right" + AGAIN)
+    assert set(rows) == {(label, case.size) for label in labels for case in CASES}
 
 
 @pytest.mark.parametrize(
@@ -144,10 +148,10 @@ def test_no_process_is_left(run):
 def test_one_that_gives_no_answer_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(crew, "PREPARE_TIMEOUT", 2.0)
     (hanging,) = write(tmp_path, "fake_hanging")
-    with Crew({"hanging": hanging}, threads=1, abreast=2) as members:
-        found = members.prepare(CASES[:1])
-    assert found[CASES[0]]["hanging"].status == "crashed"
-    assert "no answer within 2 s" in found[CASES[0]]["hanging"].reason
+    with Crew([Contestant.of(hanging, threads=1)], abreast=2) as members:
+        found = members.prepare({CASES[0]: ["fake_hanging"]})
+    assert found[CASES[0]]["fake_hanging"].status == "crashed"
+    assert "no answer within 2 s" in found[CASES[0]]["fake_hanging"].reason
 
 
 def test_cases_that_do_not_fit_together_are_taken_in_groups(monkeypatch):
@@ -157,14 +161,15 @@ def test_cases_that_do_not_fit_together_are_taken_in_groups(monkeypatch):
     many = [
         dataclasses.replace(CASES[1], dtype="float32", size=size) for size in (1000, 2000, 9000, 10)
     ]
-    groups = list(comparison._groups(many, workers=4))
+    four = [Contestant.of(name, threads=1) for name in ("a", "b", "c", "d")]
+    groups = list(comparison._groups(dict.fromkeys(many, four)))
     assert [[case.size for case in group] for group in groups] == [[1000, 2000], [9000], [10]]
     assert memory.total
 
 
 def test_threads_are_told_to_the_process_and_not_to_this_one():
     before = os.environ.get("NUMBA_NUM_THREADS")
-    one = Worker(MEMORY_LIMIT, threads=1)
+    one = Worker(LIMIT)
     try:
         assert one.describe()["threads"] == 1
     finally:
@@ -173,7 +178,7 @@ def test_threads_are_told_to_the_process_and_not_to_this_one():
 
 
 def test_ctrl_c_does_not_reach_a_worker():
-    one = Worker(MEMORY_LIMIT, threads=1)
+    one = Worker(LIMIT)
     try:
         one._process.join(0.5)
         os.kill(one._process.pid, signal.SIGINT)
@@ -183,7 +188,7 @@ def test_ctrl_c_does_not_reach_a_worker():
 
 
 def test_an_unknown_case_is_an_error_and_no_end():
-    one = Worker("numpy_stable", threads=1)
+    one = Worker(Contestant.of("numpy_stable", threads=1))
     try:
         with pytest.raises(LostError, match="KeyError"):
             one.turn(CASES[0])
@@ -222,8 +227,6 @@ def test_the_commit_is_that_of_the_checkout_the_package_is_in(monkeypatch, tmp_p
 @pytest.mark.parametrize("operation", ["sigmoid", "logistic_loss", "logistic_loss_and_grad"])
 @pytest.mark.parametrize("label_dtype", ["int8", "float32"])
 def test_the_memory_limit_moves_what_the_operation_moves(operation, reduction, label_dtype):
-    import numpy as np
-
     from xent_numba.kernels import memory_limit
 
     case = Case.of(operation, "gaussian", 5000, "float32", label_dtype, reduction)
@@ -274,3 +277,127 @@ def test_long_calls_are_neither_repeated_nor_preceded(monkeypatch):
     monkeypatch.setattr(worker.timeit, "Timer", timer)
     assert worker._warm_up(call) == (1, True, True)
     assert calls == 3
+
+
+@pytest.fixture
+def two_workers():
+    """One that may be busy, and one that rests; both started."""
+    both = {name: Worker(Contestant.of(name, threads=1)) for name in ("naive", "numpy_stable")}
+    for one in both.values():
+        one.describe()
+    yield both
+    for one in both.values():
+        one.close()
+
+
+def test_a_worker_that_computes_is_awake_and_then_comes_to_rest(two_workers):
+    clocks = {name: one.cpu_time for name, one in two_workers.items()}
+    assert rest.awake(clocks) == []
+    case = Case.of("sigmoid", "gaussian", 2_000_000, "float64", None, "sum")
+    with inputs.shared(case.arguments()) as places:
+        two_workers["naive"].start_preparing(case, places)
+        # Where other programs compete for the CPUs it may have none for a moment.
+        seen = {name for _ in range(200) for name in rest.awake(clocks, patience=0.0)}
+        assert seen == {"naive"}
+        two_workers["naive"].receive(60.0)
+    assert rest.awake(clocks) == []
+
+
+def test_who_was_awake_before_a_turn_is_in_the_row_and_below_the_table(run, monkeypatch):
+    from xent_numba.reporting import tables
+
+    monkeypatch.setattr(crew.rest, "awake", lambda clocks: ["spinner"])
+    right = Contestant.of("numpy_stable", threads=1)
+    found = compare({CASES[0]: [right]}, baseline=right.label, twin="", budget=0.1, command="")
+    for row in found.rows:
+        assert row.disturbed_by == {"spinner": len(row.rounds)}
+    assert any("spinner had not come to rest before" in note for note in tables.notes(found))
+    assert not any("come to rest" in note for note in tables.notes(run[0]))
+
+
+def test_a_process_that_has_ended_rests():
+    one = Worker(LIMIT)
+    one.describe()
+    clock = one.cpu_time
+    one.close()
+    assert rest.awake({"gone": clock}) == []
+
+
+def test_all_workers_read_the_same_memory_and_none_can_write_to_it():
+    drawn = CASES[0].arguments()
+    with inputs.shared(drawn) as places:
+        first, second = inputs.Attached(places), inputs.Attached(places)
+        np.testing.assert_array_equal(first.arrays[0], drawn[0])
+        with pytest.raises(ValueError, match="read-only"):
+            first.arrays[0][0] = 1.0
+        # What is written beneath one shows in the other: they are one memory.
+        np.ndarray(1, first.arrays[0].dtype, first._blocks[0].buf)[:] = 42.0
+        assert second.arrays[0][0] == 42.0
+        first.close()
+        second.close()
+    with pytest.raises(FileNotFoundError):
+        inputs.Attached(places)
+
+
+def test_a_twin_is_measured_and_its_ratio_is_the_resolution(run, rows):
+    case = CASES[0]
+    again = rows["fake_right" + AGAIN, case.size].rounds
+    once = rows["fake_right", case.size].rounds
+    expected = statistics.median(again[r] / once[r] for r in again.keys() & once.keys())
+    assert run[0].resolution(case).value == pytest.approx(expected)
+    assert 0.5 < run[0].overall_resolution().value < 2
+
+
+def test_one_thread_is_told_to_the_one_that_asks_for_it():
+    one = Worker(Contestant.of("numpy_stable@1", threads=7))
+    try:
+        assert one.describe()["threads"] == 1
+    finally:
+        one.close()
+    assert Contestant.of("a@b/mine.py", 2) == ("mine", "a@b/mine.py", 2)
+    assert Contestant.of("a@b/mine.py@1", 2) == ("mine@1", "a@b/mine.py", 1)
+
+
+@pytest.fixture
+def few_drawn(monkeypatch):
+    monkeypatch.setattr("xent_numba.measurement.case.DRAWN", 1000)
+    monkeypatch.setattr(binding, "DRAWN", 1000)
+
+
+@pytest.mark.parametrize("size", [3000, 3500])
+@pytest.mark.parametrize(
+    ("operation", "reduction"),
+    [
+        ("sigmoid", "none"),
+        ("logistic_loss", "sum"),
+        ("logistic_loss", "mean"),
+        ("logistic_loss", "none"),
+        ("logistic_loss_and_grad", "mean"),
+    ],
+)
+def test_a_case_too_large_to_draw_repeats_and_is_judged_by_that(
+    few_drawn, operation, reduction, size
+):
+    from xent_numba import registry
+
+    case = Case.of(operation, "gaussian", size, "float64", None, reduction)
+    arguments = case.arguments()
+    assert arguments[0].size == size
+    np.testing.assert_array_equal(arguments[0][1000:2000], arguments[0][:1000])
+    stable = registry.get("numpy_stable")
+    call = binding.bind(stable, case, arguments)
+    assert binding.judge_call(stable, case, arguments, call).ok
+
+    def one_is_wrong():
+        result = call()
+        parts = list(result) if case.table_entry.gradient else [result]
+        if case.reduction == "none" or case.table_entry.gradient:
+            parts[-1] = np.array(parts[-1])
+            parts[-1][2001] *= 1 + 1e-12
+        else:
+            parts[-1] *= 1 + 1e-11
+        return tuple(parts) if case.table_entry.gradient else parts[0]
+
+    verdict = binding.judge_call(stable, case, arguments, one_is_wrong)
+    assert not verdict.ok
+    assert verdict.reason

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from xent_numba import __version__, registry, workloads
+from xent_numba.measurement.contestant import Contestant
+from xent_numba.measurement.suite import FULL, PARTS, SUBJECT, log_spaced
 from xent_numba.operations import OPERATIONS, REDUCTIONS
 from xent_numba.validation import LABEL_DTYPES
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from xent_numba.measurement.case import Case
     from xent_numba.measurement.comparison import Comparison
+    from xent_numba.measurement.suite import Entries
 
 DEFAULT_OPERATIONS = ("sigmoid", "binary_cross_entropy", "logistic_loss")
 DEFAULT_WORKLOAD = "flights"
@@ -33,6 +36,7 @@ SAMPLES = 1_000_000
 DTYPES = ("float32", "float64")
 BUDGET, QUICK_BUDGET = 60.0, 4.0
 MAX_SIZE = 2**30
+FACTOR = 4
 ALL = "all"
 _EXTRA = ("cpuinfo", "matplotlib", "mpmath", "psutil", "rich", "scipy")
 
@@ -103,9 +107,34 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_compare)
     _several(parser, "--operation", _one_of((*OPERATIONS, ALL)), f"{ALL} or a name")
     _several(parser, "--dtype", _one_of((*DTYPES, ALL)), f"{ALL}, float32 or float64")
-    _several(parser, "--size", _whole(1, MAX_SIZE), "number of samples")
+    _several(parser, "--size", _size, "number of samples; 2^20 is read too")
+    parser.add_argument(
+        "--sizes",
+        type=_sizes,
+        metavar="LOW:HIGH[:FACTOR]",
+        help=f"log-spaced numbers of samples, as 1:2^27; each {FACTOR} times the one before",
+    )
     _several(parser, "--workload", _one_of((*workloads.names(), ALL)), f"{ALL} or a name")
-    _several(parser, "--implementation", _implementation, "name, or path of a .py file")
+    _several(
+        parser,
+        "--implementation",
+        _contestant,
+        "name, or path of a .py file; with @1 after it, on one thread",
+    )
+    parser.add_argument(
+        "--suite",
+        type=_one_of((FULL, *PARTS)),
+        metavar="PART",
+        help="all that the reports hold (full), or one part of it, into --output; "
+        + "; ".join(f"{part.name}: {part.summary}" for part in PARTS.values()),
+    )
+    parser.add_argument(
+        "--output",
+        type=_output_folder,
+        default=Path("reports/compare"),
+        metavar="FOLDER",
+        help="for --suite: gets PART.json, PART.md and PART.csv; default reports/compare",
+    )
     parser.add_argument(
         "--reduction",
         type=_one_of(REDUCTIONS),
@@ -203,12 +232,15 @@ def _compare(options: argparse.Namespace, command: str) -> None:
     from xent_numba.reporting import figure, tables
     from xent_numba.reporting.files import write
 
+    if options.suite:
+        _run_suite(options)
+        return
     files = [f for f in (options.json, options.markdown, options.csv, options.figure) if f]
     if len(set(files)) < len(files):
         raise UsageError(
             "two of --json, --markdown, --csv and --figure name one file; accepted are two"
         )
-    comparison = _read(options.from_json) if options.from_json else _measure(options, command)
+    comparison = _read(options.from_json) if options.from_json else _compare_asked(options, command)
     tables.show(comparison, Console(highlight=False))
     for path, render in (
         (options.json, type(comparison).to_json),
@@ -218,6 +250,35 @@ def _compare(options: argparse.Namespace, command: str) -> None:
     ):
         if path:
             write(path, render(comparison))
+
+
+def _run_suite(options: argparse.Namespace) -> None:
+    chosen = ("operation", "dtype", "size", "sizes", "workload", "implementation", "from_json")
+    if given := [name for name in chosen if getattr(options, name) is not None]:
+        raise UsageError(
+            f"--suite is given with --{given[0].replace('_', '-')}, which it decides; accepted are "
+            "--output, --budget and --threads"
+        )
+    from rich.console import Console
+
+    from xent_numba.reporting import tables
+    from xent_numba.reporting.files import write
+
+    console = Console(highlight=False)
+    options.output.mkdir(parents=True, exist_ok=True)
+    names = list(registry.names())
+    for part in PARTS.values() if options.suite == FULL else [PARTS[options.suite]]:
+        entries = part.enter(names, options.threads)
+        command = f"xent-numba compare --suite {part.name}"
+        budget = options.budget or part.budget
+        comparison = _measure(entries, part.baseline, SUBJECT, budget, command, part.name)
+        tables.show(comparison, console)
+        for ending, content in (
+            ("json", comparison.to_json()),
+            ("md", tables.markdown(comparison)),
+            ("csv", tables.as_csv(comparison)),
+        ):
+            write(options.output / f"{part.name}.{ending}", content)
 
 
 def _accuracy(options: argparse.Namespace, command: str) -> None:
@@ -276,24 +337,35 @@ def _read(path: Path) -> Comparison:
         ) from None
 
 
-def _measure(options: argparse.Namespace, command: str) -> Comparison:
+def _compare_asked(options: argparse.Namespace, command: str) -> Comparison:
+    cases = _cases(options)
+    asked = options.implementation or list(registry.names())
+    members = [Contestant.of(text, options.threads) for text in asked]
+    baseline = Contestant.of(options.baseline, options.threads)
+    members = list(dict.fromkeys((*members, baseline)))
+    labels = [one.label for one in members]
+    twin = SUBJECT if SUBJECT in labels else labels[0]
+    budget = options.budget or (QUICK_BUDGET if options.quick else BUDGET)
+    entries: Entries = dict.fromkeys(cases, members)
+    return _measure(entries, baseline.label, twin, budget, command)
+
+
+def _measure(
+    entries: Entries, baseline: str, twin: str, budget: float, command: str, name: str = ""
+) -> Comparison:
     from xent_numba.measurement.comparison import compare
 
-    cases = _cases(options)
-    names = options.implementation or list(registry.names())
-    if options.baseline not in names:
-        names = [*names, options.baseline]
-    budget = options.budget or (QUICK_BUDGET if options.quick else BUDGET)
     with _progress() as progress:
         task = progress.add_task("starting", total=1.0)
         return compare(
-            cases,
-            list(dict.fromkeys(names)),
-            baseline=options.baseline,
-            threads=options.threads,
+            entries,
+            baseline=baseline,
+            twin=twin,
             budget=budget,
             command=command,
-            report=lambda what, done: progress.update(task, description=what, completed=done),
+            report=lambda what, done: progress.update(
+                task, description=f"{name} {what}".strip(), completed=done
+            ),
         )
 
 
@@ -317,7 +389,7 @@ def _cases(options: argparse.Namespace) -> list[Case]:
     combinations = itertools.product(
         _expand(options.operation, OPERATIONS, DEFAULT_OPERATIONS),
         _expand(options.workload, workloads.names(), (DEFAULT_WORKLOAD,)),
-        options.size or [None],
+        [*(options.size or ()), *(options.sizes or ())] or [None],
         _expand(options.dtype, DTYPES, DTYPES[:1] if options.quick else DTYPES),
     )
     cases = [Case.of(*one, options.label_dtype, options.reduction) for one in combinations]
@@ -361,6 +433,15 @@ def _one_of(accepted: Iterable[str]) -> Callable[[str], str]:
     return read
 
 
+def _contestant(text: str) -> str:
+    """A name or a path, with the number of threads after an @ if it has one of its own."""
+    implementation, at, threads = text.rpartition("@")
+    if at:
+        _whole(1, _usable_cpus())(threads)
+    _implementation(implementation if at else text)
+    return text
+
+
 def _implementation(text: str) -> str:
     if not text.endswith(".py"):
         return _one_of(registry.names())(text)
@@ -386,6 +467,26 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
         return value
 
     return read
+
+
+def _size(text: str) -> int:
+    """A number of samples; 2^20 is a number."""
+    base, power, exponent = text.partition("^")
+    if power and base.isdecimal() and exponent.isdecimal() and int(exponent) <= 30:
+        text = str(int(base) ** int(exponent))
+    return _whole(1, MAX_SIZE)(text)
+
+
+def _sizes(text: str) -> list[int]:
+    ends = text.split(":")
+    if not 2 <= len(ends) <= 3:
+        raise argparse.ArgumentTypeError(f"{text!r}; accepted is LOW:HIGH or LOW:HIGH:FACTOR")
+    low, high, factor = _size(ends[0]), _size(ends[1]), _size(ends[2]) if ends[2:] else FACTOR
+    if low > high or factor < 2:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}; accepted are sizes that grow, by a factor of at least 2"
+        )
+    return log_spaced(low, high, factor)
 
 
 def _seconds(text: str) -> float:

@@ -7,7 +7,7 @@ reports all read it, so a statement about an operation is written once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -45,6 +45,21 @@ PLUS_MINUS_ONE = LabelSet("-1 or +1", hard=(-1.0, 1.0), soft=False)
 ZERO_ONE = LabelSet("0, 1, or a soft label in [0, 1]", hard=(0.0, 1.0), soft=True)
 
 
+class Arithmetic(NamedTuple):
+    """What a formula computes for one sample, its loss and its derivative together.
+
+    Attributes
+    ----------
+    functions : int
+        Exponentials and logarithms.
+    operations : int
+        Additions, multiplications and divisions; a change of sign is free.
+    """
+
+    functions: int
+    operations: int
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One operation: what it takes, what it gives, and what it costs at the least.
@@ -62,6 +77,8 @@ class Operation:
         Closed interval of the first argument outside of which a value is an error.
     labels : LabelSet or None
         The accepted labels; None where the operation takes none.
+    arithmetic : Arithmetic
+        What the formula computes for one sample, before it is reduced.
     gradient : bool
         Whether the derivative with respect to the first argument is returned as well.
     """
@@ -71,6 +88,7 @@ class Operation:
     first: Literal["scores", "probabilities"]
     domain: tuple[float, float]
     labels: LabelSet | None
+    arithmetic: Arithmetic
     gradient: bool = False
 
     @property
@@ -112,13 +130,16 @@ _REAL_LINE = (-np.inf, np.inf)
 OPERATIONS: dict[str, Operation] = {
     operation.name: operation
     for operation in (
-        Operation("sigmoid", "g(s) = 1 / (1 + exp(-s))", "scores", _REAL_LINE, None),
+        Operation(
+            "sigmoid", "g(s) = 1 / (1 + exp(-s))", "scores", _REAL_LINE, None, Arithmetic(1, 2)
+        ),
         Operation(
             "binary_cross_entropy",
             "L = -[y log p + (1 - y) log(1 - p)]",
             "probabilities",
             (0.0, 1.0),
             ZERO_ONE,
+            Arithmetic(2, 5),
         ),
         Operation(
             "logistic_loss",
@@ -126,6 +147,7 @@ OPERATIONS: dict[str, Operation] = {
             "scores",
             _REAL_LINE,
             PLUS_MINUS_ONE,
+            Arithmetic(2, 2),
         ),
         Operation(
             "binary_cross_entropy_with_logits",
@@ -133,6 +155,7 @@ OPERATIONS: dict[str, Operation] = {
             "scores",
             _REAL_LINE,
             ZERO_ONE,
+            Arithmetic(2, 3),
         ),
         Operation(
             "logistic_loss_and_grad",
@@ -140,6 +163,7 @@ OPERATIONS: dict[str, Operation] = {
             "scores",
             _REAL_LINE,
             PLUS_MINUS_ONE,
+            Arithmetic(2, 4),
             gradient=True,
         ),
         Operation(
@@ -148,6 +172,7 @@ OPERATIONS: dict[str, Operation] = {
             "scores",
             _REAL_LINE,
             ZERO_ONE,
+            Arithmetic(2, 5),
             gradient=True,
         ),
     )

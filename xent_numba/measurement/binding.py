@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +12,10 @@ import numpy as np
 from numpy import ndarray
 
 import xent_numba
-from xent_numba.accuracy.agreement import Verdict, judge
-from xent_numba.measurement.case import Case
+from xent_numba.accuracy import reference
+from xent_numba.accuracy.agreement import REDUCED_RTOL, Verdict, judge
+from xent_numba.measurement.case import DRAWN, Case
+from xent_numba.operations import OPERATIONS
 from xent_numba.registry import Implementation
 
 
@@ -75,6 +79,8 @@ def judge_call(
     Verdict
         Held to the accuracy that the implementation declares.
     """
+    if case.size > DRAWN:
+        return _judge_repeated(implementation, case, inputs, call)
     declaration = implementation.operations[case.operation]
     return judge(
         _judged(_public(implementation.name, case.operation), case, call),
@@ -85,6 +91,48 @@ def judge_call(
         max_ulp_gradient=declaration.max_ulp_gradient.get(case.dtype),
         declaration=declaration,
     )
+
+
+def _judge_repeated(
+    implementation: Implementation,
+    case: Case,
+    inputs: tuple[ndarray, ...],
+    call: Callable[[], Any],
+) -> Verdict:
+    """Judge what was drawn, and hold the call that is timed to repeating it."""
+    drawn = dataclasses.replace(case, size=DRAWN)
+    block = tuple(array[:DRAWN] for array in inputs)
+    once = bind(implementation, drawn, block)
+    verdict = judge_call(implementation, drawn, block, once)
+    if not verdict.ok:
+        return verdict
+    got, pattern = (_parts(case, result) for result in (call(), once()))
+    reason = ""
+    if case.reduction != "none":
+        loss = OPERATIONS[case.table_entry.loss]
+        losses = reference.losses(loss, block[0], block[1]).astype(float)
+        whole, rest = divmod(case.size, DRAWN)
+        expected = whole * math.fsum(losses) + math.fsum(losses[:rest])
+        expected /= case.size if case.reduction == "mean" else 1
+        # As `judge` allows; twice, since what rounds may round once more for each doubling.
+        if not math.isclose(got[0], expected, rel_tol=2 * REDUCED_RTOL[case.dtype]):
+            reason = f"the {case.reduction} of {case.size} losses is {got[0]}, not {expected}"
+        got, pattern = got[1:], pattern[1:]
+    scale = DRAWN / case.size if case.reduction == "mean" else 1.0
+    limit = 2 * max(implementation.operations[case.operation].max_ulp[case.dtype], 1.0)
+    for values, first in zip(got, pattern, strict=True):
+        for start in range(0, case.size, DRAWN):
+            piece = values[start : start + DRAWN]
+            wanted = first[: piece.size] * first.dtype.type(scale)
+            off = ~(np.abs(piece - wanted) <= limit * np.spacing(np.abs(wanted)))
+            if (off & (piece != wanted)).any():
+                at = int(off.argmax())
+                reason = f"result[{start + at}] is {piece[at]} and result[{at}] {wanted[at]}"
+    return dataclasses.replace(verdict, ok=not reason, reason=reason or verdict.reason)
+
+
+def _parts(case: Case, result: Any) -> list[Any]:
+    return [np.asarray(one) for one in (result if case.table_entry.gradient else (result,))]
 
 
 def _judged(public: Callable[..., Any], case: Case, call: Callable[[], Any]) -> Callable[..., Any]:

@@ -72,9 +72,14 @@ class Case:
         return self.size * operation.bytes_per_element(np.dtype(self.dtype), labels, self.reduction)
 
     def arguments(self) -> tuple[ndarray, ...]:
-        """Draw the inputs: always the same for the same case."""
-        sample = workloads.sample(self.workload, self.size, self.dtype, self.label_dtype)
-        return sample.arguments(self.table_entry)
+        """Draw the inputs: always the same for the same case, and repeated beyond `DRAWN`."""
+        drawn = min(self.size, DRAWN)
+        sample = workloads.sample(self.workload, drawn, self.dtype, self.label_dtype)
+        arguments = sample.arguments(self.table_entry)
+        return tuple(np.resize(a, self.size) for a in arguments) if drawn < self.size else arguments
 
 
 SYNTHETIC_SIZE = 1_000_000
+
+DRAWN = 2**22
+"""Samples that are drawn and judged one by one; a larger case holds the same ones repeatedly."""

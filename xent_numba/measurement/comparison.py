@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime
 import functools
@@ -9,19 +10,19 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from xent_numba.measurement import machine, paired
 from xent_numba.measurement.case import Case
+from xent_numba.measurement.contestant import AGAIN, MEMORY_LIMIT, Contestant
 from xent_numba.measurement.crew import Crew
 from xent_numba.measurement.paired import LostError, Series
 from xent_numba.measurement.statistics import Interval, median_interval, ratio_interval
-from xent_numba.measurement.worker import MEMORY_LIMIT, Preparation, WarmUp
+from xent_numba.measurement.worker import Preparation, WarmUp
 
 Report = Callable[[str, float], None]
 
-FORMAT = 1
+FORMAT = 2
 SEED = 1
 _MEMORY_SHARE = 0.25
 """Of the memory that is free, what the prepared inputs and outputs of all workers may take."""
@@ -36,7 +37,7 @@ class Row:
     case : Case
         What it was measured on.
     implementation : str
-        Its name; `MEMORY_LIMIT` for the limit.
+        Label of the contestant: its name, as a rule; `MEMORY_LIMIT` for the limit.
     preparation : Preparation
         Whether it agreed, and if not, why not. All that follows is None or empty if it did not.
     seconds : Interval or None
@@ -49,8 +50,8 @@ class Row:
         Seconds per call, by round.
     warm_up : WarmUp or None
         How a turn was taken.
-    restless_turns : int
-        Turns after which its threads stayed busy: the next turn may have been disturbed.
+    disturbed_by : dict of str to int
+        The workers that did not come to rest before a turn of this one, and before how many.
     """
 
     case: Case
@@ -61,7 +62,7 @@ class Row:
     limit_share: Interval | None = None
     rounds: dict[int, float] = dataclasses.field(default_factory=dict)
     warm_up: WarmUp | None = None
-    restless_turns: int = 0
+    disturbed_by: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def ns_per_element(self) -> float | None:
@@ -86,13 +87,15 @@ class Comparison:
         When, in UTC.
     baseline : str
         The implementation that a speed-up divides by.
+    twin : str
+        The one that was entered twice, the second time with `AGAIN` after its label; empty if none.
     settings : dict
         Threads, budget and seed.
     machine : dict
         See `machine.fingerprint`; and what Numba compiled for.
     activity : dict
-        Load before, the time the host took for others while it ran, and what other processes used
-        of the CPUs while all workers rested, at most.
+        Load before and after, the time the host took for others while it ran, and what other
+        processes used of the CPUs while all workers rested, at most.
     commit : dict
         See `machine.commit`.
     rows : tuple of Row
@@ -102,6 +105,7 @@ class Comparison:
     command: str
     started: str
     baseline: str
+    twin: str
     settings: dict[str, Any]
     machine: dict[str, Any]
     activity: dict[str, float]
@@ -113,10 +117,42 @@ class Comparison:
         for case in dict.fromkeys(row.case for row in self.rows):
             yield case, [row for row in self.rows if row.case == case]
 
+    def ratio(self, case: Case, slower: str, faster: str) -> Interval | None:
+        """How many times as long one takes as another, round by round; None if either has no time.
+
+        Parameters
+        ----------
+        case : Case
+            What both were measured on.
+        slower, faster : str
+            Labels of dividend and divisor; the quotient may well be below 1.
+        """
+        rounds = {row.implementation: row.rounds for row in self.rows if row.case == case}
+        return ratio_interval(rounds.get(slower, {}), rounds.get(faster, {}))
+
+    def resolution(self, case: Case) -> Interval | None:
+        """The A/A ratio: what comes out where nothing differs, and so what a ratio cannot tell."""
+        return self.ratio(case, self.twin + AGAIN, self.twin) if self.twin else None
+
+    def overall_resolution(self) -> Interval | None:
+        """The A/A ratio of the whole run: of one case, or the median of those of several.
+
+        A process keeps its place in memory for a case, so that the cases are independent of one
+        another, as the rounds of one are not.
+        """
+        found = [self.resolution(case) for case, _ in self.cases()]
+        known = [interval for interval in found if interval is not None]
+        if len(known) < 2:
+            return known[0] if known else None
+        return median_interval([interval.value for interval in known])
+
     def to_json(self) -> str:
-        """Everything that was measured, as strict JSON."""
+        """Everything that was measured, as strict JSON, one line for a row."""
         content = {"format": FORMAT, **dataclasses.asdict(self)}
-        return json.dumps(content, indent=1, allow_nan=False) + "\n"
+        rows = content.pop("rows")
+        head = json.dumps(content, indent=1, allow_nan=False).removesuffix("\n}")
+        lines = ",\n".join(json.dumps(row, allow_nan=False) for row in rows)
+        return f'{head},\n "rows": [\n{lines}\n]}}\n'
 
     @classmethod
     def from_json(cls, text: str) -> Comparison:
@@ -161,11 +197,10 @@ def _read_row(
 
 
 def compare(
-    cases: Sequence[Case],
-    implementations: Sequence[str],
+    entries: Mapping[Case, Sequence[Contestant]],
     *,
     baseline: str,
-    threads: int,
+    twin: str,
     budget: float,
     command: str,
     report: Report = lambda what, fraction: None,
@@ -174,14 +209,12 @@ def compare(
 
     Parameters
     ----------
-    cases : sequence of Case
-        What to measure on.
-    implementations : sequence of str
-        Names, or paths of files that are implementations.
+    entries : mapping of Case to sequence of Contestant
+        What to measure on, and who takes part in it.
     baseline : str
-        The one of them that a speed-up divides by.
-    threads : int
-        Number of threads each library is told to take.
+        Label of the one that a speed-up divides by.
+    twin : str
+        Label of the one that is entered twice; empty for none.
     budget : float
         Seconds for the rounds of all cases together.
     command : str
@@ -192,33 +225,37 @@ def compare(
     Returns
     -------
     Comparison
-        A row for each case and implementation, and one for the memory limit of each case.
+        A row for each case and contestant, and one for the memory limit of each case.
     """
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     before = machine.activity()
-    members = {label_of(name): name for name in (MEMORY_LIMIT, *implementations)}
+    threads = max(one.threads for several in entries.values() for one in several)
+    limit = Contestant(MEMORY_LIMIT, MEMORY_LIMIT, threads)
+    full = {case: _with_twin((limit, *entries[case]), twin) for case in entries}
+    members = list(dict.fromkeys(one for several in full.values() for one in several))
     rows: list[Row] = []
     others: list[float] = []
     with (
         ThreadPoolExecutor(1) as aside,
-        Crew(members, threads, abreast=machine.usable_cpus()) as crew,
+        Crew(members, abreast=machine.usable_cpus()) as crew,
     ):
         fingerprint = aside.submit(machine.fingerprint)
-        for group in _groups(cases, len(members)):
-            share = len(group) / len(cases)
-            base = len({row.case for row in rows}) / len(cases)
-            prepared = crew.prepare(group, _part(report, "judging", base, share / 2))
+        for group in _groups(full):
+            share = len(group) / len(full)
+            base = len({row.case for row in rows}) / len(full)
+            labels = {case: [one.label for one in full[case]] for case in group}
+            prepared = crew.prepare(labels, _part(report, "judging", base, share / 2))
             numba = crew.describe_numba()
             for index, case in enumerate(group):
                 others.append(machine.others_percent())
-                start = base + (share + index / len(cases)) / 2
+                start = base + (share + index / len(full)) / 2
                 rows += _time(
                     crew,
                     case,
                     prepared[case],
-                    baseline=label_of(baseline),
-                    budget=budget / len(cases),
-                    report=_part(report, "timing", start, 0.5 / len(cases)),
+                    baseline=baseline,
+                    budget=budget / len(full),
+                    report=_part(report, "timing", start, 0.5 / len(full)),
                 )
             crew.forget()
         described = fingerprint.result() | {"numba": numba}
@@ -226,11 +263,13 @@ def compare(
     return Comparison(
         command,
         started,
-        label_of(baseline),
+        baseline,
+        twin,
         {"threads": threads, "budget": budget, "seed": SEED},
         described,
         {
             "load": before["load"],
+            "load_after": after["load"],
             "steal_seconds": after["steal_seconds"] - before["steal_seconds"],
             "others_percent": max(others),
         },
@@ -239,29 +278,29 @@ def compare(
     )
 
 
+def _with_twin(several: Sequence[Contestant], twin: str) -> list[Contestant]:
+    return [*several, *(one.again() for one in several if one.label == twin)]
+
+
 def _part(report: Report, what: str, start: float, extent: float) -> Callable[[float], None]:
     return lambda done: report(what, start + extent * done)
 
 
-def label_of(implementation: str) -> str:
-    """What a row calls an implementation: its name, also where it is given by its file."""
-    return Path(implementation).stem if implementation.endswith(".py") else implementation
-
-
-def _groups(cases: Sequence[Case], workers: int) -> Iterator[list[Case]]:
+def _groups(entries: Mapping[Case, Sequence[Contestant]]) -> Iterator[list[Case]]:
     """Yield cases that fit into memory together, in the order given; at least one at a time."""
     import psutil
 
     # Inputs and outputs, and about as much again for the temporaries of the one that computes.
-    room = psutil.virtual_memory().available * _MEMORY_SHARE / workers
+    room = psutil.virtual_memory().available * _MEMORY_SHARE
     group: list[Case] = []
     taken = 0.0
-    for case in cases:
-        if group and taken + case.bytes_moved > room:
+    for case, several in entries.items():
+        size = case.bytes_moved * len(several)
+        if group and taken + size > room:
             yield group
             group, taken = [], 0.0
         group.append(case)
-        taken += case.bytes_moved
+        taken += size
     if group:
         yield group
 
@@ -277,7 +316,9 @@ def _time(
 ) -> list[Row]:
     """Time those that agreed, and make the rows of a case."""
     warm_ups: dict[str, WarmUp] = {}
-    restless = dict.fromkeys(prepared, 0)
+    disturbed: dict[str, collections.Counter[str]] = {
+        label: collections.Counter() for label in prepared
+    }
     lost: dict[str, str] = {}
     for label, preparation in prepared.items():
         if preparation.timed:
@@ -287,9 +328,8 @@ def _time(
                 lost[label] = str(reason)
 
     def turn(label: str) -> float:
-        result = crew[label].turn(case)
-        restless[label] += not result.quiet
-        return result.seconds
+        disturbed[label].update(crew.awake(label))
+        return crew[label].turn(case)
 
     series = paired.measure(
         {label: functools.partial(turn, label) for label in warm_ups},
@@ -313,7 +353,7 @@ def _time(
                 limit_share=_quotient(series, MEMORY_LIMIT, label, lost),
                 rounds=rounds,
                 warm_up=warm_ups[label],
-                restless_turns=restless[label],
+                disturbed_by=dict(disturbed[label]),
             )
         rows.append(row)
     return rows

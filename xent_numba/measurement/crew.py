@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from multiprocessing.connection import wait
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from xent_numba.measurement import inputs, rest
 from xent_numba.measurement.case import Case
+from xent_numba.measurement.contestant import MEMORY_LIMIT, Contestant
 from xent_numba.measurement.paired import LostError
-from xent_numba.measurement.worker import (
-    MEMORY_LIMIT,
-    PREPARE_TIMEOUT,
-    Preparation,
-    Worker,
-    save_inputs,
-)
+from xent_numba.measurement.worker import PREPARE_TIMEOUT, Preparation, Worker
 
 
 class Crew:
@@ -26,17 +21,14 @@ class Crew:
 
     Parameters
     ----------
-    members : mapping of str to str
-        By its label, the implementation of each worker.
-    threads : int
-        Number of threads each library is told to take.
+    members : sequence of Contestant
+        Those that get a worker.
     abreast : int
         Number of workers that prepare at once.
     """
 
-    def __init__(self, members: Mapping[str, str], threads: int, abreast: int) -> None:
-        self._members = members
-        self._threads = threads
+    def __init__(self, members: Sequence[Contestant], abreast: int) -> None:
+        self._members = {member.label: member for member in members}
         self._abreast = abreast
         self._workers: dict[str, Worker] = {}
 
@@ -54,18 +46,24 @@ class Crew:
 
     def __getitem__(self, label: str) -> Worker:
         if label not in self._workers:
-            self._workers[label] = Worker(self._members[label], self._threads)
+            self._workers[label] = Worker(self._members[label])
         return self._workers[label]
 
+    def awake(self, label: str) -> list[str]:
+        """Wait until all workers but one rest; the labels of those that do not."""
+        return rest.awake({k: w.cpu_time for k, w in self._workers.items() if k != label})
+
     def prepare(
-        self, cases: Sequence[Case], report: Callable[[float], None] = lambda fraction: None
+        self,
+        entries: Mapping[Case, Sequence[str]],
+        report: Callable[[float], None] = lambda fraction: None,
     ) -> dict[Case, dict[str, Preparation]]:
-        """Judge all members on all cases.
+        """Judge members on cases.
 
         Parameters
         ----------
-        cases : sequence of Case
-            What they are judged on.
+        entries : mapping of Case to sequence of str
+            For each case, the labels of those that are judged on it.
         report : callable
             Called with the fraction that is done.
 
@@ -75,14 +73,17 @@ class Crew:
             For each case, by label. A member whose process is lost goes on with the next case in
             a process of its own.
         """
-        found: dict[Case, dict[str, Preparation]] = {case: {} for case in cases}
-        with tempfile.TemporaryDirectory(prefix="xent-numba-") as folder:
-            places = {case: Path(folder) / str(number) for number, case in enumerate(cases)}
-            for case, place in places.items():
-                place.mkdir()
-                save_inputs(case, place)
-            waiting = deque(self._members)
-            todo = {label: deque(cases) for label in self._members}
+        found: dict[Case, dict[str, Preparation]] = {case: {} for case in entries}
+        total = sum(map(len, entries.values()))
+        with ExitStack() as memory:
+            places = {
+                case: memory.enter_context(inputs.shared(case.arguments())) for case in entries
+            }
+            todo = {
+                label: deque(case for case in entries if label in entries[case])
+                for label in self._members
+            }
+            waiting = deque(label for label, cases in todo.items() if cases)
             busy: list[str] = []
             while busy or waiting:
                 while waiting and len(busy) < self._abreast:
@@ -96,13 +97,13 @@ class Crew:
                     found[case][label] = self._receive(label, answered=bool(answered))
                     if found[case][label].status == "crashed":
                         # What the process had prepared is gone with it.
-                        todo[label] += [c for c in cases if _agreed(found[c].get(label))]
+                        todo[label] += [c for c in entries if _agreed(found[c].get(label))]
                     if todo[label]:
                         self._begin(label, todo[label][0], places)
                     else:
                         busy.remove(label)
-                report(sum(map(len, found.values())) / (len(cases) * len(self._members)))
-        return {case: {label: found[case][label] for label in self._members} for case in cases}
+                report(sum(map(len, found.values())) / total)
+        return {case: {label: found[case][label] for label in entries[case]} for case in entries}
 
     def forget(self) -> None:
         """Have all let go of what they prepared."""
@@ -116,7 +117,7 @@ class Crew:
         """Describe what Numba uses, in the process that measures the memory limit."""
         return self[MEMORY_LIMIT].describe()
 
-    def _begin(self, label: str, case: Case, places: Mapping[Case, Path]) -> None:
+    def _begin(self, label: str, case: Case, places: Mapping[Case, Sequence[inputs.Place]]) -> None:
         try:
             self[label].start_preparing(case, places[case])
         except LostError:

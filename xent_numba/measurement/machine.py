@@ -45,8 +45,10 @@ def fingerprint() -> dict[str, Any]:
         "cores": psutil.cpu_count(logical=False),
         "cpus": psutil.cpu_count(),
         "usable_cpus": usable_cpus(),
+        "affinity": affinity(),
         "caches": _caches(),
         "memory_bytes": psutil.virtual_memory().total,
+        "huge_pages": _read(Path("/sys/kernel/mm/transparent_hugepage/enabled")),
         "governor": _read(_CPU / "cpu0/cpufreq/scaling_governor"),
         "turbo": _turbo(),
         "gpu": _gpu(),
@@ -69,10 +71,14 @@ def versions() -> dict[str, str]:
 
 def usable_cpus() -> int:
     """Return the number of CPUs this process may run on."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        return os.cpu_count() or 1
+    return len(affinity() or ()) or os.cpu_count() or 1
+
+
+def affinity() -> list[int] | None:
+    """Return the CPUs this process, and what it starts, may run on; None where it is not told."""
+    if not hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return None
+    return sorted(os.sched_getaffinity(0))
 
 
 def activity() -> dict[str, float]:

@@ -32,6 +32,11 @@ class Interval(NamedTuple):
         """The interval's width, relative to the median."""
         return (self.high - self.low) / self.value
 
+    @property
+    def distance_from_one(self) -> float:
+        """How far the farther end is from 1."""
+        return max(abs(self.low - 1), abs(self.high - 1))
+
     def contains(self, value: float) -> bool:
         """Whether a value lies inside."""
         return self.low <= value <= self.high

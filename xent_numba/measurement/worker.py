@@ -7,13 +7,14 @@ turn, forget it. `Worker` is its handle; what is below `_serve` happens in the p
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import multiprocessing
 import os
 import signal
 import time
 import timeit
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -23,19 +24,17 @@ from typing import Any, Literal, NamedTuple, cast
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.measurement import binding
+from xent_numba.measurement import binding, rest
 from xent_numba.measurement.case import Case
+from xent_numba.measurement.contestant import MEMORY_LIMIT, Contestant
+from xent_numba.measurement.inputs import Attached, Place
 from xent_numba.measurement.paired import LostError
-
-MEMORY_LIMIT = "memory limit"
-"""Takes part like an implementation: it moves the bytes and computes next to nothing."""
 
 BATCH_SECONDS = 0.002
 LONG_CALL_SECONDS = 0.05
 TRIES = 5
 SAME_WITHIN = 0.05
 WARM_UP_SECONDS = 0.5
-REST_SECONDS = 0.1
 PREPARE_TIMEOUT = 300.0
 TURN_TIMEOUT = 120.0
 
@@ -99,21 +98,6 @@ class WarmUp(NamedTuple):
     fresh: bool
 
 
-class Turn(NamedTuple):
-    """What a turn gave.
-
-    Attributes
-    ----------
-    seconds : float
-        Seconds per call.
-    quiet : bool
-        Whether the threads of the process came to rest afterwards.
-    """
-
-    seconds: float
-    quiet: bool
-
-
 class Worker:
     """Handle of the process that computes with one implementation.
 
@@ -121,23 +105,31 @@ class Worker:
 
     Parameters
     ----------
-    implementation : str
-        Name of an implementation, path of a file that is one, or `MEMORY_LIMIT`.
-    threads : int
-        Number of threads its library is told to take.
+    contestant : Contestant
+        The implementation, and the number of its threads.
+
+    Attributes
+    ----------
+    cpu_time : callable
+        Returns the CPU seconds that the process has used.
     """
 
-    def __init__(self, implementation: str, threads: int) -> None:
+    def __init__(self, contestant: Contestant) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, far_end = context.Pipe()
-        self._process = context.Process(target=_serve, args=(far_end, implementation), daemon=True)
-        with _environment(dict.fromkeys(_THREAD_VARIABLES, str(threads))), _interrupts_held():
+        self._process = context.Process(
+            target=_serve, args=(far_end, contestant.implementation), daemon=True
+        )
+        threads = dict.fromkeys(_THREAD_VARIABLES, str(contestant.threads))
+        with _environment(threads), _interrupts_held():
             self._process.start()
         far_end.close()
+        assert self._process.pid is not None
+        self.cpu_time = rest.cpu_time(self._process.pid)
 
-    def start_preparing(self, case: Case, folder: Path) -> None:
-        """Have the process judge a case, whose inputs lie in a folder; see `receive`."""
-        self._send("prepare", case, folder)
+    def start_preparing(self, case: Case, places: Sequence[Place]) -> None:
+        """Have the process judge a case, whose inputs lie in shared memory; see `receive`."""
+        self._send("prepare", case, places)
 
     def warm_up(self, case: Case) -> WarmUp:
         """Find out how many calls make a turn, and make calls until they take as long as before."""
@@ -145,10 +137,10 @@ class Worker:
         answer: WarmUp = self.receive(TURN_TIMEOUT)
         return answer
 
-    def turn(self, case: Case) -> Turn:
-        """Make one batch of calls."""
+    def turn(self, case: Case) -> float:
+        """Make one batch of calls; seconds per call."""
         self._send("turn", case)
-        answer: Turn = self.receive(TURN_TIMEOUT)
+        answer: float = self.receive(TURN_TIMEOUT)
         return answer
 
     def describe(self) -> dict[str, Any]:
@@ -245,11 +237,11 @@ class _Subject:
         self.name = implementation
         self.calls: dict[Case, Callable[[], Any]] = {}
         self.plans: dict[Case, WarmUp] = {}
+        self.attached: list[Attached] = []
 
-    def prepare(self, case: Case, folder: Path) -> Preparation:
-        # Read into ordinary memory: pages of a shared file are never huge, those of users' arrays
-        # may be.
-        inputs = tuple(np.load(path) for path in sorted(folder.glob("*.npy")))
+    def prepare(self, case: Case, places: Sequence[Place]) -> Preparation:
+        self.attached.append(Attached(places))
+        inputs = self.attached[-1].arrays
         if self.name == MEMORY_LIMIT:
             return self._prepare_limit(case, inputs)
         from xent_numba import registry
@@ -291,26 +283,22 @@ class _Subject:
         self.plans[case] = _warm_up(self.calls[case])
         return self.plans[case]
 
-    def turn(self, case: Case) -> Turn:
+    def turn(self, case: Case) -> float:
         call, plan = self.calls[case], self.plans[case]
         if not plan.fresh:
             call()  # others have had the caches since the last turn, and threads sleep
-        seconds = timeit.Timer(call).timeit(plan.batch) / plan.batch
-        return Turn(seconds, _comes_to_rest())
+        return timeit.Timer(call).timeit(plan.batch) / plan.batch
 
     def forget(self) -> None:
         self.calls.clear()
+        gc.collect()
+        while self.attached:
+            self.attached.pop().close()
 
     def describe(self) -> dict[str, Any]:
         from xent_numba.kernels import target
 
         return target.describe()
-
-
-def save_inputs(case: Case, folder: Path) -> None:
-    """Write the inputs of a case, which every worker then reads."""
-    for position, array in enumerate(case.arguments()):
-        np.save(folder / f"{position}.npy", array)
 
 
 def check_file(path: Path) -> None:
@@ -357,14 +345,3 @@ def _warm_up(call: Callable[[], Any]) -> WarmUp:
             return WarmUp(batch, settled=True, fresh=fresh)
         if time.perf_counter() - started > WARM_UP_SECONDS:
             return WarmUp(batch, settled=False, fresh=fresh)
-
-
-def _comes_to_rest() -> bool:
-    """Wait until no thread here is busy: some pools spin for a while after their work."""
-    until = time.perf_counter() + REST_SECONDS
-    while time.perf_counter() < until:
-        before = time.process_time()
-        time.sleep(0.001)
-        if time.process_time() - before < 0.0002:
-            return True
-    return False

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import Comparison, Row
-from xent_numba.measurement.worker import MEMORY_LIMIT
+from xent_numba.measurement.contestant import AGAIN, MEMORY_LIMIT
 
 # Okabe and Ito, "Color Universal Design", 2008: told apart by the colour blind; and each is said
 # in words as well.
@@ -56,8 +56,10 @@ def _order(comparison: Comparison) -> list[str]:
     """Implementations that ran, the fastest on average last: it is drawn at the top."""
     times: dict[str, list[float]] = {}
     for row in comparison.rows:
-        if row.implementation != MEMORY_LIMIT and (
-            row.preparation.timed or row.preparation.status == "wrong"
+        if (
+            row.implementation != MEMORY_LIMIT
+            and not row.implementation.endswith(AGAIN)
+            and (row.preparation.timed or row.preparation.status == "wrong")
         ):
             times.setdefault(row.implementation, [])
             if row.ns_per_element is not None:

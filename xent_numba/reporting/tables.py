@@ -14,8 +14,8 @@ from rich.table import Table
 
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import Comparison, Row
+from xent_numba.measurement.contestant import MEMORY_LIMIT
 from xent_numba.measurement.statistics import CONFIDENCE, Interval
-from xent_numba.measurement.worker import MEMORY_LIMIT
 
 #: An interval that holds 1 and is wider than this says nothing.
 INCONCLUSIVE_WIDTH = 0.1
@@ -36,8 +36,18 @@ def ranked(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: row.seconds.value if row.seconds else float("inf"))
 
 
-def cells(row: Row, baseline: str) -> tuple[str, ...]:
-    """Text of the columns; what was not measured is empty."""
+def cells(row: Row, baseline: str, resolution: Interval | None) -> tuple[str, ...]:
+    """Text of the columns; what was not measured is empty.
+
+    Parameters
+    ----------
+    row : Row
+        What was measured.
+    baseline : str
+        Label of the row that others are compared with.
+    resolution : Interval or None
+        The A/A ratio of the case.
+    """
     preparation = row.preparation
     status = "" if row.implementation == MEMORY_LIMIT else preparation.status
     share = row.limit_share
@@ -49,7 +59,9 @@ def cells(row: Row, baseline: str) -> tuple[str, ...]:
         _short(row.ns_per_element),
         _short(row.gigabytes_per_second),
         "" if share is None else f"{share.value:.0%}",
-        "baseline" if row.implementation == baseline and row.seconds else _ratio(row.speedup),
+        "baseline"
+        if row.implementation == baseline and row.seconds
+        else ratio(row.speedup, resolution),
     )
 
 
@@ -74,10 +86,10 @@ def notes(comparison: Comparison) -> list[str]:
                     f"{row.implementation}, {case.operation} {case.dtype} on {case.workload}: "
                     f"{status}: {preparation.reason}."
                 )
-            if row.restless_turns:
+            for other, turns in row.disturbed_by.items():
                 found.append(
-                    f"{row.implementation}, {case.operation} {case.dtype}: its threads stayed busy "
-                    f"after {row.restless_turns} of {len(row.rounds)} turns."
+                    f"{row.implementation}, {case.operation} {case.dtype}: {other} had not come to "
+                    f"rest before {turns} of its {len(row.rounds)} turns."
                 )
     for name, reason in dict.fromkeys(
         (row.implementation, row.preparation.reason)
@@ -95,10 +107,44 @@ def legend(comparison: Comparison) -> list[str]:
     """Say how to read the tables, and where and how they were made."""
     return [
         f"Times are medians with {CONFIDENCE:.0%} bootstrap intervals. speed-up: the time of "
-        f"{comparison.baseline} divided by the row's, round by round; same: the interval holds 1. "
-        "limit: share of the memory limit, the same bytes moved without arithmetic.",
+        f"{comparison.baseline} divided by the row's, round by round; same: the interval holds 1, "
+        "or the ratio is within the resolution. limit: share of the memory limit, the same bytes "
+        "moved without arithmetic: a copy where results are written, a dot product where they are "
+        "summed.",
+        resolution_text(comparison),
         origin(comparison),
     ]
+
+
+def resolution_text(comparison: Comparison) -> str:
+    """What the one that was entered twice says of the run."""
+    overall = comparison.overall_resolution()
+    if overall is None:
+        return "No implementation was entered twice, so the resolution of this run is not known."
+    found = [comparison.resolution(case) for case, _ in comparison.cases()]
+    known = [interval for interval in found if interval is not None]
+    held = sum(interval.contains(1.0) for interval in known)
+    verdict = "holds 1" if overall.contains(1.0) else "does NOT hold 1: doubt this run"
+    return (
+        f"A/A: {comparison.twin} was entered twice. Against itself it took {overall.value:.3f} "
+        f"times as long, interval {overall.low:.3f} to {overall.high:.3f}, which {verdict}; "
+        f"of {len(known)} single cases {held} hold it. Resolution of this run: "
+        f"±{overall.distance_from_one:.1%}; of a single case as its title says."
+    )
+
+
+def resolution_note(resolution: Interval | None) -> str:
+    """What a case can tell apart; empty where that is not known."""
+    return "" if resolution is None else f"resolution ±{resolution.distance_from_one:.1%}"
+
+
+def work(case: Case) -> str:
+    """What an element costs at the least: bytes, and the arithmetic of the formula."""
+    functions, operations = case.table_entry.arithmetic
+    return (
+        f"{case.bytes_moved // case.size} bytes, {functions} "
+        f"{'function' if functions == 1 else 'functions'} and {operations} operations an element"
+    )
 
 
 def origin(comparison: Comparison) -> str:
@@ -117,6 +163,7 @@ def origin(comparison: Comparison) -> str:
         f"{comparison.settings['threads']} threads",
         f"{simd} bit SIMD" if simd else "no SIMD",
         f"load {comparison.activity['load']:.1f} before",
+        f"{comparison.activity['steal_seconds']:.1f} s stolen by the host",
         machine["gpu"] or "no GPU",
         machine["system"],
         f"Python {machine['python']}",
@@ -128,8 +175,9 @@ def origin(comparison: Comparison) -> str:
 def show(comparison: Comparison, console: Console) -> None:
     """Print the tables; 80 columns are enough."""
     for case, rows in comparison.cases():
+        resolution = comparison.resolution(case)
         table = Table(
-            title=title(case),
+            title=_heading(case, resolution),
             title_justify="left",
             title_style="bold",
             box=None,
@@ -144,7 +192,7 @@ def show(comparison: Comparison, console: Console) -> None:
             style = _STYLE.get(row.preparation.status)
             if row.implementation == MEMORY_LIMIT:
                 style = "italic"
-            table.add_row(*map(escape, cells(row, comparison.baseline)), style=style)
+            table.add_row(*map(escape, cells(row, comparison.baseline, resolution)), style=style)
         console.print(table)
         console.print()
     for line in notes(comparison) + legend(comparison):
@@ -155,12 +203,15 @@ def markdown(comparison: Comparison) -> str:
     """Return the tables as Markdown."""
     lines = []
     for case, rows in comparison.cases():
-        lines += [f"**{title(case)}**", ""]
+        resolution = comparison.resolution(case)
+        lines += [f"**{_heading(case, resolution)}**", ""]
         lines += [
             _markdown_row(HEADERS),
             _markdown_row(("---",) * 2 + ("---:",) * (len(HEADERS) - 2)),
         ]
-        lines += [_markdown_row(cells(row, comparison.baseline)) for row in ranked(rows)]
+        lines += [
+            _markdown_row(cells(row, comparison.baseline, resolution)) for row in ranked(rows)
+        ]
         lines.append("")
     lines += [f"- {_markdown_text(note)}" for note in notes(comparison)]
     return "\n".join([*lines, "", "\n\n".join(legend(comparison)), ""])
@@ -174,6 +225,10 @@ def as_csv(comparison: Comparison) -> str:
     writer.writeheader()
     writer.writerows(records)
     return stream.getvalue()
+
+
+def _heading(case: Case, resolution: Interval | None) -> str:
+    return "; ".join(filter(None, (title(case), work(case), resolution_note(resolution))))
 
 
 def _record(row: Row) -> dict[str, Any]:
@@ -215,9 +270,12 @@ def _spread(interval: Interval) -> str:
     return f"±{far:.1%}" if far < 0.1 else f"±{far:.0%}"
 
 
-def _ratio(interval: Interval | None) -> str:
+def ratio(interval: Interval | None, resolution: Interval | None) -> str:
+    """Text of a ratio, or that it is none: within its own interval, or that of the A/A row."""
     if interval is None:
         return ""
+    if resolution is not None and abs(interval.value - 1) <= resolution.distance_from_one:
+        return "same"
     if interval.contains(1.0):
         return "same" if interval.relative_width <= INCONCLUSIVE_WIDTH else "inconclusive"
     return f"{_short(interval.value)} {_spread(interval)}"

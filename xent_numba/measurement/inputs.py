@@ -1,0 +1,87 @@
+"""The inputs of a case, drawn once and laid where every worker reads the same bytes."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.shared_memory import SharedMemory
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+
+class Place(NamedTuple):
+    """Where an array lies.
+
+    Attributes
+    ----------
+    name : str
+        Name of the shared memory.
+    dtype : str
+        Of its elements.
+    size : int
+        Number of its elements.
+    """
+
+    name: str
+    dtype: str
+    size: int
+
+
+@contextmanager
+def shared(arrays: Sequence[ndarray]) -> Iterator[tuple[Place, ...]]:
+    """Lay arrays into shared memory; it is gone when the context is left.
+
+    A worker that still reads them may go on: the system frees the memory after the last.
+    """
+    blocks: list[SharedMemory] = []
+    places = []
+    try:
+        for array in arrays:
+            block = SharedMemory(create=True, size=max(1, array.nbytes))
+            blocks.append(block)
+            _prefer_huge_pages(block)
+            np.ndarray(array.size, array.dtype, block.buf)[:] = array
+            places.append(Place(block.name, str(array.dtype), array.size))
+        yield tuple(places)
+    finally:
+        for block in blocks:
+            block.close()
+            block.unlink()
+
+
+class Attached:
+    """The arrays of a case as a worker sees them, read-only.
+
+    Parameters
+    ----------
+    places : sequence of Place
+        Where they lie.
+    """
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self._blocks = [SharedMemory(place.name) for place in places]
+        arrays = []
+        for block, place in zip(self._blocks, places, strict=True):
+            array: ndarray = np.ndarray(place.size, place.dtype, block.buf)
+            array.flags.writeable = False
+            arrays.append(array)
+        self.arrays = tuple(arrays)
+
+    def close(self) -> None:
+        """Let go of the memory; whoever still holds an array keeps it alive."""
+        self.arrays = ()
+        for block in self._blocks:
+            with suppress(BufferError):
+                block.close()
+
+
+def _prefer_huge_pages(block: SharedMemory) -> None:
+    """Ask for what NumPy asks for its own large arrays, where the system can give it."""
+    memory: Any = getattr(block, "_mmap", None)
+    advice = getattr(mmap, "MADV_HUGEPAGE", None)
+    if memory is not None and advice is not None:
+        with suppress(OSError):
+            memory.madvise(advice)

@@ -1,0 +1,151 @@
+"""The set of comparisons that the reports are made of: ``xent-numba compare --suite full``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from xent_numba.measurement.case import Case
+from xent_numba.measurement.contestant import Contestant
+from xent_numba.operations import OPERATIONS, Reduction
+
+FULL = "full"
+SUBJECT = "numba_parallel"
+"""The one that is compared with the others, and so the one that is entered twice."""
+
+Entries = dict[Case, Sequence[Contestant]]
+
+_VALUES = ("sigmoid", "binary_cross_entropy", "logistic_loss", "binary_cross_entropy_with_logits")
+_IN_CACHE = MappingProxyType({"float32": 2**22, "float64": 2**21})
+_IN_MEMORY = MappingProxyType({"float32": 2**27, "float64": 2**26})
+_FAST = (SUBJECT, "torch_eager", "torch_compiled")
+#: Largest size of a sweep at which a call still takes less than about a second.
+_FAST_UP_TO = 2**27
+_UP_TO = MappingProxyType(
+    {"naive": 2**18, **dict.fromkeys((*_FAST, "jax_jit", "numba_simple"), _FAST_UP_TO)}
+)
+_OTHERS_UP_TO = 2**24
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One comparison, and one set of files.
+
+    Attributes
+    ----------
+    name : str
+        Of its files.
+    summary : str
+        What it is for.
+    budget : float
+        Seconds for its rounds.
+    baseline : str
+        What a speed-up divides by.
+    enter : callable
+        Makes the entries from the names of all implementations and a number of threads.
+    """
+
+    name: str
+    summary: str
+    budget: float
+    baseline: str
+    enter: Callable[[Sequence[str], int], Entries]
+
+
+def log_spaced(low: int, high: int, factor: int) -> list[int]:
+    """Sizes from `low` up, each `factor` times the one before, and `high`."""
+    sizes = [low]
+    while sizes[-1] * factor < high:
+        sizes.append(sizes[-1] * factor)
+    return sizes if low == high else [*sizes, high]
+
+
+def _flights(names: Sequence[str], threads: int) -> Entries:
+    cases = (_case(name, "flights", None, dtype) for name in _VALUES for dtype in _IN_CACHE)
+    return _enter(cases, names, threads)
+
+
+def _operations(names: Sequence[str], threads: int) -> Entries:
+    cases = (
+        _case(name, "gaussian", size, dtype)
+        for name in OPERATIONS
+        for dtype, size in _IN_CACHE.items()
+    )
+    return _enter(cases, [name for name in names if name != "naive"], threads)
+
+
+def _labels(names: Sequence[str], threads: int) -> Entries:
+    asked: tuple[tuple[str, str | None, Reduction], ...] = (
+        ("logistic_loss", None, "sum"),
+        ("logistic_loss", "int8", "sum"),
+        ("binary_cross_entropy_with_logits", None, "sum"),
+        ("binary_cross_entropy_with_logits", "bool", "sum"),
+        ("logistic_loss", None, "none"),
+        ("logistic_loss_and_grad", None, "sum"),
+    )
+    cases = (
+        _case(name, "gaussian", size, dtype, label_dtype, reduction)
+        for name, label_dtype, reduction in asked
+        for dtype, size in _IN_CACHE.items()
+    )
+    return _enter(cases, [name for name in names if name in _FAST], threads)
+
+
+def _small(names: Sequence[str], threads: int) -> Entries:
+    cases = (
+        _case(name, "gaussian", size, dtype)
+        for name in _VALUES
+        for dtype in _IN_CACHE
+        for size in (1, 64, 1000)
+    )
+    return _enter(cases, names, threads)
+
+
+def _sizes(names: Sequence[str], threads: int) -> Entries:
+    entries: Entries = {}
+    for size in log_spaced(1, _FAST_UP_TO, 4):
+        here = [name for name in names if size <= _UP_TO.get(name, _OTHERS_UP_TO)]
+        # On one thread as well, which shows where more of them pay.
+        here += [f"{SUBJECT}@1"] * (SUBJECT in here)
+        entries |= _enter([_case("logistic_loss", "gaussian", size, "float32")], here, threads)
+    return entries
+
+
+def _large(names: Sequence[str], threads: int) -> Entries:
+    cases = (
+        _case(name, "gaussian", size, dtype)
+        for name in _VALUES
+        for dtype, size in _IN_MEMORY.items()
+    )
+    return _enter(cases, [name for name in names if name in _FAST], threads)
+
+
+def _case(
+    operation: str,
+    workload: str,
+    size: int | None,
+    dtype: str,
+    label_dtype: str | None = None,
+    reduction: Reduction = "sum",
+) -> Case:
+    return Case.of(operation, workload, size, dtype, label_dtype, reduction)
+
+
+def _enter(cases: Iterable[Case], names: Sequence[str], threads: int) -> Entries:
+    return {case: [Contestant.of(name, threads) for name in names] for case in cases}
+
+
+PARTS: Mapping[str, Part] = MappingProxyType(
+    {
+        part.name: part
+        for part in (
+            Part("flights", "real data, every implementation", 70, "numpy_stable", _flights),
+            Part("operations", "every operation and dtype", 130, "numpy_stable", _operations),
+            Part("labels", "labels of one byte, and gradients", 60, "torch_compiled", _labels),
+            Part("small", "the price of a call", 60, "scipy_special", _small),
+            Part("sizes", "from one sample to 2^27", 90, "numpy_stable", _sizes),
+            Part("large", "larger than the caches", 60, "torch_compiled", _large),
+        )
+    }
+)
