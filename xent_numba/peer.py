@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
+from xent_numba.registry import KnownFailure
+
 REDUCE: dict[str, Callable[[ndarray], Any]] = {"none": np.asarray, "sum": np.sum, "mean": np.mean}
 
 
@@ -46,6 +48,43 @@ CLIFFS = {
     ),
 }
 
+_FLUSHED = "the result is flushed to zero where it would be subnormal: exp(-s) overflows"
+_CLAMPED = "the logarithm is clamped to at least -100"
+_CANCELS = "the tail of label 0 is lost: s - log g(s) cancels"
+_GRADIENT_CANCELS = "the gradient's tail of label 1 is lost: g(s) - 1 cancels"
+_INFINITE = "an infinite score times 0, or divided by itself, is NaN"
+
+#: Of a sigmoid that is written 1 / (1 + exp(-s)).
+SIGMOID_FLUSHED = tuple(
+    KnownFailure(_FLUSHED, -at.vanishes(3), -at.overflow, dtype=dtype)
+    for dtype, at in CLIFFS.items()
+)
+#: Of torch.nn.functional.binary_cross_entropy, eager or compiled.
+TORCH_CLAMPED = (
+    KnownFailure(_CLAMPED, 0.0, 3.7e-44, label=1.0, dtype="float32"),
+    KnownFailure(_CLAMPED, 0.0, 3.72e-44, label=1.0, dtype="float64"),
+    KnownFailure(_CLAMPED, 1.0, 1.0, label=0.0),
+    KnownFailure("the loss is -0.0", 1.0, 1.0, label=1.0),
+)
+#: Of torch.nn.functional.binary_cross_entropy_with_logits, eager or compiled.
+TORCH_WITH_LOGITS = (
+    *(
+        KnownFailure(_CANCELS, -at.vanishes(8), -1.5, label=0.0, dtype=dtype)
+        for dtype, at in CLIFFS.items()
+    ),
+    KnownFailure(_INFINITE, -np.inf, -np.inf, label=0.0),
+    KnownFailure(_INFINITE, np.inf, np.inf, label=1.0),
+    KnownFailure(_INFINITE, -np.inf, -np.inf, label=1.0),
+)
+#: Of the same with its gradient.
+TORCH_WITH_LOGITS_AND_GRAD = (
+    *TORCH_WITH_LOGITS,
+    *(
+        KnownFailure(_GRADIENT_CANCELS, 1.5, at.vanishes(8), label=1.0, dtype=dtype)
+        for dtype, at in CLIFFS.items()
+    ),
+)
+
 
 def missing(package: str, install: str) -> str | None:
     """Say what to install where `package` cannot be found; nothing is imported."""
@@ -61,6 +100,13 @@ def threads() -> int:
     except AttributeError:  # not on macOS and Windows
         available = os.cpu_count() or 1
     return int(os.environ.get("NUMBA_NUM_THREADS") or available)
+
+
+def tensor(array: ndarray) -> Any:
+    """Share memory with torch where it can, which is not so for read-only or reversed arrays."""
+    import torch
+
+    return torch.from_numpy(np.require(array, requirements=["C", "A", "W"]))
 
 
 def bind_filled(

@@ -38,15 +38,28 @@ def bind(operation: str, inputs: tuple[ndarray, ...], reduction: str) -> Callabl
     import numexpr
 
     numexpr.set_num_threads(threads())
-    return bind_filled(lambda *arrays: _fill(operation, *arrays), inputs, reduction)
+    kind = float if inputs[0].dtype == np.float32 else np.double  # as numexpr names them
+    names = _names(operation)[: len(inputs)]
+    # Compiled once: `evaluate` looks its formula up anew in every call.
+    compiled = numexpr.NumExpr(_FORMULAS[operation], [(name, kind) for name in names])
+    order = [names.index(name) for name in compiled.input_names]
+
+    def fill(*arrays: ndarray) -> ndarray:
+        compiled(*(arrays[i] for i in order), out=arrays[-1], ex_uses_vml=False)
+        return arrays[-1]
+
+    return bind_filled(fill, inputs, reduction)
+
+
+def _names(operation: str) -> tuple[str, str]:
+    return ("p" if operation == "binary_cross_entropy" else "s", "y")
 
 
 def _fill(operation: str, *arrays: ndarray) -> ndarray:
     import numexpr
 
     *inputs, out = arrays
-    first = "p" if operation == "binary_cross_entropy" else "s"
-    names = dict(zip((first, "y"), inputs, strict=False))
+    names = dict(zip(_names(operation), inputs, strict=False))
     numexpr.evaluate(_FORMULAS[operation], names, {}, out=out)
     return out
 

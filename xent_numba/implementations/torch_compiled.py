@@ -1,4 +1,4 @@
-"""PyTorch, compiled: torch.compile fuses losses and reduction into one loop of C++."""
+"""PyTorch, compiled: torch.compile fuses losses, reduction and gradient into one loop of C++."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from typing import Any, cast
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.peer import CLIFFS, missing, threads
-from xent_numba.reduction import elementwise, from_losses
-from xent_numba.registry import KnownFailure, implements
-
-_FLUSHED = "the result is flushed to zero where it would be subnormal: exp(-s) overflows"
-_CLAMPED = "the logarithm is clamped to at least -100"
-_NEGATIVE_ZERO = "the loss is -0.0"
+from xent_numba.operations import OPERATIONS
+from xent_numba.peer import (
+    SIGMOID_FLUSHED,
+    TORCH_CLAMPED,
+    TORCH_WITH_LOGITS_AND_GRAD,
+    missing,
+    tensor,
+    threads,
+)
+from xent_numba.reduction import elementwise, from_losses, from_losses_and_gradients
+from xent_numba.registry import implements
 
 
 def unavailable() -> str | None:
@@ -32,7 +36,7 @@ def unavailable() -> str | None:
 def bind(operation: str, inputs: tuple[ndarray, ...], reduction: str) -> Callable[[], Any]:
     """See `registry`."""
     _torch().set_num_threads(threads())
-    tensors = [_tensor(array.astype(inputs[0].dtype)) for array in inputs]
+    tensors = [tensor(array.astype(inputs[0].dtype)) for array in inputs]
     compiled = _compile(operation, reduction, dynamic=False)
     compiled(*tensors)
     return lambda: compiled(*tensors)
@@ -47,13 +51,6 @@ def _torch() -> Any:
         warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
         import torch.utils.mkldnn
     return torch
-
-
-def _tensor(array: ndarray) -> Any:
-    """Share the memory where torch can, which is not so for read-only or reversed arrays."""
-    import torch
-
-    return torch.from_numpy(np.require(array, requirements=["C", "A", "W"]))
 
 
 def _losses() -> dict[str, Callable[..., Any]]:
@@ -72,6 +69,11 @@ def _losses() -> dict[str, Callable[..., Any]]:
         ),
         "binary_cross_entropy_with_logits": with_logits,
         "logistic_loss": lambda s, y: 0 - functional.logsigmoid(y * s),
+        "logistic_loss_and_grad": lambda s, y: 0 - functional.logsigmoid(y * s),
+        # The form above has no derivative at 0.
+        "binary_cross_entropy_with_logits_and_grad": functools.partial(
+            functional.binary_cross_entropy_with_logits, reduction="none"
+        ),
     }
 
 
@@ -79,15 +81,26 @@ def _compile(operation: str, reduction: str, dynamic: bool) -> Callable[..., Any
     losses = _losses()[operation]
 
     def reduced(*inputs: Any) -> Any:
-        values = losses(*inputs)
-        if reduction == "none":
-            return values
-        return values.sum() if reduction == "sum" else values.mean()
+        return _reduce(losses(*inputs), reduction)
 
+    def with_gradient(scores: Any, labels: Any) -> Any:
+        values, pull_back = torch.func.vjp(lambda s: losses(s, labels), scores)
+        scale = 1 / values.numel() if reduction == "mean" else 1
+        (gradients,) = pull_back(torch.full_like(values, scale))
+        return _reduce(values, reduction), gradients
+
+    torch = _torch()
+    chosen = with_gradient if OPERATIONS[operation].gradient else reduced
     # A code object may be compiled eight times, for whatever changes, so each gets one of its own.
     # Beyond that, fullgraph makes it an error and not a silent return to eager.
-    reduced.__code__ = reduced.__code__.replace()
-    return cast(Callable[..., Any], _torch().compile(reduced, fullgraph=True, dynamic=dynamic))
+    chosen.__code__ = chosen.__code__.replace()
+    return cast(Callable[..., Any], torch.compile(chosen, fullgraph=True, dynamic=dynamic))
+
+
+def _reduce(values: Any, reduction: str) -> Any:
+    if reduction == "none":
+        return values
+    return values.sum() if reduction == "sum" else values.mean()
 
 
 @functools.cache
@@ -95,9 +108,11 @@ def _compiled(operation: str, dtype: np.dtype) -> Callable[..., Any]:
     return _compile(operation, "none", dynamic=True)
 
 
-def _per_sample(operation: str, *inputs: ndarray) -> ndarray:
-    tensors = [_tensor(array).flatten() for array in inputs]
+def _per_sample(operation: str, *inputs: ndarray) -> Any:
+    tensors = [tensor(array).flatten() for array in inputs]
     values = _compiled(operation, inputs[0].dtype)(*tensors)
+    if OPERATIONS[operation].gradient:
+        return tuple(one.detach().numpy().reshape(inputs[0].shape) for one in values)
     return np.asarray(values.numpy().reshape(inputs[0].shape))
 
 
@@ -105,39 +120,31 @@ def _per_sample(operation: str, *inputs: ndarray) -> ndarray:
     "sigmoid",
     formulation="stable",
     max_ulp={"float32": 3, "float64": 3},
-    known_failures=tuple(
-        KnownFailure(_FLUSHED, -at.vanishes(3), -at.overflow, dtype=dtype)
-        for dtype, at in CLIFFS.items()
-    ),
+    known_failures=SIGMOID_FLUSHED,
 )
 @elementwise
 def sigmoid(scores: ndarray) -> ndarray:
     """torch.compile(torch.sigmoid)."""
-    return _per_sample("sigmoid", scores)
+    return np.asarray(_per_sample("sigmoid", scores))
 
 
 @implements(
     "binary_cross_entropy",
     formulation="stable",
     max_ulp={"float32": 2, "float64": 2},
-    known_failures=(
-        KnownFailure(_CLAMPED, 0.0, 3.7e-44, label=1.0, dtype="float32"),
-        KnownFailure(_CLAMPED, 0.0, 3.72e-44, label=1.0, dtype="float64"),
-        KnownFailure(_CLAMPED, 1.0, 1.0, label=0.0),
-        KnownFailure(_NEGATIVE_ZERO, 1.0, 1.0, label=1.0),
-    ),
+    known_failures=TORCH_CLAMPED,
 )
 @from_losses("binary_cross_entropy")
 def binary_cross_entropy(probabilities: ndarray, labels: ndarray) -> ndarray:
     """torch.compile(torch.nn.functional.binary_cross_entropy); bound, with its reduction."""
-    return _per_sample("binary_cross_entropy", probabilities, labels)
+    return np.asarray(_per_sample("binary_cross_entropy", probabilities, labels))
 
 
 @implements("logistic_loss", formulation="stable", max_ulp={"float32": 2, "float64": 2})
 @from_losses("logistic_loss")
 def logistic_loss(scores: ndarray, labels: ndarray) -> ndarray:
     """torch.compile of -torch.nn.functional.logsigmoid(y s); bound, with its reduction."""
-    return _per_sample("logistic_loss", scores, labels)
+    return np.asarray(_per_sample("logistic_loss", scores, labels))
 
 
 @implements(
@@ -151,4 +158,34 @@ def binary_cross_entropy_with_logits(scores: ndarray, labels: ndarray) -> ndarra
 
     Its own binary_cross_entropy_with_logits takes as long and loses the tail of label 0.
     """
-    return _per_sample("binary_cross_entropy_with_logits", scores, labels)
+    return np.asarray(_per_sample("binary_cross_entropy_with_logits", scores, labels))
+
+
+@implements(
+    "logistic_loss_and_grad",
+    formulation="stable",
+    max_ulp={"float32": 2, "float64": 2},
+    max_ulp_gradient={"float32": 4, "float64": 4},
+)
+@from_losses_and_gradients("logistic_loss_and_grad")
+def logistic_loss_and_grad(scores: ndarray, labels: ndarray) -> tuple[ndarray, ndarray]:
+    """torch.compile of -torch.nn.functional.logsigmoid(y s) and its torch.func.vjp."""
+    losses, gradients = _per_sample("logistic_loss_and_grad", scores, labels)
+    return losses, gradients
+
+
+@implements(
+    "binary_cross_entropy_with_logits_and_grad",
+    formulation="stable",
+    max_ulp={"float32": 8, "float64": 8},
+    max_ulp_gradient={"float32": 8, "float64": 8},
+    known_failures=TORCH_WITH_LOGITS_AND_GRAD,
+)
+@from_losses_and_gradients("binary_cross_entropy_with_logits_and_grad")
+def binary_cross_entropy_with_logits_and_grad(
+    scores: ndarray, labels: ndarray
+) -> tuple[ndarray, ndarray]:
+    """torch.compile of its binary_cross_entropy_with_logits and its torch.func.vjp."""
+    name = "binary_cross_entropy_with_logits_and_grad"
+    losses, gradients = _per_sample(name, scores, labels)
+    return losses, gradients

@@ -9,17 +9,21 @@ import numpy as np
 from numpy import ndarray
 
 from xent_numba.operations import OPERATIONS
-from xent_numba.peer import CLIFFS, missing, threads
+from xent_numba.peer import (
+    CLIFFS,
+    SIGMOID_FLUSHED,
+    TORCH_CLAMPED,
+    TORCH_WITH_LOGITS,
+    TORCH_WITH_LOGITS_AND_GRAD,
+    missing,
+    tensor,
+    threads,
+)
 from xent_numba.registry import KnownFailure, implements
 from xent_numba.validation import raise_bad_value, raise_bad_weight_sum
 
-_FLUSHED = "the result is flushed to zero where it would be subnormal: exp(-s) overflows"
 _OVERFLOWS = "log(1 + exp(-y s)) is computed as it is written, and exp overflows"
-_CANCELS = "the tail of label 0 is lost: s - log g(s) cancels"
-_GRADIENT_CANCELS = "the gradient's tail of label 1 is lost: g(s) - 1 cancels"
-_CLAMPED = "the logarithm is clamped to at least -100"
-_INFINITE = "an infinite score times 0, or divided by itself, is NaN"
-_NEGATIVE_ZERO = "the loss is -0.0"
+_INFINITE = "an infinite score divided by itself is NaN"
 
 _SOFT_MARGIN_FAILURES = tuple(
     KnownFailure(_OVERFLOWS, low, high, label=label, dtype=dtype)
@@ -28,15 +32,6 @@ _SOFT_MARGIN_FAILURES = tuple(
         (-1.0, at.overflow, at.largest),
         (1.0, -at.largest, -at.overflow),
     )
-)
-_WITH_LOGITS_FAILURES = (
-    *(
-        KnownFailure(_CANCELS, -at.vanishes(8), -1.5, label=0.0, dtype=dtype)
-        for dtype, at in CLIFFS.items()
-    ),
-    KnownFailure(_INFINITE, -np.inf, -np.inf, label=0.0),
-    KnownFailure(_INFINITE, np.inf, np.inf, label=1.0),
-    KnownFailure(_INFINITE, -np.inf, -np.inf, label=1.0),
 )
 
 
@@ -50,7 +45,7 @@ def bind(operation: str, inputs: tuple[ndarray, ...], reduction: str) -> Callabl
     import torch
 
     torch.set_num_threads(threads())
-    first, *labels = (_tensor(array.astype(inputs[0].dtype)) for array in inputs)
+    first, *labels = (tensor(array.astype(inputs[0].dtype)) for array in inputs)
     if operation == "sigmoid":
         out = torch.empty_like(first)
         return lambda: torch.sigmoid(first, out=out)
@@ -59,13 +54,6 @@ def bind(operation: str, inputs: tuple[ndarray, ...], reduction: str) -> Callabl
         return lambda: loss(first, *labels, reduction=reduction)
     first.requires_grad_()
     return lambda: _with_gradient(loss(first, *labels, reduction=reduction), first)
-
-
-def _tensor(array: ndarray) -> Any:
-    """Share the memory where torch can, which is not so for read-only or reversed arrays."""
-    import torch
-
-    return torch.from_numpy(np.require(array, requirements=["C", "A", "W"]))
 
 
 def _losses() -> dict[str, Callable[..., Any]]:
@@ -95,15 +83,15 @@ def _evaluate(
     grad_out: ndarray | None = None,
 ) -> Any:
     raise_bad_value(OPERATIONS[operation], first, labels, sample_weight)
-    scores = _tensor(first).requires_grad_(grad_out is not None)
+    scores = tensor(first).requires_grad_(grad_out is not None)
     loss = _losses()[OPERATIONS[operation].loss]
-    target = _tensor(labels.astype(first.dtype, copy=False))
+    target = tensor(labels.astype(first.dtype, copy=False))
     if sample_weight is None:
         value = loss(scores, target, reduction=reduction)
     else:
         # torch divides the weighted sum by the number of samples, and soft_margin_loss has no
         # weights.
-        weight = _tensor(sample_weight.astype(first.dtype, copy=False))
+        weight = tensor(sample_weight.astype(first.dtype, copy=False))
         value = loss(scores, target, reduction="none") * weight
         if reduction != "none":
             value = value.sum()
@@ -125,16 +113,13 @@ def _evaluate(
     "sigmoid",
     formulation="stable",
     max_ulp={"float32": 3, "float64": 3},
-    known_failures=tuple(
-        KnownFailure(_FLUSHED, -at.vanishes(3), -at.overflow, dtype=dtype)
-        for dtype, at in CLIFFS.items()
-    ),
+    known_failures=SIGMOID_FLUSHED,
 )
 def sigmoid(scores: ndarray, *, out: ndarray) -> ndarray:
     """torch.sigmoid(s)."""
     import torch
 
-    out[...] = torch.sigmoid(_tensor(scores)).numpy()
+    out[...] = torch.sigmoid(tensor(scores)).numpy()
     return out
 
 
@@ -142,12 +127,7 @@ def sigmoid(scores: ndarray, *, out: ndarray) -> ndarray:
     "binary_cross_entropy",
     formulation="stable",
     max_ulp={"float32": 2, "float64": 2},
-    known_failures=(
-        KnownFailure(_CLAMPED, 0.0, 3.7e-44, label=1.0, dtype="float32"),
-        KnownFailure(_CLAMPED, 0.0, 3.72e-44, label=1.0, dtype="float64"),
-        KnownFailure(_CLAMPED, 1.0, 1.0, label=0.0),
-        KnownFailure(_NEGATIVE_ZERO, 1.0, 1.0, label=1.0),
-    ),
+    known_failures=TORCH_CLAMPED,
 )
 def binary_cross_entropy(
     probabilities: ndarray,
@@ -183,7 +163,7 @@ def logistic_loss(
     "binary_cross_entropy_with_logits",
     formulation="stable",
     max_ulp={"float32": 8, "float64": 8},
-    known_failures=_WITH_LOGITS_FAILURES,
+    known_failures=TORCH_WITH_LOGITS,
 )
 def binary_cross_entropy_with_logits(
     scores: ndarray,
@@ -230,13 +210,7 @@ def logistic_loss_and_grad(
     formulation="stable",
     max_ulp={"float32": 8, "float64": 8},
     max_ulp_gradient={"float32": 8, "float64": 8},
-    known_failures=(
-        *_WITH_LOGITS_FAILURES,
-        *(
-            KnownFailure(_GRADIENT_CANCELS, 1.5, at.vanishes(8), label=1.0, dtype=dtype)
-            for dtype, at in CLIFFS.items()
-        ),
-    ),
+    known_failures=TORCH_WITH_LOGITS_AND_GRAD,
 )
 def binary_cross_entropy_with_logits_and_grad(
     scores: ndarray,
