@@ -39,7 +39,7 @@ from xent_numba.accuracy.sweep import PIECE, Exhaustive, Plan, Strata, Subject, 
 from xent_numba.operations import OPERATIONS
 
 #: Steps to either side of a seam, and how often the climb steps.
-REACH, ROUNDS = 1000, 50
+REACH, ROUNDS = 200, 25
 #: Seconds of one processor that going through all float32 may take for what is swept together.
 PATIENCE = 3600.0
 

@@ -1,0 +1,256 @@
+"""The stability map: on which inputs an implementation is right, and how it fails elsewhere."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from xent_numba.accuracy.bands import Band, bands, where
+from xent_numba.accuracy.findings import Grade
+from xent_numba.accuracy.laboratory import Row, Survey
+from xent_numba.operations import OPERATIONS
+
+#: Blue is right and orange is wrong, told apart by the colour blind and in print by their darkness.
+_COLOURS = {
+    Grade.ONE: "#084594",
+    Grade.FOUR: "#4292c6",
+    Grade.HUNDRED: "#9ecae1",
+    Grade.POOR: "#fee391",
+    Grade.LOST: "#fe9929",
+    Grade.INFINITE: "#b34700",
+    Grade.NAN: "#000000",
+}
+_NAMES = {
+    Grade.ONE: "within 1 ULP",
+    Grade.FOUR: "within 4 ULP",
+    Grade.HUNDRED: "within 100 ULP",
+    Grade.POOR: "beyond 100 ULP",
+    Grade.LOST: "all digits lost",
+    Grade.INFINITE: "infinite, or should be",
+    Grade.NAN: "NaN, or raises",
+}
+_GREY = "#6B6B6B"
+#: More intervals than these are summed up.
+_INTERVALS = 3
+
+Panel = tuple[str, float | None, str]
+
+
+def draw(survey: Survey, dtype: str, *, gradients: bool) -> bytes | None:
+    """Draw a band for every implementation, a panel for every operation and label, as SVG.
+
+    Parameters
+    ----------
+    survey : Survey
+        The rows.
+    dtype : {"float32", "float64"}
+        Which of them.
+    gradients : bool
+        Whether to show the operations with a gradient, or the others.
+
+    Returns
+    -------
+    bytes or None
+        The same for the same survey; None if it has no such row.
+    """
+    rows = {(_panel(row), row.target.implementation): row for row in _rows(survey, dtype)}
+    panels = [
+        panel
+        for panel in dict.fromkeys(panel for panel, _ in rows)
+        if OPERATIONS[panel[0]].gradient == gradients
+    ]
+    if not panels:
+        return None
+    panels.sort(key=lambda p: ([*OPERATIONS].index(p[0]), p[2] != "loss", p[1] or 0.0))
+    names = sorted({name for _, name in rows}, reverse=True)
+    places: list[Panel | None] = []
+    for panel in panels:
+        # The sigmoid has no second label: the legend goes there.
+        places += [panel] if panel[1] is not None else [panel, None]
+    lines = -(-len(places) // 2)
+    figure = Figure(figsize=(10.5, 0.3 + (0.62 + 0.145 * len(names)) * lines), layout="constrained")
+    figure.set_facecolor("white")
+    grid = figure.subplots(lines, 2, squeeze=False)
+    for axes, place in zip(grid.flat, places, strict=True):
+        if place is None:
+            _legend(axes)
+            continue
+        found = {name: rows.get((place, name)) for name in names}
+        _draw_panel(axes, place, found, first=axes in grid[:, 0])
+    if None not in places:
+        figure.legend(handles=_handles(), loc="outside lower center", ncols=4, fontsize=7)
+    stream = io.BytesIO()
+    with rc_context({"svg.hashsalt": "xent-numba"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    return stream.getvalue()
+
+
+def markdown(survey: Survey) -> str:
+    """Return the same as tables, of every dtype."""
+    lines = ["# Stability", "", *_LEGEND, ""]
+    heads = [_NAMES[Grade.ONE], _NAMES[Grade.FOUR], _NAMES[Grade.HUNDRED]]
+    heads += [_NAMES[grade] for grade in (Grade.LOST, Grade.INFINITE, Grade.NAN)]
+    panels: dict[tuple[Panel, str], list[Row]] = {}
+    for row in survey.rows:
+        panels.setdefault((_panel(row), row.target.dtype), []).append(row)
+    for (panel, dtype), rows in sorted(panels.items(), key=str):
+        lines += [f"## {_title(panel)}, {dtype}", "", _line(["implementation", *heads])]
+        lines.append(_line(["---"] * (1 + len(heads))))
+        for row in rows:
+            found = _bands(row)
+            good = [
+                _words(found, [grade for grade in Grade if grade <= limit])
+                for limit in (Grade.ONE, Grade.FOUR, Grade.HUNDRED)
+            ]
+            bad = [_words(found, [g]) for g in (Grade.LOST, Grade.INFINITE, Grade.NAN)]
+            lines.append(_line([row.target.implementation, *good, *bad]))
+        lines.append("")
+    return "\n".join(lines)
+
+
+_LEGEND = (
+    "On which scores, or probabilities, the results are how good. A sixteenth of an octave counts",
+    "by its worst result, so an end is known to 6 %. *Within 100 ULP* includes what is within 4,",
+    "and that what is within 1. *All digits lost*: wrong by half the true value or more, results",
+    "flushed to zero among them. *Infinite, or should be*: an infinity for a number, or a number",
+    "for an infinity. float32 was gone through where [the table](accuracy.md) says so; the rest",
+    "was sampled in every sixteenth of an octave.",
+)
+
+
+def _rows(survey: Survey, dtype: str) -> list[Row]:
+    return [row for row in survey.rows if row.target.dtype == dtype]
+
+
+def _bands(row: Row) -> list[Band]:
+    return bands(row.findings, row.target.table_entry.domain)
+
+
+def _panel(row: Row) -> Panel:
+    return row.target.operation, row.target.label, row.target.result
+
+
+def _title(panel: Panel) -> str:
+    operation, label, result = panel
+    name = f"{operation}, gradient" if result == "gradient" else operation
+    if label is None:
+        return name
+    return f"{name}, label {label:+g}" if -1 in _labels(operation) else f"{name}, label {label:g}"
+
+
+def _labels(operation: str) -> tuple[float, ...]:
+    labels = OPERATIONS[operation].labels
+    return labels.hard if labels else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """Where on the picture an input is: symmetric-log scores, or the logarithm of probabilities.
+
+    Infinities, and the probabilities 0 and 1, have a cell of their own beyond the ends.
+    """
+
+    ticks: dict[float, str]
+    ends: tuple[float, float]
+    logarithmic: bool
+
+    @classmethod
+    def of(cls, first: str, dtype: str) -> _Axis:
+        if first == "scores":
+            ticks = {s: f"{s:g}" for s in (-1e3, -1e2, -10.0, -1.0, 0.0, 1.0, 10.0, 1e2, 1e3)}
+            return cls(ticks, (-1000.0, 1000.0), logarithmic=False)
+        step, last = (10, 45) if dtype == "float32" else (50, 324)
+        ticks = {10.0**-k: f"1e-{k}" if k else "" for k in range(0, last, step)}
+        return cls(ticks, (float(np.finfo(dtype).smallest_subnormal), 1.0), logarithmic=True)
+
+    def __call__(self, value: float) -> float:
+        if self.logarithmic:
+            return math.log10(value)
+        return value if abs(value) <= 1 else math.copysign(1 + math.log10(abs(value)), value)
+
+    @property
+    def cell(self) -> float:
+        return 0.035 * (self(self.ends[1]) - self(self.ends[0]))
+
+    def extent(self, band: Band) -> tuple[float, float] | None:
+        """Left end and width of a band; None beyond the picture."""
+        low, high = self.ends
+        left, right = self(low), self(high)
+        alone = band.low == band.high
+        if alone and band.low < high:
+            return left - 1.5 * self.cell, self.cell
+        if alone:
+            return right + 0.5 * self.cell, self.cell
+        start, stop = max(band.low, low), min(band.high, high)
+        return (self(start), self(stop) - self(start)) if start < stop else None
+
+
+def _draw_panel(axes: Axes, panel: Panel, rows: dict[str, Row | None], *, first: bool) -> None:
+    dtype = next(row.target.dtype for row in rows.values() if row)
+    scale = _Axis.of(OPERATIONS[panel[0]].first, dtype)
+    axes.set_title(_title(panel), fontsize=8, loc="left", pad=3)
+    left, right = (scale(end) for end in scale.ends)
+    axes.set_xlim(left - 1.6 * scale.cell, right + 1.6 * scale.cell)
+    ends = ("0", "1") if scale.logarithmic else ("-∞", "∞")
+    axes.set_xticks(
+        [left - scale.cell, *map(scale, scale.ticks), right + scale.cell],
+        [ends[0], *scale.ticks.values(), ends[1]],
+    )
+    for place, row in enumerate(rows.values()):
+        if row is None:
+            axes.text(
+                (left + right) / 2, place, "n/a", fontsize=6, ha="center", va="center", color=_GREY
+            )
+            continue
+        for band in _bands(row):
+            if extent := scale.extent(band):
+                axes.broken_barh(
+                    [extent], (place - 0.42, 0.84), facecolor=_COLOURS[band.grade], lw=0
+                )
+    axes.set_yticks(range(len(rows)), list(rows) if first else [])
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.tick_params(labelsize=6.5, length=2)
+    for side in axes.spines.values():
+        side.set_visible(False)
+
+
+def _legend(axes: Axes) -> None:
+    axes.set_axis_off()
+    axes.legend(handles=_handles(), loc="center left", fontsize=8, frameon=False)
+
+
+def _handles() -> list[Patch]:
+    return [Patch(facecolor=_COLOURS[grade], label=_NAMES[grade]) for grade in Grade]
+
+
+def _words(found: Sequence[Band], grades: Sequence[Grade]) -> str:
+    intervals = where(found, grades)
+    if not intervals:
+        return "nowhere"
+    if all(band.grade in grades for band in found):
+        return "everywhere"
+    if len(intervals) > _INTERVALS:
+        return (
+            f"{len(intervals)} intervals from {_number(intervals[0][0])} to "
+            f"{_number(intervals[-1][1])}"
+        )
+    return ", ".join(
+        _number(low) if low == high else f"{_number(low)} to {_number(high)}"
+        for low, high in intervals
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}".replace("inf", "∞")
+
+
+def _line(columns: Sequence[str]) -> str:
+    return f"| {' | '.join(columns)} |"
