@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import functools
 import importlib.util
 import itertools
 import math
@@ -33,6 +34,7 @@ DEFAULT_WORKLOAD = "flights"
 DEFAULT_BASELINE = "numpy_stable"
 DEFAULT_IMPLEMENTATION = "numba_parallel"
 SAMPLES = 1_000_000
+STUDIES = ("sweep", "sums", "reference")
 DTYPES = ("float32", "float64")
 BUDGET, QUICK_BUDGET = 60.0, 4.0
 MAX_SIZE = 2**30
@@ -186,6 +188,12 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 def _add_accuracy(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_accuracy)
+    _several(
+        parser,
+        "--study",
+        _one_of((*STUDIES, ALL)),
+        f"{ALL}, sweep (default), sums, or reference, which holds the judge itself to mpmath",
+    )
     _several(parser, "--operation", _one_of((*OPERATIONS, ALL)), f"{ALL} (default) or a name")
     _several(parser, "--dtype", _one_of((*DTYPES, ALL)), f"{ALL} (default), float32 or float64")
     _several(parser, "--implementation", _one_of((*registry.names(), ALL)), f"{ALL} or a name")
@@ -200,7 +208,16 @@ def _add_accuracy(parser: argparse.ArgumentParser) -> None:
         help=f"in strata, where not all inputs are looked at; default {SAMPLES}",
     )
     parser.add_argument(
-        "--resume", action="store_true", help="go on with a run that was ended, if it was the same"
+        "--decades",
+        type=_whole(3, 9),
+        default=7,
+        metavar="N",
+        help="the largest sum has 10^N terms; default 7",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with a sweep that was ended, if it was the same",
     )
     parser.add_argument(
         "--processes",
@@ -214,7 +231,8 @@ def _add_accuracy(parser: argparse.ArgumentParser) -> None:
         type=_output_folder,
         default=Path("reports/accuracy"),
         metavar="FOLDER",
-        help="gets accuracy.json, accuracy.md and the journals; default reports/accuracy",
+        help="of tables, pictures and journals; a row that is there already is kept, unless it is "
+        "measured again; default reports/accuracy",
     )
 
 
@@ -284,10 +302,9 @@ def _run_suite(options: argparse.Namespace) -> None:
 def _accuracy(options: argparse.Namespace, command: str) -> None:
     from rich.console import Console
 
-    from xent_numba.accuracy import laboratory, sweep
+    from xent_numba.accuracy import certify, laboratory, sums, sweep
     from xent_numba.measurement import machine
-    from xent_numba.reporting import survey as tables
-    from xent_numba.reporting.files import write
+    from xent_numba.reporting import accuracy
 
     described = machine.fingerprint()
     origin = {
@@ -297,33 +314,54 @@ def _accuracy(options: argparse.Namespace, command: str) -> None:
         "python": described["python"],
         "versions": described["versions"],
     }
+    studies = _expand(options.study, STUDIES, STUDIES[:1])
+    names = _expand(options.implementation, registry.names(), (DEFAULT_IMPLEMENTATION,))
+    dtypes = _expand(options.dtype, DTYPES, DTYPES)
     # Made here and not before, so that a mistake in another option leaves no folder behind.
     options.output.mkdir(parents=True, exist_ok=True)
-    kept = options.output / "accuracy.json"
-    before = laboratory.Survey.from_json(kept.read_text()) if kept.exists() else laboratory.Survey()
-    with _progress() as progress, sweep.processes(options.processes) as pool:
+    report = accuracy.Report(options.output)
+    workers = functools.partial(sweep.processes, options.processes)
+    with _progress() as progress:
         task = progress.add_task("starting", total=1.0)
-        try:
-            found = laboratory.survey(
-                _expand(options.implementation, registry.names(), (DEFAULT_IMPLEMENTATION,)),
-                _expand(options.operation, OPERATIONS, tuple(OPERATIONS)),
-                _expand(options.dtype, DTYPES, DTYPES),
-                options.output / "journals",
-                exhaustive=options.exhaustive,
-                samples=options.samples,
-                resume=options.resume,
-                pool=pool,
-                origin=origin,
-                report=lambda what, done, chunks: progress.update(
-                    task, description=what, completed=done / chunks
-                ),
+
+        def show(what: str, done: int, parts: int) -> None:
+            progress.update(task, description=what, completed=done / parts)
+
+        if "sweep" in studies:
+            operations = _expand(options.operation, OPERATIONS, tuple(OPERATIONS))
+            try:
+                with workers() as pool:
+                    found = laboratory.survey(
+                        names,
+                        operations,
+                        dtypes,
+                        options.output / "journals",
+                        exhaustive=options.exhaustive,
+                        samples=options.samples,
+                        resume=options.resume,
+                        pool=pool,
+                        origin=origin,
+                        report=show,
+                    )
+            except sweep.OtherSweepError as error:
+                raise UsageError(f"--resume: {error}") from None
+            report.add_survey(found, Console(highlight=False))
+        if "sums" in studies:
+            report.add_sums(
+                sums.measure(
+                    names, dtypes, options.decades, executor=workers, origin=origin, report=show
+                )
             )
-        except sweep.OtherSweepError as error:
-            raise UsageError(f"--resume: {error}") from None
-    tables.show(found, Console(highlight=False))
-    survey = before.updated(found)
-    write(kept, survey.to_json())
-    write(options.output / "accuracy.md", tables.markdown(survey))
+        if "reference" in studies:
+            with workers() as pool:
+                report.add_check(
+                    certify.check(
+                        options.samples,
+                        pool=pool,
+                        origin=origin,
+                        report=functools.partial(show, "reference against mpmath"),
+                    )
+                )
 
 
 def _read(path: Path) -> Comparison:

@@ -1,10 +1,15 @@
-"""Reports on disk: whole or not at all."""
+"""Reports on disk: whole or not at all, and the same for the same data."""
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -22,3 +27,13 @@ def write(path: Path, content: str | bytes) -> None:
     except BaseException:
         Path(aside).unlink()
         raise
+
+
+def svg(figure: Figure) -> bytes:
+    """Return a picture without a date and with a fixed salt; white, on dark pages too."""
+    from matplotlib import rc_context
+
+    stream = io.BytesIO()
+    with rc_context({"svg.hashsalt": "xent-numba"}):
+        figure.savefig(stream, format="svg", facecolor="white", metadata={"Date": None})
+    return stream.getvalue()

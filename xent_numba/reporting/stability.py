@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -17,6 +16,8 @@ from xent_numba.accuracy.bands import Band, bands, where
 from xent_numba.accuracy.findings import Grade
 from xent_numba.accuracy.laboratory import Row, Survey
 from xent_numba.operations import OPERATIONS
+from xent_numba.reporting.files import svg
+from xent_numba.reporting.survey import line
 
 #: Blue is right and orange is wrong, told apart by the colour blind and in print by their darkness.
 _COLOURS = {
@@ -26,7 +27,7 @@ _COLOURS = {
     Grade.POOR: "#fee391",
     Grade.LOST: "#fe9929",
     Grade.INFINITE: "#b34700",
-    Grade.NAN: "#000000",
+    Grade.NAN: "#101010",
 }
 _NAMES = {
     Grade.ONE: "within 1 ULP",
@@ -38,6 +39,7 @@ _NAMES = {
     Grade.NAN: "NaN, or raises",
 }
 _GREY = "#6B6B6B"
+_COLUMNS = 1200
 #: More intervals than these are summed up.
 _INTERVALS = 3
 
@@ -76,8 +78,8 @@ def draw(survey: Survey, dtype: str, *, gradients: bool) -> bytes | None:
         # The sigmoid has no second label: the legend goes there.
         places += [panel] if panel[1] is not None else [panel, None]
     lines = -(-len(places) // 2)
+    places += [None] * (2 * lines - len(places))
     figure = Figure(figsize=(10.5, 0.3 + (0.62 + 0.145 * len(names)) * lines), layout="constrained")
-    figure.set_facecolor("white")
     grid = figure.subplots(lines, 2, squeeze=False)
     for axes, place in zip(grid.flat, places, strict=True):
         if place is None:
@@ -87,10 +89,7 @@ def draw(survey: Survey, dtype: str, *, gradients: bool) -> bytes | None:
         _draw_panel(axes, place, found, first=axes in grid[:, 0])
     if None not in places:
         figure.legend(handles=_handles(), loc="outside lower center", ncols=4, fontsize=7)
-    stream = io.BytesIO()
-    with rc_context({"svg.hashsalt": "xent-numba"}):
-        figure.savefig(stream, format="svg", metadata={"Date": None})
-    return stream.getvalue()
+    return svg(figure)
 
 
 def markdown(survey: Survey) -> str:
@@ -102,8 +101,8 @@ def markdown(survey: Survey) -> str:
     for row in survey.rows:
         panels.setdefault((_panel(row), row.target.dtype), []).append(row)
     for (panel, dtype), rows in sorted(panels.items(), key=str):
-        lines += [f"## {_title(panel)}, {dtype}", "", _line(["implementation", *heads])]
-        lines.append(_line(["---"] * (1 + len(heads))))
+        lines += [f"## {_title(panel)}, {dtype}", "", line(["implementation", *heads])]
+        lines.append(line(["---"] * (1 + len(heads))))
         for row in rows:
             found = _bands(row)
             good = [
@@ -111,7 +110,7 @@ def markdown(survey: Survey) -> str:
                 for limit in (Grade.ONE, Grade.FOUR, Grade.HUNDRED)
             ]
             bad = [_words(found, [g]) for g in (Grade.LOST, Grade.INFINITE, Grade.NAN)]
-            lines.append(_line([row.target.implementation, *good, *bad]))
+            lines.append(line([row.target.implementation, *good, *bad]))
         lines.append("")
     return "\n".join(lines)
 
@@ -165,7 +164,7 @@ class _Axis:
     @classmethod
     def of(cls, first: str, dtype: str) -> _Axis:
         if first == "scores":
-            ticks = {s: f"{s:g}" for s in (-1e3, -1e2, -10.0, -1.0, 0.0, 1.0, 10.0, 1e2, 1e3)}
+            ticks = {s: f"{s:g}" for s in (-1e2, -10.0, -1.0, 0.0, 1.0, 10.0, 1e2)}
             return cls(ticks, (-1000.0, 1000.0), logarithmic=False)
         step, last = (10, 45) if dtype == "float32" else (50, 324)
         ticks = {10.0**-k: f"1e-{k}" if k else "" for k in range(0, last, step)}
@@ -180,17 +179,30 @@ class _Axis:
     def cell(self) -> float:
         return 0.035 * (self(self.ends[1]) - self(self.ends[0]))
 
-    def extent(self, band: Band) -> tuple[float, float] | None:
-        """Left end and width of a band; None beyond the picture."""
-        low, high = self.ends
-        left, right = self(low), self(high)
-        alone = band.low == band.high
-        if alone and band.low < high:
-            return left - 1.5 * self.cell, self.cell
-        if alone:
-            return right + 0.5 * self.cell, self.cell
-        start, stop = max(band.low, low), min(band.high, high)
-        return (self(start), self(stop) - self(start)) if start < stop else None
+    def runs(self, found: Sequence[Band]) -> list[tuple[float, float, Grade]]:
+        """Left end, width and grade of what is drawn: the worst in each column of the picture."""
+        left, right = map(self, self.ends)
+        width = (right - left) / _COLUMNS
+        columns = np.full(_COLUMNS, -1)
+        runs = []
+        for band in found:
+            if band.low == band.high:
+                start = right + 0.5 * self.cell if band.low >= self.ends[1] else None
+                beyond = left - 1.5 * self.cell if band.low < self.ends[0] else start
+                if beyond is not None:
+                    runs.append((beyond, self.cell, band.grade))
+                    continue
+            low, high = max(band.low, self.ends[0]), min(band.high, self.ends[1])
+            if low <= high:
+                first, last = ((self(end) - left) / width for end in (low, high))
+                part = columns[int(first) : max(math.ceil(last), int(first) + 1)]
+                np.maximum(part, band.grade, out=part)
+        edges = np.flatnonzero(np.diff(columns, prepend=-2, append=-2))
+        for start, stop in itertools.pairwise(edges.tolist()):
+            if columns[start] >= 0:
+                place = left + start * width, (stop - start) * width
+                runs.append((*place, Grade(columns[start])))
+        return runs
 
 
 def _draw_panel(axes: Axes, panel: Panel, rows: dict[str, Row | None], *, first: bool) -> None:
@@ -210,12 +222,16 @@ def _draw_panel(axes: Axes, panel: Panel, rows: dict[str, Row | None], *, first:
                 (left + right) / 2, place, "n/a", fontsize=6, ha="center", va="center", color=_GREY
             )
             continue
-        for band in _bands(row):
-            if extent := scale.extent(band):
-                axes.broken_barh(
-                    [extent], (place - 0.42, 0.84), facecolor=_COLOURS[band.grade], lw=0
-                )
-    axes.set_yticks(range(len(rows)), list(rows) if first else [])
+        for start, width, grade in scale.runs(_bands(row)):
+            axes.broken_barh(
+                [(start, width)],
+                (place - 0.42, 0.84),
+                facecolor=_COLOURS[grade],
+                lw=0,
+                antialiased=False,
+            )
+    axes.set_yticks(range(len(rows)), list(rows) if first else [""] * len(rows))
+    axes.tick_params(axis="y", length=0)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.tick_params(labelsize=6.5, length=2)
     for side in axes.spines.values():
@@ -250,7 +266,3 @@ def _words(found: Sequence[Band], grades: Sequence[Grade]) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.3g}".replace("inf", "∞")
-
-
-def _line(columns: Sequence[str]) -> str:
-    return f"| {' | '.join(columns)} |"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import Console
 from rich.table import Table
 
@@ -68,8 +70,8 @@ def markdown(survey: Survey) -> str:
     """Return the tables as Markdown, with what was searched and how they were made."""
     lines = ["# Accuracy", "", *_LEGEND, ""]
     for name, rows in _by_implementation(survey).items():
-        lines += [f"## {name}", "", _line(HEADERS), _line(("---",) * len(HEADERS))]
-        lines += [_line(cells(row)) for row in rows]
+        lines += [f"## {name}", "", line(HEADERS), line(("---",) * len(HEADERS))]
+        lines += [line(cells(row)) for row in rows]
         lines += ["", "Searched:", ""]
         lines += [f"- {dtype}: {search}" for dtype, search in _searches(rows)]
         lines.append("")
@@ -107,5 +109,6 @@ def _count(violations: Violations) -> str:
     return f"{violations.count:,} (first at {float.fromhex(violations.example):.9g})"
 
 
-def _line(columns: tuple[str, ...]) -> str:
+def line(columns: Iterable[str]) -> str:
+    """Return a line of a Markdown table."""
     return f"| {' | '.join(columns)} |"

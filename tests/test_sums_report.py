@@ -1,0 +1,95 @@
+"""True sums are exact, and so are the errors that are measured against them."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from concurrent.futures import Executor, Future
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from xent_numba.accuracy import oracle, sums
+from xent_numba.accuracy.sums import ExactSum
+from xent_numba.operations import OPERATIONS
+
+
+class _Now(Executor):
+    def submit(self, function, /, *args, **options):
+        future = Future()
+        future.set_result(function(*args, **options))
+        return future
+
+
+def exact(values):
+    total = ExactSum()
+    total.add(values)
+    return total.exact
+
+
+@pytest.mark.parametrize("size", [0, 1, 1_000_000])
+def test_exact_sum_is_fsum(size):
+    rng = np.random.default_rng(size)
+    values = rng.normal(0, 1, size) * np.exp2(rng.integers(-300, 300, size))
+    assert float(exact(values)) == math.fsum(values)
+
+
+def test_exact_sum_of_the_extremes():
+    values = [5e-324, -5e-324, 1.7976931348623157e308, 1.0, -1.7976931348623157e308, 3e-320]
+    assert exact(np.array(values)) == sum(map(Fraction, values))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_true_losses_are_the_oracles(dtype):
+    scores, labels = sums.draw(100, dtype)
+    parts = list(sums.true_losses(scores, labels))
+    for i, (score, label) in enumerate(zip(scores.tolist(), labels.tolist(), strict=True)):
+        true = oracle.exact(OPERATIONS[sums.OPERATION], score, float(label))
+        got = sum(Fraction(float(part[i])) for part in parts)
+        error = abs(got.numerator / true / got.denominator - 1)
+        assert error < {"float32": 2.0**-50, "float64": 2.0**-90}[dtype]
+
+
+def test_fewer_inputs_are_the_first_of_more():
+    few, many = sums.draw(1000, "float32"), sums.draw(sums.BLOCK + 5, "float32")
+    for a, b in zip(few, many, strict=True):
+        np.testing.assert_array_equal(a, b[:1000])
+
+
+def measure(names, monkeypatch, **limits):
+    for name, value in limits.items():
+        monkeypatch.setattr(sums, name, value)
+    return sums.measure(
+        names, ["float32"], 4, executor=lambda: contextlib.nullcontext(_Now()), origin={}
+    )
+
+
+def test_errors_of_sums_and_means(monkeypatch):
+    found = measure(["numpy_stable", "numba_parallel"], monkeypatch)
+    assert {(row.size, row.reduction) for row in found.rows} == {
+        (size, reduction) for size in (1000, 10_000) for reduction in ("sum", "mean")
+    }
+    assert all(row.error < 1e-6 for row in found.rows)
+    # Half an ULP of float32, and the errors of single losses, which hardly add up.
+    ours = [row.error for row in found.rows if row.implementation == "numba_parallel"]
+    assert max(ours) < 2.0**-23
+
+
+def test_a_lost_sample_is_noticed(monkeypatch):
+    monkeypatch.setattr(
+        "xent_numba.binary_cross_entropy_with_logits",
+        lambda scores, labels, *, reduction, implementation: np.logaddexp(
+            0, np.where(labels == 1, -scores, scores)[1:].astype(float)
+        ).sum(),
+    )
+    found = measure(["numpy_stable"], monkeypatch)
+    assert all(row.error > 1e-5 for row in found.rows if row.reduction == "sum")
+
+
+def test_what_takes_too_long_is_left_out_and_named(monkeypatch):
+    found = measure(["numpy_stable"], monkeypatch, SECONDS=0.0)
+    assert {row.size for row in found.rows} == {1000}
+    assert found.omitted == {
+        "numpy_stable, float32": "10,000 samples would take more than 0 s a call"
+    }

@@ -1,0 +1,83 @@
+"""How the error of a sum grows, as a picture and as a table."""
+
+from __future__ import annotations
+
+import itertools
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from xent_numba.accuracy.sums import OPERATION, REDUCTIONS, Reduced, Sums
+from xent_numba.reporting.files import svg
+from xent_numba.reporting.survey import line
+
+# Okabe and Ito, "Color Universal Design", 2008; the lines differ in their marks as well.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKS = "os^Dv<>pXh*P"
+#: Drawn in the place of an error of zero.
+_FLOOR = {"float32": 1e-11, "float64": 1e-19}
+
+
+def draw(sums: Sums) -> bytes:
+    """Draw relative errors over the number of samples, for every dtype and reduction, as SVG."""
+    dtypes = sorted({row.dtype for row in sums.rows})
+    names = sorted({row.implementation for row in sums.rows})
+    figure = Figure(figsize=(9.5, 0.6 + 3.3 * len(dtypes)), layout="constrained")
+    grid = figure.subplots(len(dtypes), len(REDUCTIONS), sharex=True, sharey="row", squeeze=False)
+    for row, dtype in zip(grid, dtypes, strict=True):
+        for axes, reduction in zip(row, REDUCTIONS, strict=True):
+            rows = [r for r in sums.rows if (r.dtype, r.reduction) == (dtype, reduction)]
+            _draw_panel(axes, rows, names, f"{reduction}, {dtype}", _FLOOR[dtype])
+    for axes in grid[-1]:
+        axes.set_xlabel("samples", fontsize=8)
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=7.5)
+    return svg(figure)
+
+
+def _draw_panel(
+    axes: Axes, rows: list[Reduced], names: list[str], title: str, floor: float
+) -> None:
+    axes.set_title(title, fontsize=9, loc="left")
+    axes.set(xscale="log", yscale="log")
+    axes.set_ylabel("relative error", fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.grid(color="0.9")
+    for name, colour, mark in zip(
+        names, itertools.cycle(_COLOURS), itertools.cycle(_MARKS), strict=False
+    ):
+        points = sorted((r.size, max(r.error, floor)) for r in rows if r.implementation == name)
+        axes.plot(*zip(*points, strict=True), color=colour, marker=mark, ms=4, lw=1, label=name)
+    half = 2.0**-24 if "float32" in title else 2.0**-53
+    axes.axhline(half, color="0.4", lw=0.8, ls="--", label="half an ULP of 1")
+
+
+def markdown(sums: Sums) -> str:
+    """Return the errors as tables."""
+    lines = ["# Sums", "", *_LEGEND, ""]
+    sizes = sorted({row.size for row in sums.rows})
+    for dtype in sorted({row.dtype for row in sums.rows}):
+        for reduction in REDUCTIONS:
+            lines += [f"## {reduction}, {dtype}", ""]
+            lines.append(line(["implementation", *(f"{size:,}" for size in sizes)]))
+            lines.append(line(["---", *(["---:"] * len(sizes))]))
+            found = {
+                (row.implementation, row.size): row.error
+                for row in sums.rows
+                if (row.dtype, row.reduction) == (dtype, reduction)
+            }
+            for name in sorted({name for name, _ in found}):
+                errors = [found.get((name, size)) for size in sizes]
+                lines.append(line([name, *("" if e is None else f"{e:.2g}" for e in errors)]))
+            lines.append("")
+    lines += [f"- {what}: {reason}." for what, reason in sums.omitted.items()]
+    lines += ["", *(f"- {key}: {value}" for key, value in sums.origin.items()), ""]
+    return "\n".join(lines)
+
+
+_LEGEND = (
+    f"Relative error of the reduced `{OPERATION}`, scores of N(0, 4²) and random labels, against",
+    "the exact sum of the true losses of the same inputs (`math.fsum` without its last rounding).",
+    "Each implementation reduces as it is timed: with its own library's sum where it has one. Half",
+    "an ULP of 1 is 6.0e-08 in float32 and 1.1e-16 in float64.",
+)
