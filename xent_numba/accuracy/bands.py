@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from collections.abc import Collection, Sequence
@@ -45,20 +46,23 @@ def bands(findings: Findings, domain: tuple[float, float]) -> list[Band]:
         subnormal numbers, go with those before them.
     """
     numbers = sorted(findings.grades)
-    found: list[Band] = []
-    for at, number in enumerate(numbers):
-        grade = Grade(findings.grades[number])
-        low, high = _interval(number)
-        following = _interval(numbers[at + 1])[0] if at + 1 < len(numbers) else math.inf
-        alone = low in domain
+    ends = {n for n in (*numbers[:1], *numbers[-1:]) if _start(n) in domain}
+    groups = [
+        (grade, alone, next(members))
+        for (grade, alone), members in itertools.groupby(
+            numbers, lambda n: (Grade(findings.grades[n]), n in ends)
+        )
+    ]
+    found = []
+    for at, (grade, alone, number) in enumerate(groups):
+        following = groups[at + 1 : at + 2]
         if alone:
-            high = low
-        elif low < high and not math.isinf(following):
-            high = following
-        before = found[-1] if found else None
-        if before and before.grade == grade and not alone and before.low not in domain:
-            low = found.pop().low
-        found.append(Band(low, high, grade))
+            high = _start(number)
+        elif following and math.isfinite(_start(following[0][2])):
+            high = _start(following[0][2])
+        else:
+            high = _stop(numbers[-1 - (numbers[-1] in ends)])
+        found.append(Band(_start(number), high, grade))
     return found
 
 
@@ -74,10 +78,19 @@ def where(found: Sequence[Band], grades: Collection[Grade]) -> list[tuple[float,
     return intervals
 
 
-def _interval(number: int) -> tuple[float, float]:
-    """Ends of a sixteenth of an octave by its number in `Findings.grades`."""
-    place = number if number >= 0 else ~number
-    low = band_starts(place)
-    alone = place == 0 or math.isinf(low)
-    high = low if alone else min(band_starts(place + 1), sys.float_info.max)
-    return (low, high) if number >= 0 else (-high, -low)
+def _start(number: int) -> float:
+    """The low end of a sixteenth of an octave by its number in `Findings.grades`."""
+    return band_starts(number) if number >= 0 else -_beyond(~number)
+
+
+def _stop(number: int) -> float:
+    """The high end."""
+    return _beyond(number) if number >= 0 else -band_starts(~number)
+
+
+def _beyond(place: int) -> float:
+    """The end away from zero; that of zero and infinity are these themselves."""
+    start = band_starts(place)
+    if place == 0 or math.isinf(start):
+        return start
+    return min(band_starts(place + 1), sys.float_info.max)

@@ -222,18 +222,17 @@ def _draw_panel(axes: Axes, panel: Panel, rows: dict[str, Row | None], *, first:
                 (left + right) / 2, place, "n/a", fontsize=6, ha="center", va="center", color=_GREY
             )
             continue
+        extents: dict[Grade, list[tuple[float, float]]] = {}
         for start, width, grade in scale.runs(_bands(row)):
+            extents.setdefault(grade, []).append((start, width))
+        for grade, extent in sorted(extents.items()):
             axes.broken_barh(
-                [(start, width)],
-                (place - 0.42, 0.84),
-                facecolor=_COLOURS[grade],
-                lw=0,
-                antialiased=False,
+                extent, (place - 0.42, 0.84), facecolor=_COLOURS[grade], lw=0, antialiased=False
             )
     axes.set_yticks(range(len(rows)), list(rows) if first else [""] * len(rows))
-    axes.tick_params(axis="y", length=0)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.tick_params(labelsize=6.5, length=2)
+    axes.tick_params(axis="y", length=0)
     for side in axes.spines.values():
         side.set_visible(False)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from xent_numba.accuracy.findings import Violations
 from xent_numba.accuracy.laboratory import Row, Survey
+from xent_numba.operations import OPERATIONS
 
 HEADERS = (
     "operation",
@@ -68,7 +70,9 @@ def show(survey: Survey, console: Console) -> None:
 
 def markdown(survey: Survey) -> str:
     """Return the tables as Markdown, with what was searched and how they were made."""
-    lines = ["# Accuracy", "", *_LEGEND, ""]
+    lines = ["# Accuracy", "", "Largest error in ULP, over both labels.", ""]
+    lines += [*summary(survey, gradients=True), ""]
+    lines += ["The same on the axis of scores: [stability](stability.md).", "", *_LEGEND, ""]
     for name, rows in _by_implementation(survey).items():
         lines += [f"## {name}", "", line(HEADERS), line(("---",) * len(HEADERS))]
         lines += [line(cells(row)) for row in rows]
@@ -76,8 +80,72 @@ def markdown(survey: Survey) -> str:
         lines += [f"- {dtype}: {search}" for dtype, search in _searches(rows)]
         lines.append("")
     lines += [f"- {name}: unavailable: {reason}." for name, reason in survey.unavailable.items()]
-    lines.append("")
-    return "\n".join(lines)
+    lines += ["", "Made by", ""]
+    for number, origin in enumerate(_origins(survey.rows), 1):
+        described = ", ".join(f"{key} {value}" for key, value in origin.items() if key in _MADE_BY)
+        versions = ", ".join(f"{k} {v}" for k, v in origin.get("versions", {}).items())
+        names = ", ".join(
+            dict.fromkeys(r.target.implementation for r in survey.rows if r.origin == origin)
+        )
+        lines.append(f"{number}. `{origin['command']}` ({names}): {described}, {versions}")
+    return "\n".join([*lines, ""])
+
+
+def summary(survey: Survey, *, gradients: bool) -> list[str]:
+    """Return one line for each implementation, a column for each operation and dtype."""
+    panels = dict.fromkeys(
+        (row.target.operation, row.target.result, row.target.dtype)
+        for row in sorted(survey.rows, key=lambda r: [*OPERATIONS].index(r.target.operation))
+        if row.target.result == "gradient" or not row.target.table_entry.gradient
+    )
+    chosen = [panel for panel in panels if gradients or panel[1] == "loss"]
+    heads = [
+        f"`{operation.removesuffix('_and_grad')}`{', gradient' if result == 'gradient' else ''}, "
+        f"{dtype}"
+        for operation, result, dtype in chosen
+    ]
+    lines = [line(["implementation", *heads]), line(["---", *(["---:"] * len(heads))])]
+    for name, rows in _by_implementation(survey).items():
+        cells = [_worst([r for r in rows if _panel(r) == panel]) for panel in chosen]
+        lines.append(line([f"`{name}`", *cells]))
+    return [
+        *lines,
+        "",
+        "≥: the worst that a search found; elsewhere every float32 was looked at. Results that",
+        "are subnormal are left out; *f* marks those that flush them to zero. *∞* marks results",
+        "that are infinite or NaN where the true value is not, or the other way round.",
+    ]
+
+
+#: An error of a subnormal result beyond this is no rounding error.
+_FLUSHED = 1000.0
+_MADE_BY = ("commit", "modified", "cpu", "python")
+
+
+def _panel(row: Row) -> tuple[str, str, str]:
+    return row.target.operation, row.target.result, row.target.dtype
+
+
+def _worst(rows: list[Row]) -> str:
+    """The largest error of rows that differ in the label."""
+    if not rows:
+        return ""
+    worst = max(row.findings.normal.max_ulp for row in rows)
+    marks = [
+        *["≥"] * (not all(row.complete for row in rows)),
+        f"{worst:.4g}",
+        *["*f*"] * any(row.findings.subnormal.max_ulp > _FLUSHED for row in rows),
+        *["*∞*"] * any(row.findings.nonfinite.count for row in rows),
+    ]
+    return " ".join(marks)
+
+
+def _origins(rows: list[Row]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        if row.origin not in found:
+            found.append(row.origin)
+    return found
 
 
 _LEGEND = (
