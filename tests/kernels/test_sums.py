@@ -1,4 +1,7 @@
-"""Sum and mean are within 1 ULP of the exact sum of the samples, in little memory."""
+"""Sum and mean are within 1 ULP of the exact sum of the samples, in little memory.
+
+Where the samples all err alike, the sum of whole sections is closer to the truth than theirs.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ import math
 import tracemalloc
 from fractions import Fraction
 
+import mpmath
 import numpy as np
 import pytest
 
 import xent_numba as xn
+from xent_numba.kernels.products import SECTION
 
 SIZES = (1, 255, 257, 2047, 2049, 100_003, 3_000_001)
 
@@ -49,6 +54,88 @@ def test_against_fsum(kind, n, dtype):
         mean = xn.logistic_loss(s, y, sample_weight=weight, reduction="mean")
         assert_within_1_ulp(total, exact)
         assert_within_1_ulp(mean, exact / divisor)
+
+
+def logistic(score):
+    return mpmath.log1p(mpmath.exp(-score))
+
+
+def cross_entropy(probability):
+    return -mpmath.log(probability)
+
+
+def cross_entropy_of_other(probability):
+    return -mpmath.log1p(-probability)
+
+
+BOTH = [(np.float32, 0.6), (np.float64, 0.8)]
+SINGLE = [(np.float32, 0.6)]
+CASES = [
+    ("logistic_loss", 1, logistic, -40, 25, BOTH),
+    ("logistic_loss", 1, logistic, 25, 100, SINGLE),  # subnormal from 87 on
+    ("binary_cross_entropy", 1, cross_entropy, 0, 1, BOTH),
+    ("binary_cross_entropy", 1, cross_entropy, 1 - 1e-6, 1, BOTH),
+    ("binary_cross_entropy", 1, cross_entropy, 0, 1e-310, BOTH),
+    ("binary_cross_entropy", 0, cross_entropy_of_other, 0, 1, BOTH),
+    ("binary_cross_entropy", 0, cross_entropy_of_other, 0, 1e-12, BOTH),
+    ("binary_cross_entropy", 0, cross_entropy_of_other, 0, 1e-40, SINGLE),
+]
+
+
+@pytest.mark.parametrize(
+    ("operation", "label", "exact", "low", "high", "dtype", "bound"),
+    [(*case, *precision) for *case, precisions in CASES for precision in precisions],
+)
+def test_equal_samples(operation, label, exact, low, high, dtype, bound):
+    worst = 0.0
+    labels = np.full(2 * SECTION, label, np.int8)
+    with mpmath.workdps(60):
+        for value in np.random.default_rng(5).uniform(low, high, 40).astype(dtype):
+            got = getattr(xn, operation)(np.full(labels.size, value), labels, reduction="sum")
+            true = labels.size * exact(mpmath.mpf(float(value)))
+            if np.isfinite(got):
+                unit = np.spacing(dtype(true), dtype=dtype)
+                worst = max(worst, abs(float((mpmath.mpf(float(got)) - true) / float(unit))))
+            else:
+                assert true > np.finfo(dtype).max
+    assert worst <= bound
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_section_with_other_values_is_added_sample_by_sample(dtype):
+    p = np.random.default_rng(7).random(3 * SECTION).astype(dtype)
+    labels = (p > 0.3).astype(dtype)
+    labels[SECTION + 5] = 0.25
+    samples = xn.binary_cross_entropy(p, labels, reduction="none")
+    got = xn.binary_cross_entropy(p, labels, reduction="sum")
+    assert_within_1_ulp(got, exact_sum(samples))
+    s = np.log(p / (1 - p))
+    samples = xn.binary_cross_entropy_with_logits(s, labels, reduction="none")
+    got = xn.binary_cross_entropy_with_logits(s, labels, reduction="sum")
+    assert_within_1_ulp(got, exact_sum(samples))
+    for bad in (-1, np.nan):
+        labels[SECTION + 5] = bad
+        with pytest.raises(ValueError, match=r"labels\[2053\]"):
+            xn.binary_cross_entropy(p, labels)
+
+
+@pytest.mark.parametrize("score", [30.0, 38.0, 700.0, 740.0])
+def test_tiny_losses_are_added_sample_by_sample(score):
+    s, labels = np.full(2 * SECTION, score), np.ones(2 * SECTION, np.int8)
+    p = np.full(s.size, xn.sigmoid(-score))
+    for loss, args in ((xn.logistic_loss, (s, labels)), (xn.binary_cross_entropy, (p, 1 - labels))):
+        exact = exact_sum(loss(*args, reduction="none"))
+        assert_within_1_ulp(loss(*args, reduction="sum"), exact)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_wrong_certainty_among_many(dtype):
+    p = np.full(2 * SECTION, 0.5, dtype)
+    p[7] = 0
+    assert xn.binary_cross_entropy(p, np.ones(p.size, np.int8), reduction="sum") == np.inf
+    right = xn.binary_cross_entropy(np.zeros_like(p), np.zeros(p.size, np.int8), reduction="sum")
+    assert right == 0
+    assert not np.signbit(right)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.kernels import blocks, passes, threads
+from xent_numba.kernels import blocks, passes, products, threads
 from xent_numba.operations import OPERATIONS
 from xent_numba.registry import implements
 from xent_numba.validation import raise_bad_value, raise_bad_weight_sum
@@ -23,15 +23,20 @@ _ULP_GRADIENT = {"float32": 1.5, "float64": 1.5}
 _NOTHING = {np.dtype(t): np.empty(0, t) for t in (np.float32, np.float64)}
 
 _sigmoid = blocks.map_kernels("sigmoid", passes.sigmoids)
+_logistic = passes.logistic, products.by_dtype(*products.softplus_sums(-1))
+_with_logits = passes.with_logits, products.by_dtype(*products.softplus_sums(0))
 _KERNELS = {
-    name: blocks.loss_kernels(name, block)
-    for name, block in (
-        ("binary_cross_entropy", passes.cross_entropy_of_probabilities),
-        ("logistic_loss", passes.logistic),
-        ("binary_cross_entropy_with_logits", passes.with_logits),
-        ("logistic_loss_and_grad", passes.logistic),
-        ("binary_cross_entropy_with_logits_and_grad", passes.with_logits),
-    )
+    name: blocks.loss_kernels(name, block, section_sum)
+    for name, (block, section_sum) in {
+        "binary_cross_entropy": (
+            passes.cross_entropy_of_probabilities,
+            products.by_dtype(*products.cross_entropy_sums),
+        ),
+        "logistic_loss": _logistic,
+        "binary_cross_entropy_with_logits": _with_logits,
+        "logistic_loss_and_grad": _logistic,
+        "binary_cross_entropy_with_logits_and_grad": _with_logits,
+    }.items()
 }
 
 
@@ -140,12 +145,12 @@ def _flat(array: ndarray) -> ndarray:
 
 
 def _pieces(array: ndarray) -> Iterator[ndarray]:
-    """Contiguous pieces of the array, made of whole blocks, in C order."""
+    """Contiguous pieces of the array, made of whole sections, in C order."""
     if _is_plain(array):
         yield _flat(array)
     else:
-        for start in range(0, array.size, blocks.BLOCK):
-            yield array.flat[start : start + blocks.BLOCK]
+        for start in range(0, array.size, products.SECTION):
+            yield array.flat[start : start + products.SECTION]
 
 
 def _loss(
@@ -166,13 +171,29 @@ def _loss(
     else:
         divisor = _divisor(first.size, weights) if mean and gradients is not None else 1.0
         arrays = (first, labels, weights, out, gradients)
-        compute = _compute if all(a is None or _is_plain(a) for a in arrays) else _compute_by_block
-        found, value = compute(name, *arrays, divisor, out is None, mean)
+        compute = (
+            _compute if all(a is None or _is_plain(a) for a in arrays) else _compute_by_section
+        )
+        found, value = compute(name, *arrays, divisor, _mode(*arrays), mean)
     if found == blocks.BAD_VALUE:
         raise_bad_value(OPERATIONS[name], first, labels, weights)
     if found == blocks.BAD_WEIGHT_SUM:
         raise_bad_weight_sum(value)
     return value if out is None else out
+
+
+def _mode(
+    first: ndarray,
+    _labels: ndarray,
+    weights: ndarray | None,
+    out: ndarray | None,
+    gradients: ndarray | None,
+) -> int:
+    """How the losses are reduced: one by one where each is needed, and where there are few."""
+    if out is not None:
+        return blocks.WRITE
+    few = first.size <= blocks.BLOCK
+    return blocks.MULTIPLY if weights is gradients is None and not few else blocks.ADD
 
 
 def _divisor(size: int, weights: ndarray | None) -> float:
@@ -193,7 +214,7 @@ def _compute(
     losses: ndarray | None,
     gradients: ndarray | None,
     divisor: float,
-    reduced: bool,
+    mode: int,
     mean: bool,
 ) -> tuple[int, float]:
     """Compute on the memory as it is."""
@@ -208,12 +229,12 @@ def _compute(
         _NOTHING[first.dtype] if losses is None else _flat(losses),
         None if gradients is None else _flat(gradients),
         divisor,
-        reduced,
+        mode,
         mean,
     )
 
 
-def _compute_by_block(
+def _compute_by_section(
     name: str,
     first: ndarray,
     labels: ndarray,
@@ -221,15 +242,15 @@ def _compute_by_block(
     losses: ndarray | None,
     gradients: ndarray | None,
     divisor: float,
-    reduced: bool,
+    mode: int,
     mean: bool,
 ) -> tuple[int, float]:
-    """Gather, compute and scatter one block after the other."""
+    """Gather, compute and scatter one section after the other."""
     _, chunk, _, _ = _KERNELS[name]
     step = blocks.chunk_size(first.size)
     partials = np.zeros((-(-first.size // step), blocks.COLUMNS))
-    for start in range(0, first.size, blocks.BLOCK):
-        piece = slice(start, start + blocks.BLOCK)
+    for start in range(0, first.size, products.SECTION):
+        piece = slice(start, start + products.SECTION)
         values = first.flat[piece]
         loss_block = _NOTHING[first.dtype] if losses is None else np.empty_like(values)
         gradient_block = None if gradients is None else np.empty_like(values)
@@ -240,7 +261,7 @@ def _compute_by_block(
             loss_block,
             gradient_block,
             divisor,
-            reduced,
+            mode,
             partials[start // step],
         )
         if losses is not None:

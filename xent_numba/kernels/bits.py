@@ -61,6 +61,21 @@ def low_bits_to_exponent(typing: Any, x: Any) -> Any:
 
 
 @intrinsic
+def scale_by_low_bits(typing: Any, x: Any, shifted: Any) -> Any:
+    """Return x 2^n for the n in the low bits of the significand of ``shifted``; both normal."""
+    if x != shifted or x not in _SIGNIFICAND_BITS:
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        integer = ir.IntType(x.bitwidth)
+        bits, low = (builder.bitcast(value, integer) for value in args)
+        low = builder.shl(low, integer(_SIGNIFICAND_BITS[x]))
+        return builder.bitcast(builder.add(bits, low), args[0].type)
+
+    return x(x, shifted), generate
+
+
+@intrinsic
 def split_octave(typing: Any, x: Any, pivot: Any) -> Any:
     """(n, x 2^-n, 2^-n) with n integral, for which pivot <= x 2^-n < 2 pivot; x > 0 and normal.
 

@@ -1,18 +1,14 @@
 """Loops over blocks of samples, and sums that do not depend on who computes them.
 
-An array is cut into chunks, a chunk into blocks, and a block into rows of ``LANES`` samples;
-all of it depends on the array's size alone.  The values of a block lie in a small array that
-stays in the first-level cache: an elementwise loop fills it, another adds it up, each of a
-form that vectorises without changing the order of a single addition.
+An array is cut into chunks and a chunk into blocks; both depend on the array's size alone.  What
+is kept of a block lies in a small array that stays in the first-level cache: an elementwise loop
+fills it, another adds it up, each of a form that vectorises without changing the order of a
+single addition.
 
-* Within a block, row after row is added to fixed lanes; the lanes are then added in a fixed
-  tree.  float32 values are added as float64, which is exact for far more rows than a block
-  has; float64 values by TwoSum (Knuth, TAOCP 2, 4.2.2), whose errors have lanes of their own.
-* Blocks are added to their chunk in order, chunks to the total in order, by TwoSum (the
-  cascaded summation Sum2 of Ogita, Rump and Oishi, SIAM J. Sci. Comput. 26, 2005).
-
-The total is as accurate as if computed in twice the working precision, for any order of
-magnitude of the sum that memory can hold.
+Blocks are added to their chunk in order, chunks to the total in order, by TwoSum (the cascaded
+summation Sum2 of Ogita, Rump and Oishi, SIAM J. Sci. Comput. 26, 2005). The total is as accurate
+as if computed in twice the working precision, for any order of magnitude of the sum that memory
+can hold.
 """
 
 from __future__ import annotations
@@ -21,14 +17,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import prange, types
-from numba.extending import overload
+from numba import prange
 
 from xent_numba.kernels.bits import exact, fma, prefer_full_vectors
 from xent_numba.kernels.caching import kernel
+from xent_numba.kernels.products import SECTION, STATE, SectionSum
+from xent_numba.kernels.sums import LANES, add_to, rounded_sum, sum_block
 
 BLOCK = 1024
-LANES = 64
 MAX_CHUNKS = 256
 
 SUM, ERROR, WEIGHT_SUM, WEIGHT_ERROR, BAD, COLUMNS = range(6)
@@ -37,109 +33,9 @@ SUM, ERROR, WEIGHT_SUM, WEIGHT_ERROR, BAD, COLUMNS = range(6)
 
 @exact
 def chunk_size(size: int) -> int:
-    """Samples in a chunk, whole blocks, for an array of this size."""
-    blocks = -(-size // BLOCK)
-    return BLOCK * max(1, -(-blocks // MAX_CHUNKS))
-
-
-@exact
-def two_sum(a: float, b: float) -> tuple[float, float]:
-    """Return s = a + b rounded, and a + b - s exactly; NaN for an infinite s."""
-    s = a + b
-    bb = s - a
-    return s, (a - (s - bb)) + (b - bb)
-
-
-@exact
-def add_to(partial: Any, column: int, value: float, error: float) -> None:
-    """Add value + error to the unevaluated sum in two columns."""
-    partial[column], lost = two_sum(partial[column], value)
-    partial[column + 1] += error + lost
-
-
-@exact
-def rounded_sum(value: float, error: float) -> float:
-    """Return value + error, or the value alone where it is infinite or NaN."""
-    return value + error if np.isfinite(value) else value
-
-
-@exact
-def four_rows(values: Any, start: int) -> tuple[Any, Any, Any, Any]:
-    """Return four rows of lanes."""
-    return (
-        values[start : start + LANES],
-        values[start + LANES : start + 2 * LANES],
-        values[start + 2 * LANES : start + 3 * LANES],
-        values[start + 3 * LANES : start + 4 * LANES],
-    )
-
-
-@exact
-def _sum_float32(values: Any) -> tuple[float, float]:
-    prefer_full_vectors()
-    lanes = np.zeros(LANES)
-    start = 0
-    while start + 4 * LANES <= values.size:
-        # Four rows at a time store each lane once, not four times.
-        a, b, c, d = four_rows(values, start)
-        for j in range(LANES):
-            lanes[j] += (np.float64(a[j]) + np.float64(b[j])) + (
-                np.float64(c[j]) + np.float64(d[j])
-            )
-        start += 4 * LANES
-    while start < values.size:
-        row = values[start : start + LANES]
-        for j in range(row.size):
-            lanes[j] += np.float64(row[j])
-        start += LANES
-    width = LANES // 2
-    while width:
-        for j in range(width):
-            lanes[j] += lanes[j + width]
-        width //= 2
-    return lanes[0], 0.0
-
-
-@exact
-def _sum_float64(values: Any) -> tuple[float, float]:
-    prefer_full_vectors()
-    lanes = np.zeros(LANES)
-    errors = np.zeros(LANES)
-    start = 0
-    while start + 4 * LANES <= values.size:
-        a, b, c, d = four_rows(values, start)
-        for j in range(LANES):
-            ab, lost_ab = two_sum(a[j], b[j])
-            cd, lost_cd = two_sum(c[j], d[j])
-            abcd, lost_abcd = two_sum(ab, cd)
-            lanes[j], lost = two_sum(lanes[j], abcd)
-            errors[j] += (lost_ab + lost_cd) + (lost_abcd + lost)
-        start += 4 * LANES
-    while start < values.size:
-        row = values[start : start + LANES]
-        for j in range(row.size):
-            lanes[j], lost = two_sum(lanes[j], row[j])
-            errors[j] += lost
-        start += LANES
-    width = LANES // 2
-    while width:
-        for j in range(width):
-            lanes[j], lost = two_sum(lanes[j], lanes[j + width])
-            errors[j] += errors[j + width] + lost
-        width //= 2
-    return lanes[0], errors[0]
-
-
-def sum_block(values: Any) -> tuple[float, float]:
-    """Return the sum of a block as value + error."""
-    raise NotImplementedError
-
-
-@overload(sum_block)
-def _choose_sum_block(values):  # type: ignore[no-untyped-def]
-    if values.dtype == types.float32:
-        return lambda values: _sum_float32(values)
-    return lambda values: _sum_float64(values)
+    """Samples in a chunk, whole sections, for an array of this size."""
+    sections = -(-size // SECTION)
+    return SECTION * max(1, -(-sections // MAX_CHUNKS))
 
 
 @exact
@@ -200,6 +96,9 @@ def quotient_of_sums(value: float, error: float, divisor: float, divisor_error: 
 OK, BAD_VALUE, BAD_WEIGHT_SUM = range(3)
 """What a pass found out about its input."""
 
+WRITE, ADD, MULTIPLY = range(3)
+"""What becomes of the losses: written, added up, or summed by products without being computed."""
+
 
 @kernel("finish")
 def finish(partials: Any, size: int, mean: bool, weighted: bool) -> tuple[int, float]:
@@ -222,7 +121,9 @@ def finish_weights(partials: Any) -> float:
     return rounded_sum(value, error)
 
 
-def loss_kernels(name: str, block: Callable[..., bool]) -> tuple[Any, Any, Any, Any]:
+def loss_kernels(
+    name: str, block: Callable[..., bool], section_sum: SectionSum
+) -> tuple[Any, Any, Any, Any]:
     """Return the loops over chunks for the losses, and gradients, that ``block`` computes.
 
     Parameters
@@ -232,18 +133,20 @@ def loss_kernels(name: str, block: Callable[..., bool]) -> tuple[Any, Any, Any, 
     block : callable
         ``block(first, labels, losses, gradients, work)`` fills losses and gradients, for at
         most BLOCK samples, and returns whether a value was not allowed. ``gradients`` may be None.
+    section_sum : callable
+        Sums the losses of a section without computing them one by one.
 
     Returns
     -------
     single, chunk, serial, parallel : callable
         ``single(first, labels, mean)`` is for one block at most, without weights: it returns what
         was found and the reduced loss.
-        ``chunk(first, labels, weights, losses, gradients, divisor, reduced, partial)`` goes
+        ``chunk(first, labels, weights, losses, gradients, divisor, mode, partial)`` goes
         through one chunk, or a part of it made of whole blocks, and adds to one row of the
         table. The other two take a mean flag in place of the row, go through all chunks, on
         one thread or on all, and return what they found and the reduced loss.
-        Arrays are contiguous and one-dimensional; weights may be None; losses are written
-        unless they are reduced.
+        Arrays are contiguous and one-dimensional; weights may be None. With weights or
+        gradients the mode is not MULTIPLY.
     """
 
     @kernel(f"{name}_single", nogil=True)
@@ -264,26 +167,35 @@ def loss_kernels(name: str, block: Callable[..., bool]) -> tuple[Any, Any, Any, 
         losses: Any,
         gradients: Any,
         divisor: float,
-        reduced: bool,
+        mode: int,
         partial: Any,
     ) -> None:
         width = min(BLOCK, first.size)
         scratch = np.empty(width, first.dtype)
         work = np.empty((2, width), first.dtype)
-        for start in range(0, first.size, BLOCK):
-            stop = min(start + BLOCK, first.size)
-            values = scratch[: stop - start] if reduced else losses[start:stop]
-            slopes = None if gradients is None else gradients[start:stop]
-            partial[BAD] += block(first[start:stop], labels[start:stop], values, slopes, work)
-            if weights is not None:
-                multiply(values, weights[start:stop])
-                if slopes is not None:
-                    multiply(slopes, weights[start:stop])
-            if slopes is not None and divisor != 1:
-                divide(slopes, divisor)
-            if reduced:
-                value, error = sum_block(values)
-                add_to(partial, SUM, value, error)
+        state = np.empty((STATE, LANES))
+        for section in range(0, first.size, SECTION):
+            end = min(section + SECTION, first.size)
+            full = end - section == SECTION
+            if weights is None and gradients is None and mode == MULTIPLY and full:
+                plain, value, error = section_sum(first[section:end], labels[section:end], state)
+                if plain:
+                    add_to(partial, SUM, value, error)
+                    continue
+            for start in range(section, end, BLOCK):
+                stop = min(start + BLOCK, end)
+                values = losses[start:stop] if mode == WRITE else scratch[: stop - start]
+                slopes = None if gradients is None else gradients[start:stop]
+                partial[BAD] += block(first[start:stop], labels[start:stop], values, slopes, work)
+                if weights is not None:
+                    multiply(values, weights[start:stop])
+                    if slopes is not None:
+                        multiply(slopes, weights[start:stop])
+                if slopes is not None and divisor != 1:
+                    divide(slopes, divisor)
+                if mode != WRITE:
+                    value, error = sum_block(values)
+                    add_to(partial, SUM, value, error)
         if weights is not None:
             weigh(weights, partial)
 
@@ -294,7 +206,7 @@ def loss_kernels(name: str, block: Callable[..., bool]) -> tuple[Any, Any, Any, 
         losses: Any,
         gradients: Any,
         divisor: float,
-        reduced: bool,
+        mode: int,
         mean: bool,
     ) -> tuple[int, float]:
         step = chunk_size(first.size)
@@ -306,10 +218,10 @@ def loss_kernels(name: str, block: Callable[..., bool]) -> tuple[Any, Any, Any, 
                 first[start:stop],
                 labels[start:stop],
                 None if weights is None else weights[start:stop],
-                losses if reduced else losses[start:stop],
+                losses[start:stop] if mode == WRITE else losses,
                 None if gradients is None else gradients[start:stop],
                 divisor,
-                reduced,
+                mode,
                 partials[c],
             )
         return finish(partials, first.size, mean, weights is not None)

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numba import cuda, float64, njit
 
-from xent_numba.kernels.blocks import two_sum
 from xent_numba.kernels.cuda_samples import is_weight, weighted_sample
+from xent_numba.kernels.sums import two_sum
 
 THREADS = 256
 LANES = 16

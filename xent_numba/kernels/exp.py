@@ -31,8 +31,6 @@ class ExpConstants(NamedTuple):
         ln 2 as an unevaluated sum.
     unlift : float
         2^-lift, where lift keeps the exponent field positive down to the last subnormal.
-    one : float
-        1 in this precision; a literal would turn float32 arithmetic into float64.
     tail : tuple of float
         Q of exp(r) = 1 + r + r^2 Q(r).
     """
@@ -43,7 +41,6 @@ class ExpConstants(NamedTuple):
     ln2_high: Any
     ln2_low: Any
     unlift: Any
-    one: Any
     tail: Any
 
 
@@ -56,7 +53,6 @@ FLOAT32 = ExpConstants(
     ln2_high=np.float32(np.log(2.0)),
     ln2_low=np.float32(np.log(2.0) - float(np.float32(np.log(2.0)))),
     unlift=np.float32(2.0**-64),
-    one=np.float32(1.0),
     tail=tuple(np.float32(c) for c in EXP_FLOAT32),
 )
 FLOAT64 = ExpConstants(
@@ -66,7 +62,6 @@ FLOAT64 = ExpConstants(
     ln2_high=float(np.log(2.0)),
     ln2_low=_LN2_LOW,
     unlift=2.0**-512,
-    one=1.0,
     tail=EXP_FLOAT64,
 )
 
@@ -84,9 +79,10 @@ def exp_sum(x: float) -> tuple[float, float]:
     The second difference is kept apart in ``tail``, except inside Q where it is too small to
     matter.  What is rounded then is only tail (far below 1) and exp(r) - 1 (up to 0.41).
 
-    1 + (exp(r) - 1) is split without error into high + low (Dekker 1971, Fast2Sum: 1 is the
-    larger).  The scale 2^n may be subnormal and must be rounded into only once: 2^(n + lift) is
-    built from bits and is always normal, and 2^-lift takes it exactly to 2^n.
+    high is 2^n (1 + (exp(r) - 1)) by one fma, and low what that rounded off: 2^n - high is exact
+    (Sterbenz), and fma adds the same product back.  2^n may be subnormal, and only high is
+    rounded to that: 2^(n + lift) is built from bits and is always normal, and 2^-lift takes it
+    exactly to 2^n.
     """
     k = _constants(x)
     x = k.lowest if x < k.lowest else x
@@ -99,6 +95,5 @@ def exp_sum(x: float) -> tuple[float, float]:
     r = leading - correction
     tail = fma(r, r * polynomial(r, k.tail), -correction)
     expm1 = leading + tail
-    high = k.one + expm1
-    low = expm1 - (high - k.one)
-    return scale * high, scale * low
+    high = fma(scale, expm1, scale)
+    return high, fma(scale, expm1, scale - high)

@@ -118,13 +118,12 @@ def log1p_parts(
 
 
 @exact
-def minus_log(u: float, low: float) -> float:
-    """Return -log(u + low) for 0 <= u <= 1, |low| <= ulp(u); inf at 0.
+def log_sum(u: float, low: float) -> tuple[float, float]:
+    """Return (log, rest) with log(u + low) = log + rest, for u >= 0 and |low| <= ulp(u).
 
-    u = 2^n (1 + t) with 1 + t from sqrt(1/2) to sqrt(2).  -n ln 2 and -log(1 + t) have opposite
-    signs at worst for n = -1, where they cancel one bit; n ln2_high is exact and is added to q
-    without error (Fast2Sum; for n = 0 it is trivial, otherwise |n ln2_high| > |q|).
-    The last subtraction is from 0 because the negative of 0 would be -0.
+    u = 2^n (1 + t) with 1 + t from sqrt(1/2) to sqrt(2).  n ln 2 and log(1 + t) have opposite
+    signs at worst for n = -1 or 1, where they cancel one bit; n ln2_high is exact and is added to
+    q without error (Fast2Sum; for n = 0 it is trivial, otherwise |n ln2_high| > |q|).
     """
     k = _constants(u)
     tiny = u < k.smallest_normal
@@ -140,4 +139,14 @@ def minus_log(u: float, low: float) -> float:
     head = n * k.ln2_high
     total = head + q
     rest = fma(rest, reciprocal, fma(n, k.ln2_low, q - (total - head)))
-    return k.infinity if u == k.zero else k.zero - (total + rest)
+    return -k.infinity if u == k.zero else total, rest
+
+
+@exact
+def minus_log(u: float, low: float) -> float:
+    """Return -log(u + low) for 0 <= u <= 1, |low| <= ulp(u); inf at 0.
+
+    The last subtraction is from 0 because the negative of 0 would be -0.
+    """
+    log, rest = log_sum(u, low)
+    return _constants(u).zero - (log + rest)

@@ -52,30 +52,36 @@ def _slopes(labels: Any, linear: Any, e: Any, low: Any, gradients: Any) -> None:
         gradients[i] = -slope if labels[i] > 0 else slope
 
 
-@exact
-def _exp_of_margins(scores: Any, labels: Any, negative: int, linear: Any, e: Any, low: Any) -> bool:
-    """Fill what `mirror` and `exp_sum` give; return whether a label is neither 1 nor negative."""
-    prefer_full_vectors()
-    other = False
-    for i in range(scores.size):
-        s, y = scores[i], labels[i]
-        other |= (y != 1) & (y != negative)
-        linear[i], x = mirror(s if y > 0 else -s)
-        e[i], low[i] = exp_sum(x)
-    return other
+def _hard_passes(negative: int) -> tuple[Any, ...]:
+    """Return the passes for labels 1 and ``negative``, a constant of the compiled code."""
+
+    @exact
+    def exp_of_margins(scores: Any, labels: Any, linear: Any, e: Any, low: Any) -> bool:
+        """Fill what `mirror` and `exp_sum` give; return whether a label is another."""
+        prefer_full_vectors()
+        other = False
+        for i in range(scores.size):
+            s, y = scores[i], labels[i]
+            other |= (y != 1) & (y != negative)
+            linear[i], x = mirror(s if y == 1 else -s)
+            e[i], low[i] = exp_sum(x)
+        return other
+
+    @exact
+    def losses_of(scores: Any, labels: Any, losses: Any, gradients: Any, work: Any) -> bool:
+        """L of the margin; return whether a label is another."""
+        e, low = work[0][: scores.size], work[1][: scores.size]
+        other = exp_of_margins(scores, labels, losses, e, low)
+        if gradients is not None:
+            _slopes(labels, losses, e, low, gradients)
+        _add_log1p(losses, e, low)
+        return other
+
+    return losses_of, exp_of_margins
 
 
-@exact
-def _hard_losses(
-    scores: Any, labels: Any, negative: int, losses: Any, gradients: Any, work: Any
-) -> bool:
-    """L of the margin for labels 1 and negative; return whether any label is another."""
-    e, low = work[0][: scores.size], work[1][: scores.size]
-    other = _exp_of_margins(scores, labels, negative, losses, e, low)
-    if gradients is not None:
-        _slopes(labels, losses, e, low, gradients)
-    _add_log1p(losses, e, low)
-    return other
+logistic, _ = _hard_passes(-1)
+_hard_with_logits, _exp_of_margins = _hard_passes(0)
 
 
 @exact
@@ -94,19 +100,13 @@ def _soft_losses(scores: Any, labels: Any, losses: Any, gradients: Any) -> bool:
 
 
 @exact
-def logistic(scores: Any, labels: Any, losses: Any, gradients: Any, work: Any) -> bool:
-    """log(1 + e^(-ys)), and -y g(-ys) unless gradients is None, for labels -1/+1."""
-    return _hard_losses(scores, labels, -1, losses, gradients, work)
-
-
-@exact
 def with_logits(scores: Any, labels: Any, losses: Any, gradients: Any, work: Any) -> bool:
     """log(1 + e^s) - ys, and g(s) - y unless gradients is None, for labels in [0, 1].
 
     Hard labels are the rule and cost less; a block that holds another is computed again. Both
     ways give a hard label the same bits.
     """
-    if _hard_losses(scores, labels, 0, losses, gradients, work):
+    if _hard_with_logits(scores, labels, losses, gradients, work):
         return _soft_losses(scores, labels, losses, gradients)
     return False
 
