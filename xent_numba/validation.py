@@ -19,7 +19,7 @@ LABEL_DTYPES = tuple(
     np.dtype(name) for name in ("bool", "int8", "uint8", "int32", "int64", "float32", "float64")
 )
 _LABEL_DTYPES = frozenset(LABEL_DTYPES)
-_FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
+FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 
 
 class Arrays(Protocol):
@@ -124,7 +124,7 @@ def prepare(
         raise unknown_reduction(reduction)
     # On one sample the checks outweigh the kernel: a plain array is let through at the door.
     on_host = arrays is HOST
-    if not (on_host and type(first) is ndarray and first.dtype in _FLOATS):
+    if not (on_host and type(first) is ndarray and first.dtype in FLOATS):
         first = _as_float(operation.first, first, arrays)
     shape = first.shape
     if operation.labels is not None:
@@ -193,7 +193,7 @@ def _as_float(name: str, value: Any, arrays: Arrays) -> Any:
 
 def float_dtype(name: str, dtype: np.dtype) -> np.dtype:
     """The dtype in which numbers of a dtype are computed; TypeError for what is no real number."""
-    if (native := dtype.newbyteorder("=")) in _FLOATS:
+    if (native := dtype.newbyteorder("=")) in FLOATS:
         return native
     if dtype.kind not in "biuf":
         raise TypeError(

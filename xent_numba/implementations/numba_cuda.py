@@ -216,7 +216,7 @@ def _loss(
     out: Any,
     grad_out: Any = None,
 ) -> Any:
-    from xent_numba.kernels import blocks, cuda_grid
+    from xent_numba.kernels import blocks, cuda_grid, sums
 
     if not first.size:
         return 0.0 if out is None else out
@@ -229,7 +229,7 @@ def _loss(
         divisor = float(first.size)
         if device_weights is not None:
             totals = cuda_grid.weigh(device_weights)
-            divisor = blocks.rounded_sum(*totals[cuda_grid.WEIGHT_SUM : cuda_grid.BAD])
+            divisor = sums.rounded_sum(*totals[cuda_grid.WEIGHT_SUM : cuda_grid.BAD])
     totals = cuda_grid.compute_losses(
         name, device_first, device_labels, device_weights, losses, gradients, divisor
     )
@@ -241,7 +241,7 @@ def _loss(
         return out
     value, error, weight, weight_error = totals[: cuda_grid.BAD]
     if reduction == "sum":
-        return blocks.rounded_sum(value, error)
+        return sums.rounded_sum(value, error)
     if weights is None:
         weight, weight_error = float(first.size), 0.0
     elif not 0 < weight < np.inf:

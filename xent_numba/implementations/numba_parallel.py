@@ -7,13 +7,15 @@ where it is not, so that the same compiled code sees both.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.kernels import blocks, passes, products, threads
+from xent_numba.kernels import blocks, losses, passes, products, threads
+from xent_numba.kernels.caching import ufunc
 from xent_numba.operations import OPERATIONS
 from xent_numba.registry import implements
 from xent_numba.validation import raise_bad_value, raise_bad_weight_sum
@@ -40,9 +42,17 @@ _KERNELS = {
 }
 
 
+@functools.cache
+def sigmoid_ufunc() -> np.ufunc:
+    """The sigmoid as a ufunc, for so few samples that the call is most of the time."""
+    return ufunc("sigmoid_ufunc", losses.quiet_sigmoid.py_func)
+
+
 @implements("sigmoid", formulation="stable", max_ulp=_ULP)
 def sigmoid(scores: ndarray, *, out: ndarray) -> ndarray:
     """1/(1 + e) or e/(1 + e) with e = exp(-|s|) to one and a half times the precision."""
+    if scores.size <= blocks.BLOCK:
+        return sigmoid_ufunc()(scores, out)
     serial, parallel = _sigmoid
     if _is_plain(scores) and _is_plain(out):
         threads.run(serial, parallel, scores.size, _flat(scores), _flat(out))

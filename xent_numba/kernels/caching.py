@@ -15,8 +15,10 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from numba import njit
+import numpy as np
+from numba import njit, types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.np.ufunc.ufuncbuilder import UFuncBuilder
 
 
 @cache
@@ -50,15 +52,7 @@ def kernel(name: str, **options: bool) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        named = FunctionType(
-            function.__code__,
-            function.__globals__,
-            name,
-            function.__defaults__,
-            function.__closure__,
-        )
-        named.__qualname__ = name
-        named.__doc__ = function.__doc__
+        named = _named(function, name)
         dispatcher = njit(error_model="numpy", **options)(named)
         # Numba raises RuntimeError where it finds no folder to write to.
         with contextlib.suppress(RuntimeError):
@@ -66,3 +60,30 @@ def kernel(name: str, **options: bool) -> Callable[[Callable[..., Any]], Any]:
         return dispatcher
 
     return decorate
+
+
+def ufunc(name: str, function: Callable[[float], float]) -> np.ufunc:
+    """Compile a function of one float to a NumPy ufunc, and keep the code under the name.
+
+    NumPy calls a ufunc in a third of the time that Numba takes to look at an array.
+    """
+    named = _named(function, name)
+    builder = UFuncBuilder(named, targetoptions={"nopython": True})
+    with contextlib.suppress(RuntimeError):
+        builder.nb_func.cache = KernelCache(named, name)
+    for dtype in (types.float32, types.float64):
+        builder.add(dtype(dtype))
+    return builder.build_ufunc()
+
+
+def _named(function: Callable[..., Any], name: str) -> FunctionType:
+    named = FunctionType(
+        function.__code__,
+        function.__globals__,
+        name,
+        function.__defaults__,
+        function.__closure__,
+    )
+    named.__qualname__ = name
+    named.__doc__ = function.__doc__
+    return named

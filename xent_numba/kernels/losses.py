@@ -130,6 +130,14 @@ def sigmoid(s: float) -> float:
 
 
 @exact
+def quiet_sigmoid(s: float) -> float:
+    """g(s), without the floating-point exception of comparing a NaN, of which NumPy would warn."""
+    is_nan = s != s
+    g = sigmoid(_constants(s).zero if is_nan else s)
+    return s if is_nan else g
+
+
+@exact
 def logistic_loss(margin: float) -> float:
     """L(m) = log(1 + e^-m)."""
     linear, x = mirror(margin)

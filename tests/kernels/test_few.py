@@ -1,0 +1,33 @@
+"""A few samples take another way to the same bits, and as quietly."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+import xent_numba as xn
+
+ENDS = [np.inf, -np.inf, np.nan, 0.0, -0.0, 1e-310, -87.5, -104.0, -745.2, 1e38]
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [(np.float32, np.int32), (np.float64, np.int64)])
+def test_sigmoid(dtype, bits):
+    scores = np.concatenate([np.random.default_rng(2).normal(0, 50, 5000), ENDS]).astype(dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        many = xn.sigmoid(scores)
+        few = np.concatenate([xn.sigmoid(part) for part in np.split(scores, 501)])
+    assert np.isnan(few[-8])
+    number = ~np.isnan(scores)
+    np.testing.assert_array_equal(few[number].view(bits), many[number].view(bits))
+
+
+@pytest.mark.parametrize("scores", [[1.0, -2.0], np.array([1, 0]), np.zeros((2, 3))[:, ::2]])
+def test_what_the_short_way_leaves_to_the_long_one(scores):
+    expected = 1 / (1 + np.exp(-np.asarray(scores, np.float64)))
+    np.testing.assert_allclose(xn.sigmoid(scores), expected, rtol=1e-15)
+    with pytest.raises(TypeError, match="complex"):
+        xn.sigmoid(np.zeros(2, complex))
+    assert xn.sigmoid(np.zeros(2, ">f4")).dtype == np.float32
