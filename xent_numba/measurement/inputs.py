@@ -65,7 +65,9 @@ class Attached:
         self._blocks = [SharedMemory(place.name) for place in places]
         arrays = []
         for block, place in zip(self._blocks, places, strict=True):
-            array: ndarray = np.ndarray(place.size, place.dtype, block.buf)
+            assert block.buf is not None  # until it is closed
+            # Unlike an ndarray on the buffer, this keeps it from being unmapped beneath it.
+            array: ndarray = np.frombuffer(block.buf, place.dtype, place.size)
             array.flags.writeable = False
             arrays.append(array)
         self.arrays = tuple(arrays)

@@ -1,0 +1,98 @@
+"""Comparisons and surveys that nobody measured, for tests of what the reports make of them."""
+
+from __future__ import annotations
+
+from xent_numba import registry
+from xent_numba.measurement.comparison import Comparison, Row
+from xent_numba.measurement.contestant import AGAIN, MEMORY_LIMIT, Contestant
+from xent_numba.measurement.statistics import median_interval, ratio_interval
+from xent_numba.measurement.suite import PARTS, SUBJECT
+from xent_numba.measurement.worker import Preparation, WarmUp
+
+#: Nanoseconds an element, beyond a microsecond a call.
+COST = {MEMORY_LIMIT: 0.125, SUBJECT: 0.5, f"{SUBJECT}@1": 1.0, "torch_compiled": 1.0}
+ROUNDS = 8
+
+
+def seconds(label: str, size: int) -> float:
+    """Of a call: threads cost a launch, and everything else is slower."""
+    per_element = COST.get(label.removesuffix(AGAIN), 10.0)
+    per_call = 0.0 if label == MEMORY_LIMIT else 500.0 if label.endswith("@1") else 4000.0
+    return (per_call + per_element * size) * 1e-9
+
+
+def comparison(part: str, **changed) -> Comparison:
+    """A run of a part in which every turn took what `seconds` says, but for a ripple."""
+    rows = []
+    for case, members in PARTS[part].enter(registry.names(), 2).items():
+        labels = [MEMORY_LIMIT, *(one.label for one in members), SUBJECT + AGAIN]
+        times = {
+            label: {
+                turn: seconds(label, case.size) * (1 + 0.01 * ((turn + i) % 3 - 1))
+                for turn in range(ROUNDS)
+            }
+            for i, label in enumerate(labels)
+        }
+        for label in labels:
+            rows.append(_row(case, label, times, PARTS[part].baseline))
+    settings = {
+        "command": f"xent-numba compare --suite {part}",
+        "started": "2026-01-02T03:04:05+00:00",
+        "baseline": PARTS[part].baseline,
+        "twin": SUBJECT,
+        "settings": {"threads": 2, "budget": 1.0, "seed": 1},
+        "machine": MACHINE,
+        "activity": {"load": 0.1, "load_after": 0.2, "steal_seconds": 0.0, "others_percent": 1.0},
+        "commit": {"commit": "0123456789abcdef", "modified": False},
+        "rows": tuple(rows),
+    }
+    return Comparison(**(settings | changed))
+
+
+MACHINE = {
+    "cpu": "An <abacus> & beads",
+    "architecture": "x86_64",
+    "cores": 2,
+    "cpus": 2,
+    "usable_cpus": 2,
+    "affinity": [0, 1],
+    "caches": {"L1d": "32K"},
+    "memory_bytes": 2**34,
+    "huge_pages": None,
+    "governor": None,
+    "turbo": None,
+    "gpu": None,
+    "system": "Linux",
+    "python": "3.11",
+    "versions": {"numba": "0.1", "numpy": "2.0"},
+    "numba": {"simd_bits": 256, "cpu": "generic", "threads": 2, "threading_layer": "omp"},
+}
+
+
+def _row(case, label, times, baseline) -> Row:
+    name = Contestant.of(label.removesuffix(AGAIN), 2).label.partition("@")[0]
+    if name != MEMORY_LIMIT and case.operation not in registry.get(name).operations:
+        return Row(case, label, Preparation("n/a", f"does not compute {case.operation}"))
+    if name == "numpy_textbook":
+        return Row(case, label, Preparation("wrong", "result[0] is 0.0 and should be 1.0"))
+    if name == "numba_cuda":
+        return Row(case, label, Preparation("unavailable", "no CUDA device"))
+    return Row(
+        case,
+        label,
+        Preparation("partly", "the tail is lost", 1e7)
+        if name == "sklearn_loss"
+        else Preparation("ok", "", 0.9 if name == SUBJECT else 2.5, None, 0.5),
+        median_interval(list(times[label].values())),
+        ratio_interval(times[baseline], times[label]) if baseline in times else None,
+        ratio_interval(times[MEMORY_LIMIT], times[label]),
+        times[label],
+        WarmUp(1, True, False),
+    )
+
+
+def write(folder, *parts: str) -> None:
+    """Lay the files of some parts, or of all, where a report is made from them."""
+    (folder / "compare").mkdir(parents=True, exist_ok=True)
+    for part in parts or PARTS:
+        (folder / "compare" / f"{part}.json").write_text(comparison(part).to_json())
