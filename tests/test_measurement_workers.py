@@ -405,3 +405,15 @@ def test_a_case_too_large_to_draw_repeats_and_is_judged_by_that(
     verdict = binding.judge_call(stable, case, arguments, one_is_wrong)
     assert not verdict.ok
     assert verdict.reason
+
+
+def test_the_processes_of_a_twin_are_dealt_anew_for_each_case():
+    labels = ["limit", "twin", "twin" + AGAIN]
+    straight = {label: label for label in labels}
+    crossed = {"limit": "limit", "twin": "twin" + AGAIN, "twin" + AGAIN: "twin"}
+    cases = [dataclasses.replace(CASES[0], size=size) for size in range(1, 101)]
+    dealt = [comparison._dealt(case, labels, "twin") for case in cases]
+    assert all(one in (straight, crossed) for one in dealt)
+    assert 30 < dealt.count(crossed) < 70
+    assert dealt == [comparison._dealt(case, labels, "twin") for case in cases]
+    assert comparison._dealt(CASES[0], ["a"], "twin") == {"a": "a"}

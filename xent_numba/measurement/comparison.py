@@ -7,7 +7,8 @@ import dataclasses
 import datetime
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -137,8 +138,8 @@ class Comparison:
     def overall_resolution(self) -> Interval | None:
         """The A/A ratio of the whole run: of one case, or the median of those of several.
 
-        A process keeps its place in memory for a case, so that the cases are independent of one
-        another, as the rounds of one are not.
+        Which of the two processes has which name is dealt anew for each case, so that the cases are
+        independent of one another, as the rounds of one are not.
         """
         found = [self.resolution(case) for case, _ in self.cases()]
         known = [interval for interval in found if interval is not None]
@@ -253,6 +254,7 @@ def compare(
                     crew,
                     case,
                     prepared[case],
+                    processes=_dealt(case, labels[case], twin),
                     baseline=baseline,
                     budget=budget / len(full),
                     report=_part(report, "timing", start, 0.5 / len(full)),
@@ -276,6 +278,19 @@ def compare(
         machine.commit(),
         tuple(rows),
     )
+
+
+def _dealt(case: Case, labels: Iterable[str], twin: str) -> dict[str, str]:
+    """Whose process a label gets on a case; the two of the twin are dealt anew for each case.
+
+    A process is a few per cent faster or slower than its twin for as long as it lives: by where
+    things came to lie in memory, and by the seed of its hashes. Dealt by chance, that is a part of
+    the resolution and not of a name.
+    """
+    processes = {label: label for label in labels}
+    if twin + AGAIN in processes and random.Random(f"{SEED} {case}").random() < 0.5:  # noqa: S311
+        processes |= {twin: twin + AGAIN, twin + AGAIN: twin}
+    return processes
 
 
 def _with_twin(several: Sequence[Contestant], twin: str) -> list[Contestant]:
@@ -310,6 +325,7 @@ def _time(
     case: Case,
     prepared: Mapping[str, Preparation],
     *,
+    processes: Mapping[str, str],
     baseline: str,
     budget: float,
     report: Callable[[float], None],
@@ -323,13 +339,13 @@ def _time(
     for label, preparation in prepared.items():
         if preparation.timed:
             try:
-                warm_ups[label] = crew[label].warm_up(case)
+                warm_ups[label] = crew[processes[label]].warm_up(case)
             except LostError as reason:
                 lost[label] = str(reason)
 
     def turn(label: str) -> float:
-        disturbed[label].update(crew.awake(label))
-        return crew[label].turn(case)
+        disturbed[label].update(crew.awake(processes[label]))
+        return crew[processes[label]].turn(case)
 
     series = paired.measure(
         {label: functools.partial(turn, label) for label in warm_ups},

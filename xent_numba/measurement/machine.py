@@ -105,7 +105,9 @@ def commit() -> dict[str, Any]:
     # An installed package may lie in a virtual environment inside of somebody's checkout.
     if root is None or Path(root).resolve() != folder.resolve():
         return {}
-    changes = _run("git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no")
+    # Reports are what is made: those of the part before do not change what makes the next.
+    what = ("--porcelain", "--untracked-files=no", "--", ".", ":(exclude)reports")
+    changes = _run("git", "-C", str(folder), "status", *what)
     return {
         "commit": _run("git", "-C", str(folder), "rev-parse", "HEAD"),
         "modified": bool(changes),
