@@ -5,6 +5,8 @@ import subprocess
 import sys
 import tempfile
 
+from asv_runner.benchmarks.mark import SkipNotImplemented
+
 from benchmarks.common import DTYPES, IMPLEMENTATIONS, find, prepare
 from xent_numba.measurement.case import Case
 from xent_numba.operations import OPERATIONS
@@ -81,3 +83,39 @@ class Start:
         return float(done.stdout)
 
     track_first_call.unit = "s"
+
+
+class Vectors:
+    """What the compiler made of the hot loops of numba_parallel: exact, whatever else runs."""
+
+    params = (
+        (
+            "sigmoids",
+            "exponentials",
+            "losses",
+            "gradients",
+            "cross entropies",
+            "sum of logistic losses",
+            "sum of cross entropies",
+        ),
+        DTYPES,
+    )
+    param_names = ("loop", "dtype")
+
+    def setup(self, loop, dtype):
+        from xent_numba.kernels import assembly
+
+        if not assembly.readable():
+            raise SkipNotImplemented("reads x86 code")
+        self.found = assembly.code(loop, dtype)
+        self.width = assembly.machine_width()
+
+    def track_instructions(self, loop, dtype):
+        return self.found.instructions
+
+    def track_lost_width(self, loop, dtype):
+        # To asv less is better.
+        return self.width - self.found.width
+
+    track_instructions.unit = "instructions per sample"
+    track_lost_width.unit = "bits"

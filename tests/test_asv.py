@@ -161,6 +161,20 @@ def test_every_other_parameter_set_runs(benchmarks, name):
             assert name == "Memory" or np.isnan(value) or value >= 0
 
 
+def test_vectors_of_every_hot_loop(benchmarks):
+    from xent_numba.kernels import assembly
+
+    loops, dtypes = benchmarks["qualities"].Vectors.params
+    assert loops == tuple(assembly.LOOPS)
+    if not assembly.readable():
+        pytest.skip("reads x86 code")
+    for loop, dtype in itertools.product(loops, dtypes):
+        benchmark = benchmarks["qualities"].Vectors()
+        benchmark.setup(loop, dtype)
+        assert 0 < benchmark.track_instructions(loop, dtype) < 20
+        assert benchmark.track_lost_width(loop, dtype) == 0
+
+
 def test_first_calls_run(benchmarks, monkeypatch, capsys):
     """Every parameter set in this process, and one as asv has it, in its own."""
     module = benchmarks["qualities"]
