@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import xent_numba
-from xent_numba.accuracy.sweep import Target
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -45,15 +43,6 @@ def test_accuracies_are_those_of_the_report():
     script = runpy.run_path(str(ROOT / "docs" / "readme_accuracy.py"))
     survey = script["Survey"].from_json(script["REPORT"].read_text())
     assert script["with_accuracy"](README, survey) == README
-
-
-def test_the_miss_that_is_named_is_one():
-    """Once it is mended, the sentence in the README goes."""
-    margin = float.fromhex(re.search(r"`(0x1\.9fb26f5be0fe6p\+4)`", README)[1])
-    target = Target("numba_parallel", "logistic_loss", "float64", 1.0)
-    loss = xent_numba.logistic_loss([margin], [1], reduction="none")
-    error, _ = target.exact(margin, loss[0])
-    assert error == pytest.approx(1.029, abs=5e-4)
 
 
 def test_links_lead_somewhere():

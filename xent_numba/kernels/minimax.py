@@ -91,7 +91,7 @@ APPROXIMATIONS = (
     _exp("FLOAT32", 4, 24),
     _log("FLOAT32", "LOG1P", SOFTPLUS_SQUARE, 3, 24),
     _log("FLOAT32", "LOG", LOG_SQUARE, 2, 24),
-    _exp("FLOAT64", 9, 53),
+    _exp("FLOAT64", 10, 53),
     _log("FLOAT64", "LOG1P", SOFTPLUS_SQUARE, 9, 53),
     _log("FLOAT64", "LOG", LOG_SQUARE, 6, 53),
 )
