@@ -92,8 +92,8 @@ def main() -> int:
     lines = [
         "# The same calls by another clock",
         "",
-        f"Medians of {TURNS} turns of `xent-numba compare` and of pyperf, one after the other, all in",
-        f"processes of their own. Agreed is what differs by {AGREE_WITHIN:.0%} at most.",
+        f"Medians of {TURNS} turns of `xent-numba compare` and of pyperf, one after the other, all",
+        f"in processes of their own. Agreed is what differs by {AGREE_WITHIN:.0%} at most.",
         "`numpy_stable` allocates in every call, which costs each process its own; a million",
         "samples are shared by threads, of which the slower one counts. The others do neither. By",
         made,

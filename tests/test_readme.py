@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
