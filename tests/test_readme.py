@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -34,8 +35,21 @@ def test_example_runs():
 
 def test_results_are_those_of_the_report():
     script = runpy.run_path(str(ROOT / "docs" / "readme_results.py"))
-    comparison = script["Comparison"].from_json(script["REPORT"].read_text())
-    assert script["with_results"](README, comparison) == README
+    sources = script["report"].Sources.read(ROOT / "reports")
+    assert script["with_results"](README, sources) == README
+
+
+def test_the_fit_is_that_of_the_report():
+    script = runpy.run_path(str(ROOT / "docs" / "measure_fit.py"))
+    found = json.loads(script["REPORT"].read_text())
+    page = script["PAGE"].read_text()
+    assert script["with_results"](page, found) == page
+    assert found["largest_relative_difference"] < 1e-5
+
+
+def test_another_clock_agreed():
+    found = json.loads((ROOT / "reports" / "cross_check.json").read_text())
+    assert sum(abs(difference) <= 0.05 for *_, difference in found["rows"]) >= 3
 
 
 def test_accuracies_are_those_of_the_report():

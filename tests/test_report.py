@@ -128,16 +128,17 @@ def test_text_can_be_read_on_either_page():
             assert (light + 0.05) / (dark + 0.05) >= (4.5 if name in ("text", "muted") else 3), name
 
 
-@pytest.mark.skipif(not (ROOT / "reports" / "index.html").is_file(), reason="there is no page")
 def test_the_committed_page_is_of_the_committed_runs():
     page = (ROOT / "reports" / "index.html").read_text()
     sources = report.Sources.read(ROOT / "reports")
     for run in sources.runs.values():
         assert run.started in page
-    assert page_archive(page).keys() == {
-        str(path.relative_to(sources.folder)) for path in sources.files()
+    # Surveys of accuracy take hours, and may be newer than the page.
+    kept = {name: text for name, text in page_archive(page).items() if "accuracy" not in name}
+    assert kept.keys() == {
+        f"compare/{path.name}" for path in sources.files() if path.parent.name == "compare"
     }
-    for name, content in page_archive(page).items():
+    for name, content in kept.items():
         assert (sources.folder / name).read_bytes() == content, f"{name} is newer than the page"
 
 
@@ -175,7 +176,7 @@ def browser():
 COMMITTED = ROOT / "reports" / "index.html"
 
 
-@pytest.fixture(params=["fabricated", *["committed"] * COMMITTED.is_file()])
+@pytest.fixture(params=["fabricated", "committed"])
 def path(request, folder):
     return folder / "index.html" if request.param == "fabricated" else COMMITTED
 
