@@ -257,6 +257,8 @@ def _overlaps(a: ndarray, b: ndarray) -> bool:
 
 def _overlaps_itself(array: ndarray) -> bool:
     """Whether two elements may be one: sorted by stride, a step must clear all smaller ones."""
+    if array.flags.c_contiguous:
+        return False
     reach = array.itemsize
     for stride, length in sorted(
         (abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1
