@@ -14,6 +14,7 @@ import numpy as np
 
 from xent_numba import registry, validation
 from xent_numba.errors import ImplementationUnavailableError
+from xent_numba.kernels import FEW
 from xent_numba.operations import OPERATIONS, Operation, Reduction
 from xent_numba.registry import implementations
 
@@ -29,7 +30,6 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_FEW = 1024
 _SIGMOID = OPERATIONS["sigmoid"]
 _BINARY_CROSS_ENTROPY = OPERATIONS["binary_cross_entropy"]
 _LOGISTIC_LOSS = OPERATIONS["logistic_loss"]
@@ -87,7 +87,7 @@ def sigmoid(
         type(scores) is np.ndarray
         and out is None
         and implementation == "auto"
-        and scores.size <= _FEW
+        and scores.size <= FEW
         and scores.dtype in validation.FLOATS
     ):
         return _sigmoid_of_few()(scores)

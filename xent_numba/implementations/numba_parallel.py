@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.kernels import blocks, losses, passes, products, threads
+from xent_numba.kernels import FEW, blocks, losses, passes, products, threads
 from xent_numba.kernels.caching import ufunc
 from xent_numba.operations import OPERATIONS
 from xent_numba.registry import implements
@@ -51,7 +51,7 @@ def sigmoid_ufunc() -> np.ufunc:
 @implements("sigmoid", formulation="stable", max_ulp=_ULP)
 def sigmoid(scores: ndarray, *, out: ndarray) -> ndarray:
     """1/(1 + e) or e/(1 + e) with e = exp(-|s|) to one and a half times the precision."""
-    if scores.size <= blocks.BLOCK:
+    if scores.size <= FEW:
         return sigmoid_ufunc()(scores, out)
     serial, parallel = _sigmoid
     if _is_plain(scores) and _is_plain(out):
@@ -173,8 +173,8 @@ def _loss(
     gradients: ndarray | None,
 ) -> Any:
     mean = reduction == "mean"
-    one_block = first.size <= blocks.BLOCK and weights is out is gradients is None
-    if one_block and _is_plain(first) and _is_plain(labels):
+    bare = first.size <= FEW and weights is out is gradients is None
+    if bare and _is_plain(first) and _is_plain(labels):
         # All of a small call is overhead, so the commonest has a kernel of three arguments.
         single, _, _, _ = _KERNELS[name]
         found, value = single(_flat(first), _flat(labels), mean)
@@ -202,8 +202,8 @@ def _mode(
     """How the losses are reduced: one by one where each is needed, and where there are few."""
     if out is not None:
         return blocks.WRITE
-    few = first.size <= blocks.BLOCK
-    return blocks.MULTIPLY if weights is gradients is None and not few else blocks.ADD
+    many = first.size > FEW
+    return blocks.MULTIPLY if many and weights is gradients is None else blocks.ADD
 
 
 def _divisor(size: int, weights: ndarray | None) -> float:

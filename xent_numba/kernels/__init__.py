@@ -7,3 +7,6 @@ Every scalar function is free of branches, so that a loop over it vectorises, an
 where it wants one and nowhere else, so that a sample has the same bits in a scalar register
 and in any lane of any SIMD width.
 """
+
+FEW = 1024
+"""Up to so many samples the call costs more than the samples, and has a way of its own."""
