@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from xent_numba.implementations import numba_parallel
-from xent_numba.kernels import threads
+from xent_numba.kernels import blocks, threads
 from xent_numba.measurement import machine
 
 SIZES = tuple(2**k for k in range(11, 19))
@@ -27,7 +27,7 @@ def medians(dtype: str, size: int) -> tuple[float, float]:
     labels = rng.choice(np.array([-1, 1], dtype), size)
     _, _, *kernels = numba_parallel._KERNELS["logistic_loss"]
     nothing = np.empty(0, dtype)
-    arguments = (scores, labels, None, nothing, None, 1.0, True, False)
+    arguments = (scores, labels, None, nothing, None, 1.0, blocks.MULTIPLY, False)
     taken: list[list[float]] = [[], []]
     for turn in range(ROUNDS + 3):
         for kernel, times in zip(kernels, taken, strict=True):

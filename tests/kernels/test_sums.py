@@ -119,6 +119,22 @@ def test_a_section_with_other_values_is_added_sample_by_sample(dtype):
             xn.binary_cross_entropy(p, labels)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_which_probabilities_a_section_takes(dtype):
+    p = np.random.default_rng(7).random(2 * SECTION).astype(dtype)
+    labels = np.zeros(p.size, np.int8)
+    tiny, above = np.nextafter(dtype(0), dtype(1)), np.nextafter(dtype(1), dtype(2))
+    for good in (-0.0, 0.0, tiny, 1 - np.finfo(dtype).epsneg):
+        p[SECTION - 1] = good
+        samples = xn.binary_cross_entropy(p, labels, reduction="none")
+        got = xn.binary_cross_entropy(p, labels, reduction="sum")
+        assert_within_1_ulp(got, exact_sum(samples))
+    for bad in (-tiny, above, -1, 2, np.inf, -np.inf, np.nan):
+        p[SECTION - 1] = bad
+        with pytest.raises(ValueError, match=r"probabilities\[2047\]"):
+            xn.binary_cross_entropy(p, labels)
+
+
 @pytest.mark.parametrize("score", [30.0, 38.0, 700.0, 740.0])
 def test_tiny_losses_are_added_sample_by_sample(score):
     s, labels = np.full(2 * SECTION, score), np.ones(2 * SECTION, np.int8)

@@ -61,6 +61,23 @@ def low_bits_to_exponent(typing: Any, x: Any) -> Any:
 
 
 @intrinsic
+def in_unit_interval(typing: Any, p: Any) -> Any:
+    """Whether 0 <= p <= 1, by one comparison instead of two; not of -0.0.
+
+    Floats from 0 on have the order of their bits, and what is negative or NaN has larger ones.
+    """
+    if p not in _SIGNIFICAND_BITS:
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        integer = ir.IntType(p.bitwidth)
+        bits, one = (builder.bitcast(v, integer) for v in (args[0], args[0].type(1.0)))
+        return builder.icmp_unsigned("<=", bits, one)
+
+    return types.boolean(p), generate
+
+
+@intrinsic
 def scale_by_low_bits(typing: Any, x: Any, shifted: Any) -> Any:
     """Return x 2^n for the n in the low bits of the significand of ``shifted``; both normal."""
     if x != shifted or x not in _SIGNIFICAND_BITS:

@@ -36,6 +36,7 @@ from numba.extending import overload
 from xent_numba.kernels.bits import (
     exact,
     fma,
+    in_unit_interval,
     polynomial,
     prefer_full_vectors,
     scale_by_low_bits,
@@ -195,11 +196,6 @@ def _factor(p: float, positive: bool) -> tuple[float, float]:
 
 
 @exact
-def _allowed(p: float) -> bool:
-    return (p >= 0) & (p <= 1)
-
-
-@exact
 def _cross_entropy_float32(p: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
     prefer_full_vectors()
     product, lost, octaves = state[HIGH], state[LOW], state[LINEAR]
@@ -211,7 +207,7 @@ def _cross_entropy_float32(p: Any, labels: Any, state: Any) -> tuple[bool, float
         row, row_labels = p[start : start + LANES], labels[start : start + LANES]
         for j in range(LANES):
             positive = row_labels[j] == 1
-            plain &= _allowed(row[j]) & (positive | (row_labels[j] == 0))
+            plain &= in_unit_interval(row[j]) & (positive | (row_labels[j] == 0))
             factor, factor_low = _factor(np.float64(row[j]), positive)
             product[j] *= factor
             # Not negligible only beside a factor of 1.
@@ -246,7 +242,7 @@ def _cross_entropy_float64(p: Any, labels: Any, state: Any) -> tuple[bool, float
         row, row_labels = p[start : start + LANES], labels[start : start + LANES]
         for j in range(LANES):
             positive = row_labels[j] == 1
-            plain &= _allowed(row[j]) & (positive | (row_labels[j] == 0))
+            plain &= in_unit_interval(row[j]) & (positive | (row_labels[j] == 0))
             factor, factor_low = _factor(row[j], positive)
             n, _, scale = split_octave(factor, _SQRT_HALF)
             octaves[j] += n

@@ -15,7 +15,7 @@ from typing import Any
 
 import numba
 
-PARALLEL_FROM = 32_768
+PARALLEL_FROM = 16_384
 """Samples from which all threads are faster than one; docs/measure_crossover.py measures it."""
 
 

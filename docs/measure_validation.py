@@ -1,0 +1,106 @@
+"""What checking the values costs: ``python docs/measure_validation.py`` writes validation.md.
+
+The kernels that sum losses are compiled twice, as they are and from the same source without the
+lines that look at labels and probabilities. Both take turns, on one thread, on a section of
+samples that lies in the first-level cache, where arithmetic is all there is to wait for.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+import timeit
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from xent_numba.kernels import products
+from xent_numba.kernels.bits import exact
+from xent_numba.kernels.sums import LANES
+from xent_numba.measurement import machine
+
+CHECK = re.compile(r"^ +plain &= .*\n", re.MULTILINE)
+CHECKS = 4
+ROUNDS = 201
+PASSES = 64
+
+
+def without_checks() -> ModuleType:
+    """`products` from its own source less the lines that check."""
+    source, found = CHECK.subn("", Path(products.__file__).read_text())
+    if found != CHECKS:
+        raise RuntimeError(f"found {found} lines that check in products.py, not {CHECKS}")
+    module = ModuleType("products_without_checks")
+    exec(compile(source, products.__file__, "exec"), module.__dict__)  # noqa: S102
+    return module
+
+
+def loop(module: Any, operation: str) -> Any:
+    """Sum a section PASSES times, in compiled code."""
+    sums = (
+        module.cross_entropy_sums
+        if operation == "binary_cross_entropy"
+        else module.softplus_sums(0)
+    )
+    section_sum = module.by_dtype(*sums)
+
+    @exact
+    def repeat(first: Any, labels: Any, state: Any) -> float:
+        total = 0.0
+        for _ in range(PASSES):
+            total += section_sum(first, labels, state)[1]
+        return total
+
+    return repeat
+
+
+def measure(operation: str, dtype: str, label_dtype: str, modules: list[Any]) -> list[float]:
+    """Nanoseconds for each sample, for each of the modules."""
+    rng = np.random.default_rng(1)
+    first = rng.normal(0, 4, products.SECTION).astype(dtype)
+    if operation == "binary_cross_entropy":
+        first = rng.random(products.SECTION).astype(dtype)
+    labels = rng.integers(0, 2, products.SECTION).astype(label_dtype)
+    state = np.empty((products.STATE, LANES))
+    loops = [loop(module, operation) for module in modules]
+    if len({repeat(first, labels, state) for repeat in loops}) > 1:
+        raise RuntimeError(f"{operation} differs without its checks")
+    taken: list[list[float]] = [[] for _ in loops]
+    for _ in range(ROUNDS):
+        for repeat, times in zip(loops, taken, strict=True):
+            times.append(timeit.timeit(lambda r=repeat: r(first, labels, state), number=1))
+    return [statistics.median(times) / PASSES / products.SECTION * 1e9 for times in taken]
+
+
+def main() -> None:
+    """Measure and write the page."""
+    described, commit = machine.fingerprint(), machine.commit()
+    modules = [products, without_checks()]
+    lines = [
+        "# What checking the values costs",
+        "",
+        "Nanoseconds for each sample of a sum of losses, one thread, samples in the first-level",
+        f"cache: medians of {ROUNDS} rounds in turn, by `python docs/measure_validation.py` at",
+        f"{commit.get('commit', 'no commit')[:10]} on {described['cpu']}. Each label, and each",
+        "probability, is looked at in the loop that computes.",
+        "",
+        "| operation | dtype | labels | checked | not checked | cost |",
+        "| --- | --- | --- | ---: | ---: | ---: |",
+    ]
+    for operation in ("binary_cross_entropy_with_logits", "binary_cross_entropy"):
+        for dtype in ("float32", "float64"):
+            for label_dtype in (dtype, "int8"):
+                checked, bare = measure(operation, dtype, label_dtype, modules)
+                lines.append(
+                    f"| `{operation}` | {dtype} | {label_dtype} | {checked:.3f} | {bare:.3f} "
+                    f"| {100 * (checked / bare - 1):+.1f} % |"
+                )
+    page = Path(__file__).parent / "validation.md"
+    page.write_text("\n".join([*lines, ""]))
+    print(f"wrote {page.name}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
