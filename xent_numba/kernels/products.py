@@ -45,7 +45,7 @@ from xent_numba.kernels.bits import (
 from xent_numba.kernels.coefficients import EXP_FLOAT32
 from xent_numba.kernels.exp import FLOAT64, exp_sum
 from xent_numba.kernels.log import log_sum
-from xent_numba.kernels.sums import LANES, fold, fold_sums, two_sum
+from xent_numba.kernels.sums import LANES, fold, fold_sums, fold_to, two_sum
 
 SectionSum = Callable[[Any, Any, Any], tuple[bool, float, float]]
 """``section_sum(first, labels, state)`` returns whether it knows all labels and values of a
@@ -149,8 +149,8 @@ def softplus_sums(negative: int) -> tuple[SectionSum, SectionSum]:
         while half >= LAST:
             for j in range(half):
                 product[j] = joined(product[j], product[j + half])
-                linear[j] += linear[j + half]
             half //= 2
+        fold_to(LAST, linear)
         for j in range(number_of_logarithms(state)):
             log, rest = log_sum(*two_sum(1.0, product[j]))
             linear[j] += log + rest
@@ -221,9 +221,9 @@ def _cross_entropy_float32(p: Any, labels: Any, state: Any) -> tuple[bool, float
     while half >= LAST:
         for j in range(half):
             product[j] *= product[j + half]
-            lost[j] += lost[j + half]
-            octaves[j] += octaves[j + half]
         half //= 2
+    fold_to(LAST, lost)
+    fold_to(LAST, octaves)
     for j in range(number_of_logarithms(state)):
         log, rest = log_sum(product[j], 0.0)
         octaves[j] = fma(octaves[j], _LN2, log) + (rest + lost[j])
@@ -254,11 +254,7 @@ def _cross_entropy_float64(p: Any, labels: Any, state: Any) -> tuple[bool, float
         high[j] *= scale
         low[j] *= scale
     _multiply_lanes(high, low)
-    half = LANES // 2
-    while half >= LAST:
-        for j in range(half):
-            octaves[j] += octaves[j + half]
-        half //= 2
+    fold_to(LAST, octaves)
     for j in range(number_of_logarithms(state)):
         log, rest = log_sum(high[j], 0.0)
         rest += low[j] / high[j]

@@ -40,13 +40,19 @@ def rounded_sum(value: float, error: float) -> float:
 
 
 @exact
-def fold(lanes: Any) -> float:
-    """Return the sum of the lanes, added in place in a fixed tree."""
+def fold_to(count: int, lanes: Any) -> None:
+    """Add the lanes in place in a fixed tree, down to so many sums."""
     half = lanes.size // 2
-    while half:
+    while half >= count:
         for j in range(half):
             lanes[j] += lanes[j + half]
         half //= 2
+
+
+@exact
+def fold(lanes: Any) -> float:
+    """Return the sum of the lanes, added in place in a fixed tree."""
+    fold_to(1, lanes)
     return lanes[0]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from matplotlib import rc_context
@@ -125,7 +125,8 @@ def time_against_size(
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _decimal_power(value)))
     axes.set_xlabel("samples", color=MUTED)
     axes.set_ylabel("ns per element", color=MUTED)
-    _label_ends(axes, ends, height)
+    right = max(x for _, x, *_ in ends)
+    _label(axes, ends, height, lambda _: 1.9 * right)
     return _svg(figure, name)
 
 
@@ -189,7 +190,7 @@ def speed_against_accuracy(
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel("largest error, ULP", color=MUTED)
     axes.set_ylabel("ns per element", color=MUTED)
-    _label_points(axes, labels, height)
+    _label(axes, labels, height, lambda x: 2.2 * x)
     return _svg(figure, name, alone=alone)
 
 
@@ -272,33 +273,19 @@ def _sentinel(label: str) -> tuple[str, str]:
     return color, marker
 
 
-def _label_ends(axes: Axes, ends: list[tuple[str, float, float, str, bool]], height: int) -> None:
-    """Write each name where its line ends, moved apart as far as the letters need."""
-    right = max(x for _, x, *_ in ends)
-    places = _apart(axes, [y for _, _, y, *_ in ends], height)
-    for (label, x, y, color, ours), place in zip(ends, places, strict=True):
-        axes.annotate(
-            label,
-            (x, y),
-            xytext=(right * 1.9, place),
-            textcoords="data",
-            color=color,
-            fontsize=10.5,
-            weight="bold" if ours else "normal",
-            va="center",
-            arrowprops={"arrowstyle": "-", "color": color, "lw": 0.6, "alpha": 0.6, "shrinkB": 3},
-        )
-
-
-def _label_points(
-    axes: Axes, labels: list[tuple[str, float, float, str, bool]], height: int
+def _label(
+    axes: Axes,
+    labels: list[tuple[str, float, float, str, bool]],
+    height: int,
+    beside: Callable[[float], float],
 ) -> None:
+    """Write each name beside its point, at the x that is given, as far apart as letters need."""
     places = _apart(axes, [y for _, _, y, *_ in labels], height)
     for (label, x, y, color, ours), place in zip(labels, places, strict=True):
         axes.annotate(
             label,
             (x, y),
-            xytext=(x * 2.2, place),
+            xytext=(beside(x), place),
             textcoords="data",
             color=color,
             fontsize=10.5,
