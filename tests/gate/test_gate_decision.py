@@ -1,0 +1,140 @@
+"""What is concluded from pairs: rates of false alarms and of slowdowns found, by simulation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from xent_numba.gate import decision
+from xent_numba.gate.decision import Verdict, decide, settled
+
+THRESHOLD = 0.05
+RUNS = 1000
+
+
+def pairs(rng, size, noise):
+    """Log ratios of pairs that do not differ."""
+    values = rng.normal(0, 0.01, size)
+    if noise == "as measured":
+        # One pair in seven is off by ten per cent or more.
+        values *= np.where(rng.random(size) < 0.15, 12, 1)
+    return values
+
+
+def conclude(values):
+    """Verdicts of a run, by benchmark."""
+    found = decide({str(i): row for i, row in enumerate(values)}, THRESHOLD)
+    return [finding.verdict for finding in found.values()]
+
+
+def alarms(verdicts):
+    return sum(verdict in (Verdict.SLOWER, Verdict.FASTER) for verdict in verdicts)
+
+
+def at_most(count, runs, rate):
+    """Whether a count is what a rate explains, up to three standard deviations."""
+    return count <= runs * rate + 3 * math.sqrt(runs * rate * (1 - rate))
+
+
+@pytest.mark.parametrize("noise", ["normal", "as measured"])
+@pytest.mark.parametrize("benchmarks", [1, 8])
+def test_at_most_one_run_in_a_hundred_is_a_false_alarm(noise, benchmarks):
+    """Noise is so much larger than the threshold that nothing but the interval holds it back."""
+    rng = np.random.default_rng(5)
+    size = (benchmarks, decision.MIN_PAIRS)
+    wrong = sum(alarms(conclude(20 * pairs(rng, size, noise))) > 0 for _ in range(RUNS))
+    assert at_most(wrong, RUNS, decision.PROMISE)
+
+
+def test_without_a_correction_there_are_too_many(monkeypatch):
+    """What the test above would say."""
+    rng = np.random.default_rng(5)
+    monkeypatch.setattr(decision, "ALPHA", 8 * decision.PROMISE)
+    values = (20 * pairs(rng, (8, decision.MIN_PAIRS), "normal") for _ in range(RUNS))
+    assert not at_most(sum(alarms(conclude(v)) > 0 for v in values), RUNS, decision.PROMISE)
+
+
+@pytest.mark.parametrize("benchmarks", [1, 4])
+def test_stopping_early_costs_no_false_alarms_and_finds_the_threshold(benchmarks):
+    """Pairs are taken until `settled`, which may look after each, as in a run."""
+    rng = np.random.default_rng(6)
+    runs, most = 400, 60
+    wrong = found = 0
+    for _ in range(runs):
+        values = pairs(rng, (benchmarks, most), "as measured")
+        count = next(
+            n
+            for n in range(decision.MIN_PAIRS, most + 1)
+            if n == most or settled({str(i): row[:n] for i, row in enumerate(values)}, THRESHOLD)
+        )
+        wrong += alarms(conclude(values[:, :count])) > 0
+        values[0] += math.log1p(THRESHOLD)
+        found += conclude(values[:, :count])[0] is Verdict.SLOWER
+    assert at_most(wrong, runs, decision.PROMISE)
+    assert at_most(runs - found, runs, 1 - decision.POWER)
+
+
+def test_what_is_detectable_is_detected():
+    """Of slowdowns of the size that `detectable` names, POWER are found."""
+    rng = np.random.default_rng(7)
+    size = 1, 20
+    named = [
+        decide({"one": 2 * pairs(rng, size, "normal")[0]}, THRESHOLD)["one"].detectable
+        for _ in range(200)
+    ]
+    slowdown = math.log1p(float(np.median(named)))
+    found = sum(
+        conclude(2 * pairs(rng, size, "normal") + slowdown) == [Verdict.SLOWER] for _ in range(RUNS)
+    )
+    assert found / RUNS == pytest.approx(decision.POWER, abs=0.04)
+
+
+def spread(mean, error):
+    """Pairs with a mean, and an interval of some 5 errors to either side."""
+    return mean + error * np.tile([-1.0, 1.0], 10)
+
+
+@pytest.mark.parametrize(
+    ("mean", "error", "verdict"),
+    [
+        (0.05, 0.01, Verdict.SLOWER),
+        (-0.05, 0.01, Verdict.FASTER),
+        (0.0, 0.01, Verdict.SAME),
+        (0.0, 0.2, Verdict.INCONCLUSIVE),
+        # Certainly slower, but by less than half of the threshold.
+        (0.02, 0.001, Verdict.SAME),
+        # More than the threshold, but not certain.
+        (0.2, 0.5, Verdict.INCONCLUSIVE),
+    ],
+)
+def test_verdicts(mean, error, verdict):
+    assert conclude([spread(mean, error)]) == [verdict]
+
+
+def test_pairs_without_spread():
+    found = decide({"same": [0.0] * 10, "slower": [0.1] * 10}, THRESHOLD)
+    assert [f.verdict for f in found.values()] == [Verdict.SAME, Verdict.SLOWER]
+    assert found["slower"].ratio == pytest.approx(math.exp(0.1))
+
+
+def test_a_benchmark_is_held_to_more_where_there_are_more():
+    """Holm: the clearest is tested at ALPHA / m, and the rest at what is left once it is found."""
+    clear, near = spread(0.5, 0.01), spread(0.04, 0.024)
+    alone = decide({"near": near}, THRESHOLD)["near"]
+    crowd = decide({"near": near, **{str(i): spread(0, 0.1) for i in range(50)}}, THRESHOLD)["near"]
+    helped = decide({"near": near, "clear": clear}, THRESHOLD)["near"]
+    assert alone.verdict is Verdict.SLOWER
+    assert crowd.verdict is Verdict.INCONCLUSIVE
+    assert (helped.low, helped.high) == (alone.low, alone.high)
+    assert crowd.high - crowd.low > alone.high - alone.low
+
+
+def test_a_run_goes_on_until_it_has_pairs_enough():
+    still = [0.0] * decision.MIN_PAIRS
+    assert settled({"one": still}, THRESHOLD)
+    assert not settled({"one": still[1:]}, THRESHOLD)
+    assert not settled({"one": still, "other": spread(0, 0.2)}, THRESHOLD)
+    # The mean has no say.
+    assert settled({"one": spread(0.4, 0.001)}, THRESHOLD)
