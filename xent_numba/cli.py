@@ -10,7 +10,9 @@ import importlib.util
 import itertools
 import math
 import os
+import re
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -58,13 +60,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0, 2 for an argument that is not accepted, 130 after an interruption.
+        Exit status: 0, 2 for an argument that is not accepted, 130 after an interruption; for
+        what `gate` concludes see its help.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     options = _parser().parse_args(argv)
     try:
         _require_extra()
-        options.run(options, shlex.join(["xent-numba", *argv]))
+        status: int | None = options.run(options, shlex.join(["xent-numba", *argv]))
     except UsageError as error:
         print(f"xent-numba {options.subcommand}: {error}", file=sys.stderr)
         return 2
@@ -77,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"xent-numba {options.subcommand}: interrupted", file=sys.stderr)
         return 130
-    return 0
+    return status or 0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -89,13 +92,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser("xent-numba", description="Sigmoid and cross-entropy kernels, compared.")
     parser.add_argument("--version", action="version", version=f"xent-numba {__version__}")
     commands = parser.add_subparsers(
-        dest="subcommand", required=True, metavar="{info,compare,accuracy,report}"
+        dest="subcommand", required=True, metavar="{info,compare,accuracy,report,gate}"
     )
     info = commands.add_parser("info", help="what this machine is, and what can run on it")
     info.set_defaults(run=_info)
     _add_compare(commands.add_parser("compare", help="judge and time implementations"))
     _add_accuracy(commands.add_parser("accuracy", help="measure errors over the whole range"))
     _add_report(commands.add_parser("report", help="show what was measured as one page"))
+    _add_gate(commands.add_parser("gate", help="whether a change made anything slower or worse"))
     return parser
 
 
@@ -248,6 +252,69 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_gate(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_gate)
+    parser.description = (
+        "Compare the asv benchmarks of two revisions of the project in this folder. Exit status: "
+        "0 no regression, 1 a regression, 2 an error, 3 nothing can be said (with --strict)."
+    )
+    parser.add_argument("baseline", metavar="BASELINE", help="a revision, as git reads it")
+    parser.add_argument(
+        "contender",
+        nargs="?",
+        metavar="CONTENDER",
+        help="a revision; the working tree if not given",
+    )
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="count what needs no clock, and compare exactly: all track_ benchmarks",
+    )
+    _several(
+        parser, "--bench", _pattern, "regular expression, as for asv run; all if it is not given"
+    )
+    parser.add_argument(
+        "--budget",
+        type=_seconds,
+        default=5.0,
+        metavar="MINUTES",
+        help="for the clock, at most; default 5",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=_percent,
+        default=0.05,
+        metavar="PERCENT",
+        help="the change that matters; default 5",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="a benchmark that is INCONCLUSIVE is no success"
+    )
+    parser.add_argument(
+        "--python",
+        metavar="PROGRAM",
+        help="build no environments: run the sources of both revisions with this Python and its "
+        "packages; for a project that needs no building",
+    )
+    parser.add_argument(
+        "--cpu-affinity",
+        type=_cpus,
+        default=(),
+        metavar="LIST",
+        help="CPUs that both sides run on, as 1 or 2-5, with as many threads. On one CPU they are "
+        "not told apart by how fast their CPUs are: fewer pairs are needed",
+    )
+    parser.add_argument(
+        "--patience",
+        type=_seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="to wait until other programs rest; default 60",
+    )
+    for flag, what in (("--json", "everything that was found"), ("--markdown", "the table")):
+        parser.add_argument(flag, type=_output_file, metavar="FILE", help=f"write {what}")
+
+
 def _info(options: argparse.Namespace, command: str) -> None:
     from rich.console import Console
 
@@ -390,6 +457,47 @@ def _report(options: argparse.Namespace, command: str) -> None:
     write(options.folder / "headline.md", report.headline_markdown(sources))
     write(options.folder / "headline.svg", report.picture(sources))
     print(f"wrote {options.folder / 'index.html'}")
+
+
+def _gate(options: argparse.Namespace, command: str) -> int:
+    from rich.console import Console
+
+    from xent_numba.gate import GateError, gate, tables
+    from xent_numba.gate.environments import Project
+    from xent_numba.reporting.files import write
+
+    request = gate.Request(
+        baseline=options.baseline,
+        contender=options.contender,
+        exact=options.exact,
+        chosen=options.bench or (),
+        threshold=options.threshold,
+        budget=60 * options.budget,
+        python=_program(options.python),
+        cpus=options.cpu_affinity,
+        patience=options.patience,
+    )
+    try:
+        with _progress() as progress:
+            task = progress.add_task("starting", total=1.0)
+
+            def show(what: str, done: float) -> None:
+                progress.update(task, description=what, completed=done)
+
+            outcome = gate.run(Project(Path.cwd()), request, command, show)
+    except GateError as error:
+        raise UsageError(str(error)) from None
+    tables.show(outcome, Console(highlight=False))
+    if options.json:
+        write(options.json, outcome.to_json())
+    if options.markdown:
+        write(options.markdown, tables.markdown(outcome))
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        print("\n".join(tables.workflow_commands(outcome)))
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a") as file:
+            file.write(tables.markdown(outcome))
+    return outcome.status(strict=options.strict)
 
 
 def _read(path: Path) -> Comparison:
@@ -553,6 +661,53 @@ def _sizes(text: str) -> list[int]:
             f"{text!r}; accepted are sizes that grow, by a factor of at least 2"
         )
     return log_spaced(low, high, factor)
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}, {error}; accepted is a regular expression"
+        ) from None
+    return text
+
+
+def _percent(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r}; accepted is a percentage from 0 to 100")
+    return value / 100
+
+
+def _cpus(text: str) -> tuple[int, ...]:
+    from xent_numba.measurement import machine
+
+    if (usable := machine.affinity()) is None:
+        raise argparse.ArgumentTypeError("CPUs cannot be chosen on this system; accepted is none")
+    found: set[int] = set()
+    for part in text.split(","):
+        low, _, high = part.partition("-")
+        if low.isdecimal() and (not high or high.isdecimal()):
+            found.update(range(int(low), int(high or low) + 1))
+        else:
+            found.add(-1)
+    if not found <= set(usable):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}; accepted are CPUs as 1, 0,2 or 2-5, from {', '.join(map(str, usable))}"
+        )
+    return tuple(sorted(found))
+
+
+def _program(text: str | None) -> str | None:
+    if text is None:
+        return None
+    if (found := shutil.which(text)) is None:
+        raise UsageError(f"--python is {text!r}; accepted is a program that can be run")
+    return os.path.abspath(found)  # noqa: PTH100 - a link to Python makes its environment
 
 
 def _seconds(text: str) -> float:

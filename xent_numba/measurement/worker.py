@@ -40,8 +40,7 @@ TURN_TIMEOUT = 120.0
 
 Status = Literal["ok", "partly", "wrong", "unavailable", "n/a", "crashed"]
 
-# All that the libraries read when they start; each is told the same number.
-_THREAD_VARIABLES = (
+THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -49,6 +48,7 @@ _THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
     "NPROC",
 )
+"""All that the libraries read when they start; each is told the same number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Worker:
         self._process = context.Process(
             target=_serve, args=(far_end, contestant.implementation), daemon=True
         )
-        threads = dict.fromkeys(_THREAD_VARIABLES, str(contestant.threads))
+        threads = dict.fromkeys(THREAD_VARIABLES, str(contestant.threads))
         with _environment(threads), _interrupts_held():
             self._process.start()
         far_end.close()

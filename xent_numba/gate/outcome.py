@@ -1,0 +1,132 @@
+"""What a run of the gate found, what its exit status is, and its JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from xent_numba.gate.decision import Finding, Verdict
+from xent_numba.gate.exact import Change, Value
+
+OK, REGRESSION, ERROR, UNKNOWN = range(4)
+"""Exit statuses: no regression; one at least; an error; with --strict, no conclusion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """A benchmark that was timed.
+
+    Attributes
+    ----------
+    benchmark : str
+        Its name, with the parameters.
+    finding : Finding
+        The conclusion.
+    baseline, contender : float
+        Seconds of a call, the median over pairs.
+    """
+
+    benchmark: str
+    finding: Finding
+    baseline: float
+    contender: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All that a run found.
+
+    Attributes
+    ----------
+    command : str
+        What was run.
+    exact : bool
+        Whether values were counted, not timed.
+    sides : dict of str to dict of str to str
+        By side, the revision that was asked for, and its commit.
+    threshold : float
+        The change that matters.
+    timings : list of Timing
+        Benchmarks that were timed.
+    values : list of Value
+        Benchmarks that were counted.
+    left_out : dict of str to str
+        Benchmarks that could not be compared, and why.
+    broken : list of str
+        Those of them that fail on the contender alone.
+    packages : dict of str to dict of str to str
+        Those with other versions on one side than on the other.
+    others : list of float
+        Share of all CPUs that other programs used during each pair.
+    seconds : dict of str to float
+        What building and measuring took.
+    machine : dict
+        What it ran on.
+    """
+
+    command: str
+    exact: bool
+    sides: dict[str, dict[str, str]]
+    threshold: float
+    timings: list[Timing]
+    values: list[Value]
+    left_out: dict[str, str]
+    broken: list[str]
+    packages: dict[str, dict[str, str]]
+    others: list[float]
+    seconds: dict[str, float]
+    machine: dict[str, Any]
+
+    @property
+    def regressions(self) -> list[str]:
+        """Names of the benchmarks that got slower or worse."""
+        return [t.benchmark for t in self.timings if t.finding.verdict is Verdict.SLOWER] + [
+            v.benchmark for v in self.values if v.change is Change.WORSE
+        ]
+
+    @property
+    def inconclusive(self) -> list[str]:
+        """Names of the benchmarks of which nothing can be said."""
+        return [t.benchmark for t in self.timings if t.finding.verdict is Verdict.INCONCLUSIVE]
+
+    def status(self, *, strict: bool) -> int:
+        """Exit status.
+
+        Parameters
+        ----------
+        strict : bool
+            Whether something inconclusive is no success.
+
+        Returns
+        -------
+        int
+            The first that applies of REGRESSION, ERROR (nothing was compared, or a benchmark fails
+            on the contender alone), UNKNOWN, OK.
+        """
+        if self.regressions:
+            return REGRESSION
+        if self.broken or not (self.timings or self.values):
+            return ERROR
+        return UNKNOWN if strict and self.inconclusive else OK
+
+    def to_json(self) -> str:
+        """Everything, ready to be kept."""
+        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Outcome:
+        """Read what `to_json` wrote."""
+        content = json.loads(text)
+        content["timings"] = [
+            Timing(**{**one, "finding": _finding(one["finding"])}) for one in content["timings"]
+        ]
+        content["values"] = [
+            Value(**{**one, "change": Change(one["change"])}) for one in content["values"]
+        ]
+        return cls(**content)
+
+
+def _finding(fields: dict[str, Any]) -> Finding:
+    return Finding(**{**fields, "verdict": Verdict(fields["verdict"])})
