@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 
 from asv_runner.benchmarks.mark import SkipNotImplemented
 
@@ -25,6 +26,37 @@ started = time.perf_counter()
 binding.bind(found, case, inputs)()
 print(time.perf_counter() - started)
 """
+
+
+COMPILATIONS = """
+import sys
+import numpy as np
+from numba.core import event
+import xent_numba
+implementation, operation = sys.argv[1:]
+function = getattr(xent_numba, operation)
+with event.install_recorder("numba:compile") as recorder:
+    for size in (1_000, 100_000):
+        every_other = np.full(2 * size, 0.5)[::2]
+        read_only = np.full(size, 0.5)
+        read_only.flags.writeable = False
+        for first in (np.full(size, 0.5), every_other, read_only):
+            labels = () if operation == "sigmoid" else (np.ones(size, np.int8),)
+            function(first, *labels, implementation=implementation)
+print(sum(one.is_start for _, one in recorder.buffer))
+"""
+
+
+def run(program, implementation, operation, cache):
+    """What a program prints that is run by itself, with a folder for what Numba compiles."""
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", program, implementation, operation],
+        env={**os.environ, "NUMBA_CACHE_DIR": cache},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout)
 
 
 class Memory:
@@ -59,6 +91,49 @@ class Accuracy:
     track_max_ulp.unit = "ULP"
 
 
+class Allocations:
+    """What a call allocates that it is not given."""
+
+    params = (tuple(OPERATIONS), IMPLEMENTATIONS, ("float32",), (1_000_000,), ("gaussian",))
+    param_names = ("operation", "implementation", "dtype", "size", "workload")
+
+    def setup(self, operation, implementation, dtype, size, workload):
+        self.call = prepare(operation, implementation, dtype, size, workload)
+
+    def track_allocated(self, operation, implementation, dtype, size, workload):
+        """Peak of what is allocated; the least of some calls, for Python keeps some of it."""
+        peaks = []
+        tracemalloc.start()
+        try:
+            for _ in range(5):
+                tracemalloc.reset_peak()
+                before, _ = tracemalloc.get_traced_memory()
+                self.call()
+                peaks.append(tracemalloc.get_traced_memory()[1] - before)
+        finally:
+            tracemalloc.stop()
+        return min(peaks) // 1024
+
+    track_allocated.unit = "KiB"
+
+
+class Compilations:
+    """Functions compiled for calls with contiguous, strided and read-only arrays, few and many."""
+
+    params = (("sigmoid", "logistic_loss"), IMPLEMENTATIONS)
+    param_names = ("operation", "implementation")
+
+    def setup(self, operation, implementation):
+        if "numba" not in implementation or find(operation, implementation).device != "cpu":
+            raise SkipNotImplemented("compiles nothing that Numba counts")
+
+    def track_compilations(self, operation, implementation):
+        with tempfile.TemporaryDirectory() as empty:
+            return run(COMPILATIONS, implementation, operation, empty)
+
+    track_compilations.unit = "functions"
+
+
 class Start:
     """Seconds of the first call in a fresh process with nothing in Numba's cache."""
 
@@ -70,17 +145,7 @@ class Start:
 
     def track_first_call(self, operation, implementation):
         with tempfile.TemporaryDirectory() as empty:
-            return self._measure(operation, implementation, empty)
-
-    def _measure(self, operation, implementation, cache):
-        done = subprocess.run(  # noqa: S603 - our own program
-            [sys.executable, "-c", FIRST_CALL, implementation, operation],
-            env={**os.environ, "NUMBA_CACHE_DIR": cache},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return float(done.stdout)
+            return run(FIRST_CALL, implementation, operation, empty)
 
     track_first_call.unit = "s"
 
@@ -117,5 +182,11 @@ class Vectors:
         # To asv less is better.
         return self.width - self.found.width
 
+    def track_libm(self, loop, dtype):
+        from xent_numba.kernels import assembly
+
+        return len(assembly.libm_functions(loop, dtype))
+
+    track_libm.unit = "functions of libm"
     track_instructions.unit = "instructions per sample"
     track_lost_width.unit = "bits"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import itertools
+import math
 import os
 import subprocess
 import sys
@@ -152,7 +153,7 @@ def test_a_sample_is_as_many_elements_at_every_size(benchmarks):
         assert len(calls) * size == 1_000_000
 
 
-@pytest.mark.parametrize("name", ["Memory", "Accuracy"])
+@pytest.mark.parametrize("name", ["Memory", "Accuracy", "Allocations"])
 def test_every_other_parameter_set_runs(benchmarks, name):
     cls = getattr(benchmarks["qualities"], name)
     for parameters in parameter_sets(cls, TINY):
@@ -173,6 +174,40 @@ def test_vectors_of_every_hot_loop(benchmarks):
         benchmark.setup(loop, dtype)
         assert 0 < benchmark.track_instructions(loop, dtype) < 20
         assert benchmark.track_lost_width(loop, dtype) == 0
+        assert benchmark.track_libm(loop, dtype) == 0
+
+
+def test_functions_of_libm_are_counted():
+    from numba import types
+
+    from xent_numba.kernels import assembly
+
+    def loop(values, out):
+        for i in range(values.size):
+            out[i] = math.exp(values[i]) + math.log1p(values[i])
+
+    array = types.Array(types.float32, 1, "C")
+    assert assembly.read_libm(assembly.assembly(loop, (array, array))) == {"expf", "log1pf"}
+
+
+def test_allocations_and_compilations_are_counted(benchmarks, monkeypatch):
+    module = benchmarks["qualities"]
+    benchmark = module.Allocations()
+    parameters = ("sigmoid", "numpy_stable", "float64", 10_000, "gaussian")
+    benchmark.setup(*parameters)
+    counted = benchmark.track_allocated(*parameters)
+    call = benchmark.call
+    benchmark.call = lambda: (np.empty(2**20, np.uint8), call())
+    assert benchmark.track_allocated(*parameters) == counted + 1024
+
+    benchmark = module.Compilations()
+    benchmark.setup("sigmoid", "numba_simple")
+    # float64 without strides, with strides, and read-only; no other size compiles anew.
+    compiled = benchmark.track_compilations("sigmoid", "numba_simple")
+    assert compiled >= 3
+    assert compiled % 3 == 0
+    with pytest.raises(SkipNotImplemented):
+        benchmark.setup("sigmoid", "numpy_stable")
 
 
 def test_first_calls_run(benchmarks, monkeypatch, capsys):

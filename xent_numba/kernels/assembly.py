@@ -20,6 +20,7 @@ from xent_numba.kernels import passes, products, sums
 
 SUFFIXES = {"float32": "ps", "float64": "pd"}
 _TYPES = {"float32": types.float32, "float64": types.float64}
+_LIBM = r"(?:exp|exp2|expm1|log|log1p|log2|pow|tanh|fma|ldexp)f?"
 _BITS = {"x": 128, "y": 256, "z": 512}
 _LOGISTIC = products.softplus_sums(-1)
 
@@ -102,6 +103,21 @@ def machine_width() -> int:
 
 def code(name: str, dtype: str) -> Code:
     """Compile a loop of `LOOPS` and read what became of it."""
+    text, outputs = _compiled(name, dtype), LOOPS[name].outputs
+    return read_loops(text, SUFFIXES[dtype], outputs) if outputs else read_rows(text)
+
+
+def libm_functions(name: str, dtype: str) -> set[str]:
+    """Compile a loop of `LOOPS`; the functions of the C library that it calls, for one sample."""
+    return read_libm(_compiled(name, dtype))
+
+
+def read_libm(text: str) -> set[str]:
+    """Names of the C library's functions, which are called by an address in a register or not."""
+    return set(re.findall(rf"(?:\$|\bcall\S*\s+)({_LIBM})\b", text))
+
+
+def _compiled(name: str, dtype: str) -> str:
     loop = LOOPS[name]
     array = {
         "f": types.Array(_TYPES[dtype], 1, "C"),
@@ -110,8 +126,7 @@ def code(name: str, dtype: str) -> Code:
         "D": types.Array(types.float64, 2, "C"),
     }
     function = loop.functions[tuple(SUFFIXES).index(dtype)]
-    text = assembly(function.py_func, tuple(array[a] for a in loop.arguments))
-    return read_loops(text, SUFFIXES[dtype], loop.outputs) if loop.outputs else read_rows(text)
+    return assembly(function.py_func, tuple(array[a] for a in loop.arguments))
 
 
 def faults(found: Code, divisions: int) -> list[str]:
