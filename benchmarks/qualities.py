@@ -1,5 +1,6 @@
 """What else is watched over the history: memory, accuracy, and the time to the first result."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -190,3 +191,46 @@ class Vectors:
     track_libm.unit = "functions of libm"
     track_instructions.unit = "instructions per sample"
     track_lost_width.unit = "bits"
+
+
+class DeviceCode:
+    """What NVVM and ptxas make of numba_cuda for sm_90, which need no GPU: exact."""
+
+    params = (
+        ("sigmoids", "sum of cross entropies", "sum of logistic losses", "gradients"),
+        DTYPES,
+    )
+    param_names = ("pass", "dtype")
+
+    def setup(self, name, dtype):
+        if importlib.util.find_spec("numba_cuda") is None:
+            raise SkipNotImplemented("numba-cuda is not installed")
+        from xent_numba.kernels import cuda_offline
+
+        if reason := cuda_offline.missing():
+            raise SkipNotImplemented(reason)
+        source = cuda_offline.pass_ptx(**cuda_offline.PASSES[name], dtype=dtype)
+        self.found = cuda_offline.assembled(source)
+        self.samples = cuda_offline.samples_of_a_tile(dtype)
+
+    def track_registers(self, name, dtype):
+        return self.found.registers
+
+    def track_local_memory(self, name, dtype):
+        return self.found.local_bytes
+
+    def track_instructions(self, name, dtype):
+        return len(self.found.main_loop) / self.samples
+
+    def track_double_instructions(self, name, dtype):
+        return self.found.double_instructions / self.samples
+
+    def track_loads(self, name, dtype):
+        # Loads of less than 16 bytes are more loads, and to asv less is better.
+        return self.found.loads.total() / self.samples
+
+    track_registers.unit = "registers per thread"
+    track_local_memory.unit = "bytes per thread"
+    track_instructions.unit = "instructions per sample"
+    track_double_instructions.unit = "instructions per sample"
+    track_loads.unit = "loads per sample"

@@ -1,6 +1,6 @@
 """Time of a million samples, in one call or in a thousand."""
 
-from benchmarks.common import DTYPES, IMPLEMENTATIONS, prepare
+from benchmarks.common import DTYPES, IMPLEMENTATIONS, prepare, timer
 
 SAMPLES = 1_000_000
 
@@ -13,9 +13,11 @@ class _Time:
     samples = SAMPLES
     warmup_time = 0
     operation: str
+    timer = timer
 
     def setup(self, implementation, dtype, size, workload):
         self.call = prepare(self.operation, implementation, dtype, size, workload)
+        timer.follow(implementation)
 
     def _run(self, size):
         call = self.call

@@ -7,6 +7,7 @@ failure, for machines that are meant to have it.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -123,6 +124,20 @@ def require(name: str) -> None:
         pytest.fail(f"{name} is required by XENT_REQUIRE and cannot run here: {reason}")
     if reason:
         pytest.skip(f"{name}: {reason}")
+
+
+@pytest.fixture(scope="session")
+def offline() -> Any:
+    """`cuda_offline`, where NVIDIA's wheels (the extra ``cuda-check``) are installed."""
+    reason = "numba-cuda is not installed; pip install 'xent-numba[cuda-check]'"
+    if importlib.util.find_spec("numba_cuda") is not None:
+        from xent_numba.kernels import cuda_offline
+
+        if (reason := cuda_offline.missing()) is None:
+            return cuda_offline
+    if "cuda_check" in os.environ.get("XENT_REQUIRE", "").split(","):
+        pytest.fail(f"cuda_check is required by XENT_REQUIRE: {reason}")
+    pytest.skip(f"cuda_check: {reason}")
 
 
 def _all_targets() -> list[Target]:

@@ -210,6 +210,43 @@ def test_allocations_and_compilations_are_counted(benchmarks, monkeypatch):
         benchmark.setup("sigmoid", "numpy_stable")
 
 
+def test_device_code_of_every_watched_pass(benchmarks, offline):
+    cls = benchmarks["qualities"].DeviceCode
+    passes, _ = cls.params
+    name, dtype = "gradients", "float32"
+    benchmark = cls()
+    benchmark.setup(name, dtype)
+    assert passes == tuple(offline.PASSES)
+    assert 32 < benchmark.track_registers(name, dtype) <= 84
+    assert benchmark.track_local_memory(name, dtype) == 0
+    assert 30 < benchmark.track_instructions(name, dtype) < 60
+    assert benchmark.track_double_instructions(name, dtype) == 1
+    assert benchmark.track_loads(name, dtype) == (4 + 4) / 16
+
+
+def test_device_code_is_not_applicable_without_the_wheels(benchmarks, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SkipNotImplemented, match="numba-cuda is not installed"):
+        benchmarks["qualities"].DeviceCode().setup("gradients", "float32")
+
+
+def test_a_gpu_is_timed_by_its_own_clock(benchmarks, monkeypatch):
+    """asv reads the timer of the class; which clock that is, the implementation decides."""
+    from asv_runner.benchmarks.time import TimeBenchmark
+
+    from xent_numba import registry
+
+    common = importlib.import_module("benchmarks.common")
+    benchmark = benchmarks["times"].Sigmoid()
+    sources = [benchmark.time_sigmoid, benchmark]
+    assert TimeBenchmark("time_sigmoid", benchmark.time_sigmoid, sources).timer is common.timer
+    monkeypatch.setattr(registry.get("numba_cuda").module, "clock", lambda: lambda: 42.0)
+    common.timer.follow("numba_cuda")
+    assert common.timer() == 42.0
+    common.timer.follow("numpy_stable")
+    assert common.timer() != 42.0
+
+
 def test_first_calls_run(benchmarks, monkeypatch, capsys):
     """Every parameter set in this process, and one as asv has it, in its own."""
     module = benchmarks["qualities"]

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -60,6 +61,56 @@ def test_a_machine_without_gpu_is_told_why():
     assert registry.get("numba_cuda").module.unavailable_for_timing() == reason
     with pytest.raises(ImplementationUnavailableError, match="driver"):
         sigmoid([0.0], implementation="numba_cuda")
+
+
+@pytest.mark.skipif("has_gpu()", reason="this machine has a GPU")
+@pytest.mark.parametrize(("required", "outcome"), [("numba_cuda", "error"), ("", "skipped")])
+def test_a_missing_gpu_is_a_failure_where_it_is_required(required, outcome, monkeypatch):
+    monkeypatch.setenv("XENT_REQUIRE", required)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu"]
+    tests = f"{HERE / 'test_cuda_device.py'}::test_a_sum_has_the_same_bits_every_time"
+    result = subprocess.run([*command, tests], capture_output=True, text=True, cwd=HERE.parent)
+    assert f"1 {outcome}" in result.stdout
+    assert "no CUDA driver" in result.stdout
+
+
+def fails(error):
+    def raises(*arguments):
+        raise error
+
+    return raises
+
+
+def test_every_reason_is_said_with_the_line_that_installs_what_is_missing(monkeypatch):
+    """No driver, one that does not start, no device, no NVVM, versions that do not fit."""
+    from numba import cuda
+    from numba.cuda.cudadrv import driver, nvvm
+
+    module = registry.get("numba_cuda").module
+    found = SimpleNamespace(is_available=False)
+    monkeypatch.setattr(driver, "driver", found)
+    reasons = [module.unavailable()]
+    found.is_available = True
+
+    class Gpus:
+        __len__ = fails(RuntimeError("CUDA_ERROR_SYSTEM_NOT_READY\nsee the log"))
+
+    monkeypatch.setattr(cuda, "gpus", Gpus())
+    reasons.append(module.unavailable())
+    monkeypatch.setattr(cuda, "gpus", [])
+    reasons.append(module.unavailable())
+    monkeypatch.setattr(cuda, "gpus", [0])
+    monkeypatch.setattr(nvvm, "NVVM", fails(OSError("libnvvm.so: not found")))
+    reasons.append(module.unavailable())
+    monkeypatch.setattr(nvvm, "NVVM", lambda: None)
+    assert module.unavailable() is None
+    monkeypatch.setitem(sys.modules, "numba.cuda.cudadrv", None)
+    reasons.append(module.unavailable())
+    words = ("no CUDA driver", "does not start", "no device", "NVVM", "cannot be imported together")
+    for reason, word in zip(reasons, words, strict=True):
+        assert word in reason
+        assert "pip install 'xent-numba[cuda]'" in reason
+        assert "\n" not in reason
 
 
 def test_importing_the_package_and_the_file_leaves_cuda_alone():

@@ -505,7 +505,7 @@ def _evaluate(
             out[()] = result
             result = out
     else:
-        result = target if target.shape or out is not None else target[()]
+        result = target if out is not None or target.shape else target[()]
     return (result, gradient) if operation.gradient else result
 
 

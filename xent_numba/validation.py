@@ -28,11 +28,11 @@ class Arrays(Protocol):
     def adopt(self, name: str, value: Any) -> Any:
         """`value` as an array of this kind, without a copy where it is one already."""
 
-    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
-        """A new array with arbitrary contents."""
+    def empty_like(self, first: Any) -> Any:
+        """A new contiguous array in the shape and dtype of one that was taken in."""
 
-    def check_out(self, name: str, out: Any, inputs: list[Any]) -> None:
-        """Raise unless `out` is a writable array of this kind that shares no memory."""
+    def check_out(self, name: str, out: Any, inputs: list[Any]) -> Any:
+        """`out` taken in; raise unless it is writable, of this kind, and shares no memory."""
 
     def poison(self, out: Any) -> None:
         """Fill `out` with NaN, so that no one takes what an error left there for a result."""
@@ -63,12 +63,12 @@ class HostArrays:
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
     @staticmethod
-    def empty(shape: tuple[int, ...], dtype: np.dtype) -> ndarray:
+    def empty_like(first: ndarray) -> ndarray:
         """See `Arrays`."""
-        return np.empty(shape, dtype)
+        return np.empty(first.shape, first.dtype)
 
     @staticmethod
-    def check_out(name: str, out: Any, inputs: list[ndarray | None]) -> None:
+    def check_out(name: str, out: Any, inputs: list[ndarray | None]) -> ndarray:
         """See `Arrays`."""
         if not isinstance(out, ndarray):
             raise TypeError(f"{name} is a {type(out).__name__}; accepted is a numpy.ndarray")
@@ -85,6 +85,7 @@ class HostArrays:
                     f"{name} shares memory with another argument, of shape {other.shape}; accepted "
                     "is memory of its own"
                 )
+        return out
 
     @staticmethod
     def poison(out: ndarray) -> None:
@@ -146,9 +147,9 @@ def prepare(
                 _check_out(name, array, expected, first.dtype, inputs, arrays)
                 inputs.append(array)
     if out is None and reduction == "none":
-        out = np.empty(shape, first.dtype) if on_host else arrays.empty(shape, first.dtype)
+        out = np.empty(shape, first.dtype) if on_host else arrays.empty_like(first)
     if grad_out is None and operation.gradient:
-        grad_out = arrays.empty(shape, first.dtype)
+        grad_out = arrays.empty_like(first)
     return first, labels, sample_weight, out, grad_out
 
 
@@ -240,7 +241,7 @@ def _check_out(
     inputs: list[Any],
     arrays: Arrays,
 ) -> None:
-    arrays.check_out(name, out, inputs)
+    out = arrays.check_out(name, out, inputs)
     if out.shape != shape:
         raise ValueError(f"{name} has shape {out.shape}; accepted is {shape}")
     if out.dtype != dtype:

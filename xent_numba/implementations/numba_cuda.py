@@ -1,10 +1,12 @@
 """Numba CUDA: one pass on an NVIDIA GPU, within 2 ULP, the same bits for any launch.
 
-The arithmetic is that of `numba_parallel`, compiled for the GPU (``kernels.cuda_samples``); the
-kernels and the sums are in ``kernels.cuda_grid``. Host arrays are copied to the device and back.
-Arrays with ``__cuda_array_interface__`` are used where they are, whatever their strides, and
-per-sample results and gradients stay on the device; a sum or mean is returned as a host scalar,
-for which, and for the value checks, the call waits.
+The arithmetic is in ``kernels.cuda_elementary`` and ``kernels.cuda_samples``, the kernels and the
+sums are in ``kernels.cuda_grid``. Host arrays are copied to the current device and back. Arrays
+with ``__cuda_array_interface__`` are used where they are, on their device and their stream
+(``kernels.cuda_arrays``), whatever their strides; per-sample results and gradients stay there. A
+sum or mean is returned as a host scalar, for which, and for the value checks, the call waits.
+float16 and bfloat16 scores, labels and weights are read as they are and computed in float32, the
+dtype of the results.
 
 In Numba's simulator (NUMBA_ENABLE_CUDASIM=1) everything runs on the CPU, to be tested; a time
 measured there would say nothing, so `unavailable_for_timing` has a reason where `unavailable` has
@@ -14,8 +16,8 @@ none. Nothing of CUDA is imported before one of the two, or a computation, is as
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib.metadata import PackageNotFoundError, version
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -49,9 +51,11 @@ def unavailable() -> str | None:
     try:
         devices = len(cuda.gpus)
     except Exception as error:  # noqa: BLE001 - the driver's errors have no common class
-        return f"the CUDA driver does not start ({_one_line(error)})"
+        return (
+            f"the CUDA driver does not start ({_one_line(error)}); with one that does, {_INSTALL}"
+        )
     if not devices:
-        return "the CUDA driver finds no device; this needs an NVIDIA GPU"
+        return f"the CUDA driver finds no device; on a machine with an NVIDIA GPU, {_INSTALL}"
     try:
         nvvm.NVVM()
     except Exception as error:  # noqa: BLE001 - see above
@@ -74,7 +78,7 @@ class DeviceArrays:
     @staticmethod
     def adopt(name: str, value: Any) -> Any:
         """See `validation.Arrays`."""
-        from numba import cuda
+        from xent_numba.kernels import cuda_arrays
 
         if not hasattr(value, "__cuda_array_interface__"):
             raise TypeError(
@@ -82,44 +86,75 @@ class DeviceArrays:
                 "first argument is one"
             )
         try:
-            array = cuda.as_cuda_array(value)
-        except (NotImplementedError, TypeError) as error:
+            array = cuda_arrays.adopt(name, value)
+        except NotImplementedError as error:
             raise TypeError(f"{name} is no array that Numba reads: {_one_line(error)}") from None
-        if any(step % array.dtype.itemsize for step in array.strides):
-            raise ValueError(
-                f"{name} has strides {array.strides}; accepted are multiples of the item size"
-            )
         if name != "labels" and array.dtype not in (np.float32, np.float64):
             raise TypeError(
-                f"{name} has dtype {array.dtype}; accepted on a device are float32 and float64"
+                f"{name} has dtype {array.dtype}; accepted on a device are float16, bfloat16, "
+                "float32 and float64"
             )
         return array
 
     @staticmethod
-    def empty(shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    def empty_like(first: Any) -> Any:
         """See `validation.Arrays`."""
-        from numba import cuda
+        from xent_numba.kernels import cuda_arrays
 
-        return cuda.device_array(shape, dtype)
+        with cuda_arrays.on_device(first.device):
+            stream = cuda_arrays.join_streams([first])
+            return cuda_arrays.empty(first.shape, first.dtype, stream)
 
     @classmethod
-    def check_out(cls, name: str, out: Any, inputs: list[Any]) -> None:
+    def check_out(cls, name: str, out: Any, inputs: list[Any]) -> Any:
         """See `validation.Arrays`."""
+        from xent_numba.kernels import cuda_arrays
+
         if not hasattr(out, "__cuda_array_interface__"):
             raise TypeError(f"{name} is a {type(out).__name__}; accepted is a device array")
-        shadows = [None if array is None else _shadow(array) for array in inputs]
-        HOST.check_out(name, _shadow(out), shadows)
+        if not cuda_arrays.is_aligned(out.__cuda_array_interface__):
+            raise ValueError(
+                f"{name} has elements that lie across their alignment; accepted is an address and "
+                "strides that are multiples of the item size"
+            )
+        shadows = [None if array is None else cuda_arrays.shadow(array) for array in inputs]
+        HOST.check_out(name, cuda_arrays.shadow(out), shadows)
+        return cls.adopt(name, out)
 
     @staticmethod
     def poison(out: Any) -> None:
         """See `validation.Arrays`."""
-        from xent_numba.kernels import cuda_grid
+        from xent_numba.kernels import cuda_arrays, cuda_grid
 
-        array = _on_device(out)
-        cuda_grid.fill(array, array.dtype.type(np.nan))
+        array = cuda_arrays.adopt("out", out)
+        with cuda_arrays.on_device(array.device):
+            launch = cuda_grid.Launch(cuda_arrays.join_streams([array]))
+            cuda_grid.fill(array.column.array, array.dtype.type(np.nan), launch)
 
 
 arrays = DeviceArrays()
+
+
+def on_stream(stream: Any) -> AbstractContextManager[None]:
+    """Let the calls within a with statement run on a stream of the caller's.
+
+    Without it a call runs on the stream that its first argument names in its interface, on
+    PyTorch's current stream for a tensor of PyTorch's, and else on the default stream. In each case
+    it waits for what is queued on the streams of the other arguments.
+
+    Parameters
+    ----------
+    stream : object with ``__cuda_stream__``, or int
+        A stream of CuPy's, PyTorch's, cuda.core's or Numba's, or its handle.
+
+    Returns
+    -------
+    context manager
+        For a with statement.
+    """
+    from xent_numba.kernels import cuda_arrays
+
+    return cuda_arrays.computing_on(stream)
 
 
 def bind(operation: str, inputs: tuple[ndarray, ...], reduction: str) -> Callable[[], Any]:
@@ -143,14 +178,17 @@ def bind(operation: str, inputs: tuple[ndarray, ...], reduction: str) -> Callabl
     return compute
 
 
+def clock() -> Callable[[], float]:
+    """Return a clock that reads seconds from events on the GPU."""
+    from xent_numba.kernels import cuda_device
+
+    return cuda_device.Clock()
+
+
 @implements("sigmoid", device="cuda", formulation="stable", max_ulp=_ULP)
 def sigmoid(scores: Any, *, out: Any) -> Any:
-    """1/(1 + e) or e/(1 + e) with e = exp(-|s|) to one and a half times the precision."""
-    from xent_numba.kernels import cuda_grid, losses
-
-    target = _target(out)
-    cuda_grid.apply(losses.sigmoid, _on_device(scores), target)
-    _bring_back(target, out)
+    """1/(1 + e) or e/(1 + e) with e = exp(-|s|)."""
+    _compute("sigmoid", scores, None, None, "none", out)
     return out
 
 
@@ -159,13 +197,13 @@ def binary_cross_entropy(
     probabilities: Any, labels: Any, *, sample_weight: Any, reduction: str, out: Any
 ) -> Any:
     """-log p or -log(1 - p), with 1 - p kept unrounded."""
-    return _loss("binary_cross_entropy", probabilities, labels, sample_weight, reduction, out)
+    return _compute("binary_cross_entropy", probabilities, labels, sample_weight, reduction, out)
 
 
 @implements("logistic_loss", device="cuda", formulation="stable", max_ulp=_ULP)
 def logistic_loss(scores: Any, labels: Any, *, sample_weight: Any, reduction: str, out: Any) -> Any:
     """log(1 + e^-m), mirrored for negative margins."""
-    return _loss("logistic_loss", scores, labels, sample_weight, reduction, out)
+    return _compute("logistic_loss", scores, labels, sample_weight, reduction, out)
 
 
 @implements("binary_cross_entropy_with_logits", device="cuda", formulation="stable", max_ulp=_ULP)
@@ -174,7 +212,7 @@ def binary_cross_entropy_with_logits(
 ) -> Any:
     """The logistic loss of the margin (2y - 1)s; soft labels add their distance times it."""
     name = "binary_cross_entropy_with_logits"
-    return _loss(name, scores, labels, sample_weight, reduction, out)
+    return _compute(name, scores, labels, sample_weight, reduction, out)
 
 
 @implements(
@@ -189,7 +227,7 @@ def logistic_loss_and_grad(
 ) -> Any:
     """Loss and -y g(-ys) from one exponential and one division."""
     name = "logistic_loss_and_grad"
-    return _loss(name, scores, labels, sample_weight, reduction, out, grad_out)
+    return _compute(name, scores, labels, sample_weight, reduction, out, grad_out)
 
 
 @implements(
@@ -204,10 +242,10 @@ def binary_cross_entropy_with_logits_and_grad(
 ) -> Any:
     """Loss and g(s) - y from one exponential and one division."""
     name = "binary_cross_entropy_with_logits_and_grad"
-    return _loss(name, scores, labels, sample_weight, reduction, out, grad_out)
+    return _compute(name, scores, labels, sample_weight, reduction, out, grad_out)
 
 
-def _loss(
+def _compute(
     name: str,
     first: Any,
     labels: Any,
@@ -216,77 +254,104 @@ def _loss(
     out: Any,
     grad_out: Any = None,
 ) -> Any:
-    from xent_numba.kernels import blocks, cuda_grid, sums
+    from xent_numba.kernels import cuda_arrays
 
     if not first.size:
         return 0.0 if out is None else out
-    device_first, device_labels = _on_device(first), _on_device(labels)
-    device_weights = None if weights is None else _on_device(weights)
-    losses, gradients = _target(out), _target(grad_out)
+    call = {
+        operation_name: array
+        for operation_name, array in (
+            (OPERATIONS[name].first, first),
+            ("labels", labels),
+            ("sample_weight", weights),
+            ("out", out),
+            ("grad_out", grad_out),
+        )
+        if array is not None
+    }
+    if isinstance(first, ndarray):
+        columns = {key: _to_device(key, array) for key, array in call.items()}
+        result = _run(name, call, columns, reduction, 0)
+        for key in ("out", "grad_out"):
+            if key in call:
+                call[key][...] = columns[key].array.copy_to_host()
+        return out if reduction == "none" else result
+    adopted = {key: arrays.adopt(key, array) for key, array in call.items()}
+    here = next(iter(adopted.values())).device
+    for key, array in adopted.items():
+        if array.device != here:
+            raise ValueError(
+                f"{key} is on device {array.device}; accepted is device {here}, where "
+                f"{OPERATIONS[name].first} is"
+            )
+    columns = {key: array.column for key, array in adopted.items()}
+    with cuda_arrays.on_device(here):
+        stream = cuda_arrays.join_streams(adopted.values())
+        result = _run(name, call, columns, reduction, stream)
+    return out if reduction == "none" else result
 
+
+def _run(
+    name: str, call: dict[str, Any], columns: dict[str, Any], reduction: str, stream: Any
+) -> Any:
+    """Compute on columns of the current device; the sum or mean, where there is one."""
+    from xent_numba.kernels import blocks, cuda_grid, sums
+
+    operation = OPERATIONS[name]
+    launch = cuda_grid.Launch(stream)
+    first = columns[operation.first]
+    labels, weights = columns.get("labels"), columns.get("sample_weight")
+    losses, gradients = (
+        columns[key].array if key in columns else None for key in ("out", "grad_out")
+    )
+    size = first.array.size
+    if labels is None:
+        cuda_grid.launch_map(name, first, losses, launch)
+        return None
     divisor = None
     if gradients is not None and reduction == "mean":
-        divisor = float(first.size)
-        if device_weights is not None:
-            totals = cuda_grid.weigh(device_weights)
-            divisor = sums.rounded_sum(*totals[cuda_grid.WEIGHT_SUM : cuda_grid.BAD])
-    totals = cuda_grid.compute_losses(
-        name, device_first, device_labels, device_weights, losses, gradients, divisor
+        divisor = float(size)
+        if weights is not None:
+            totals = cuda_grid.fold(
+                cuda_grid.launch_pass("sample_weight", weights, launch=launch), launch
+            )
+            divisor = sums.rounded_sum(totals[cuda_grid.SUM], totals[cuda_grid.ERROR])
+    partials = cuda_grid.launch_pass(
+        name, first, labels, weights, losses, gradients, divisor, launch
     )
+    totals = cuda_grid.fold(partials, launch)
     if totals[cuda_grid.BAD]:
-        raise_bad_value(OPERATIONS[name], *map(_on_host, (first, labels, weights)))
-    _bring_back(losses, out)
-    _bring_back(gradients, grad_out)
+        given = (call.get(key) for key in (operation.first, "labels", "sample_weight"))
+        raise_bad_value(operation, *(_on_host(array, launch) for array in given))
     if reduction == "none":
-        return out
+        return None
     value, error, weight, weight_error = totals[: cuda_grid.BAD]
     if reduction == "sum":
         return sums.rounded_sum(value, error)
     if weights is None:
-        weight, weight_error = float(first.size), 0.0
+        weight, weight_error = float(size), 0.0
     elif not 0 < weight < np.inf:
         raise_bad_weight_sum(weight)
     return blocks.quotient_of_sums(value, error, weight, weight_error)
 
 
-def _on_host(array: Any) -> Any:
-    """Return the array as a NumPy array; None for None."""
-    from xent_numba.kernels import cuda_grid
+def _to_device(name: str, array: ndarray) -> Any:
+    """Return a host array on the device; what is only written need not be copied there."""
+    from xent_numba.kernels import cuda_access, cuda_arrays
 
-    return array if array is None or isinstance(array, ndarray) else cuda_grid.to_host(array)
-
-
-def _on_device(array: Any) -> Any:
-    """Return the array as Numba's device array; a copy if it is on the host."""
-    from numba import cuda
-
-    if isinstance(array, ndarray):
-        return cuda.to_device(np.ascontiguousarray(array).reshape(array.shape))
-    return cuda.as_cuda_array(array) if hasattr(array, "__cuda_array_interface__") else array
+    if name in ("out", "grad_out"):
+        return cuda_access.Column(cuda_arrays.empty(array.shape, array.dtype, 0))
+    return cuda_arrays.to_device(array)
 
 
-def _target(out: Any) -> Any:
-    """Return where on the device the result for `out` goes; None for None."""
-    from numba import cuda
+def _on_host(array: Any, launch: Any) -> Any:
+    """Return an argument as a NumPy array of the numbers it stands for; None for None."""
+    from xent_numba.kernels import cuda_arrays, cuda_grid
 
-    if isinstance(out, ndarray):
-        return cuda.device_array(out.shape, out.dtype)
-    return None if out is None else _on_device(out)
-
-
-def _bring_back(target: Any, out: Any) -> None:
-    """Copy a result to the host array it is for; nothing to do on the device."""
-    if isinstance(out, ndarray):
-        out[...] = target.copy_to_host()
-
-
-def _shadow(array: Any) -> ndarray:
-    """Return a NumPy array with the address and strides of a device array, never to be read."""
-    interface = {"version": 3, "stream": None, **array.__cuda_array_interface__}
-    del interface["stream"]
-    if 0 in interface["shape"]:
-        return np.empty(interface["shape"], interface["typestr"])
-    return np.asarray(SimpleNamespace(__array_interface__=interface))
+    if array is None or isinstance(array, ndarray):
+        return array
+    column = cuda_arrays.adopt("argument", array).column
+    return column.numbers(cuda_grid.to_host(column.array, launch))
 
 
 def _simulated() -> bool:

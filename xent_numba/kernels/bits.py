@@ -118,6 +118,27 @@ def split_octave(typing: Any, x: Any, pivot: Any) -> Any:
     return types.UniTuple(x, 3)(x, pivot), generate
 
 
+def _chain(builder: Any, x: Any, terms: list[Any]) -> Any:
+    *rest, value = terms
+    for term in reversed(rest):
+        value = builder.fma(value, x, term)
+    return value
+
+
+@intrinsic
+def horner(typing: Any, x: Any, coefficients: Any) -> Any:
+    """c[0] + c[1] x + ... in the fewest instructions: for a GPU, which hides latency."""
+    if not (isinstance(coefficients, types.UniTuple) and coefficients.dtype == x):
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        x, packed = args
+        terms = [builder.extract_value(packed, k) for k in range(len(coefficients))]
+        return _chain(builder, x, terms)
+
+    return x(x, coefficients), generate
+
+
 @intrinsic
 def polynomial(typing: Any, x: Any, coefficients: Any) -> Any:
     """c[0] + c[1] x + c[2] x^2 + ..., constant term first.
@@ -128,19 +149,13 @@ def polynomial(typing: Any, x: Any, coefficients: Any) -> Any:
     if not (isinstance(coefficients, types.UniTuple) and coefficients.dtype == x):
         return None
 
-    def horner(builder: Any, x: Any, terms: list[Any]) -> Any:
-        *rest, value = terms
-        for term in reversed(rest):
-            value = builder.fma(value, x, term)
-        return value
-
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         x, packed = args
         terms = [builder.extract_value(packed, k) for k in range(len(coefficients))]
         if len(terms) <= 6:
-            return horner(builder, x, terms)
+            return _chain(builder, x, terms)
         square = builder.fmul(x, x)
-        even, odd = (horner(builder, square, terms[start::2]) for start in (0, 1))
+        even, odd = (_chain(builder, square, terms[start::2]) for start in (0, 1))
         return builder.fma(odd, x, even)
 
     return x(x, coefficients), generate

@@ -27,6 +27,33 @@ LOG_FLOAT32 = (
     float.fromhex("0x1.31e2640000000p-9"),
 )
 
+# log(1 + t) = t - t^2/2 + t^3 T(t) on [0, 1]:
+# relative error below 2^-26.64.
+LOG1P_DIRECT_FLOAT32 = (
+    float.fromhex("0x1.5554b40000000p-2"),
+    float.fromhex("-0x1.ffdd060000000p-3"),
+    float.fromhex("0x1.9818140000000p-3"),
+    float.fromhex("-0x1.4c5e3a0000000p-3"),
+    float.fromhex("0x1.03b3ee0000000p-3"),
+    float.fromhex("-0x1.5ffe4e0000000p-4"),
+    float.fromhex("0x1.6b03c20000000p-5"),
+    float.fromhex("-0x1.e157080000000p-7"),
+    float.fromhex("0x1.2a8f020000000p-9"),
+)
+
+# log(1 + t) = t - t^2/2 + t^3 T(t) on [-0.2930, 0.4143]:
+# relative error below 2^-27.23.
+LOG_DIRECT_FLOAT32 = (
+    float.fromhex("0x1.5555540000000p-2"),
+    float.fromhex("-0x1.0002280000000p-2"),
+    float.fromhex("0x1.99a0140000000p-3"),
+    float.fromhex("-0x1.5471fa0000000p-3"),
+    float.fromhex("0x1.22d8c00000000p-3"),
+    float.fromhex("-0x1.0d86d60000000p-3"),
+    float.fromhex("0x1.05667a0000000p-3"),
+    float.fromhex("-0x1.38c96c0000000p-4"),
+)
+
 # exp(r) = 1 + r + r^2 Q(r) on [-0.3466, 0.3466]:
 # relative error below 2^-60.27.
 EXP_FLOAT64 = (

@@ -1,8 +1,9 @@
-"""The GPU at hand: what it is, and how long it takes by its own clock."""
+"""The GPU at hand: what it is, in which state, and how long it takes by its own clock."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +11,36 @@ import numpy as np
 from numba import cuda
 
 
-def milliseconds(call: Callable[[], Any]) -> float:
-    """Time between CUDA events before and after a call."""
+class Clock:
+    """Seconds by CUDA events on the default stream, as asv's ``timer``.
+
+    An event is recorded at each reading and waited for. Nothing of CUDA is touched before the
+    first; differences are added in float64, as an event's own float32 would lose digits.
+    """
+
+    def __init__(self) -> None:
+        self._before: Any = None
+        self._seconds = 0.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        now = cuda.event()
+        now.record()
+        now.synchronize()
+        if self._before is not None:
+            self._seconds += cuda.event_elapsed_time(self._before, now) / 1000
+        self._before = now
+        return self._seconds
+
+
+def kernel_milliseconds(call: Callable[[], Any]) -> float:
+    """Time between events before and after what a call queues on the default stream.
+
+    It is made twice: while the device is at the first, the host queues the second, which is timed,
+    and which then waits for nothing but the device.
+    """
     start, stop = cuda.event(), cuda.event()
+    call()
     start.record()
     call()
     stop.record()
@@ -20,16 +48,43 @@ def milliseconds(call: Callable[[], Any]) -> float:
     return float(cuda.event_elapsed_time(start, stop))
 
 
-def copy_of(values: np.ndarray) -> Callable[[], Any]:
-    """Return a call that copies an array like this one from device memory to device memory."""
-    source = cuda.to_device(values)
-    target = cuda.device_array_like(source)
+def wall_milliseconds(call: Callable[[], Any]) -> float:
+    """Time of the host from the call until the device has done everything."""
+    cuda.synchronize()
+    start = time.perf_counter()
+    call()
+    cuda.synchronize()
+    return (time.perf_counter() - start) * 1e3
 
-    def copy() -> None:
-        target.copy_to_device(source)
-        cuda.synchronize()
 
-    return copy
+@cuda.jit
+def empty_kernel() -> None:
+    """Do nothing: what a launch costs."""
+
+
+def launch_nothing() -> None:
+    """Launch a kernel that does nothing."""
+    empty_kernel[1, 32]()
+
+
+def upload(array: np.ndarray) -> Any:
+    """Return a copy on the device."""
+    return cuda.to_device(array)
+
+
+def empty_like(array: Any) -> Any:
+    """Return a new array on the device."""
+    return cuda.device_array_like(array)
+
+
+def copy_to(target: Any, source: Any) -> None:
+    """Queue a copy from device memory to device memory."""
+    target.copy_to_device(source)
+
+
+def l2_bytes() -> int:
+    """Size of the last-level cache."""
+    return int(cuda.get_current_device().L2_CACHE_SIZE)
 
 
 def describe() -> dict[str, Any]:
@@ -39,10 +94,50 @@ def describe() -> dict[str, Any]:
     return {
         "gpu": name.decode() if isinstance(name, bytes) else name,
         "compute_capability": list(device.compute_capability),
+        "multiprocessors": device.MULTIPROCESSOR_COUNT,
+        "l2_bytes": l2_bytes(),
         "cuda_driver": list(cuda.cudadrv.driver.driver.get_version()),
         "cuda_runtime": list(cuda.runtime.get_version()),
-        **{
-            package: importlib.metadata.version(package)
-            for package in ("numba", "numba-cuda", "numpy")
+        "versions": {
+            package: _version(package)
+            for package in ("numba", "numba-cuda", "numpy", "torch", "triton", "cupy-cuda13x")
         },
+        "driver": _nvml(lambda nvml, _: nvml.nvmlSystemGetDriverVersion()),
     }
+
+
+def state() -> dict[str, Any]:
+    """Clocks in MHz, temperature in C, power in W and throttle reasons, as NVML has them now."""
+
+    def read(nvml: Any, device: Any) -> dict[str, Any]:
+        return {
+            "sm_mhz": nvml.nvmlDeviceGetClockInfo(device, nvml.NVML_CLOCK_SM),
+            "memory_mhz": nvml.nvmlDeviceGetClockInfo(device, nvml.NVML_CLOCK_MEM),
+            "celsius": nvml.nvmlDeviceGetTemperature(device, nvml.NVML_TEMPERATURE_GPU),
+            "watts": nvml.nvmlDeviceGetPowerUsage(device) / 1000,
+            "throttle_reasons": hex(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(device)),
+        }
+
+    found: dict[str, Any] = _nvml(read)
+    return found
+
+
+def _nvml(read: Callable[[Any, Any], Any]) -> Any:
+    """Return what is read by NVML, or why it could not be, as text: a measurement goes on."""
+    try:
+        import pynvml as nvml
+
+        nvml.nvmlInit()
+        try:
+            return read(nvml, nvml.nvmlDeviceGetHandleByIndex(cuda.get_current_device().id))
+        finally:
+            nvml.nvmlShutdown()
+    except Exception as error:  # noqa: BLE001 - not installed, no permission, not supported
+        return f"not recorded: {type(error).__name__}: {error}"
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -2,16 +2,17 @@
 
 Run ``python -m xent_numba.kernels.minimax`` to write the file; a test regenerates it.
 
-Two functions are approximated, each by the part that is left when its leading term has been
-split off, so that the polynomial's own rounding is multiplied by a small number:
+Two functions are approximated, one in two forms, each by the part that is left when its leading
+terms have been split off, so that the polynomial's own rounding is multiplied by a small number:
 
 * ``exp(r) = 1 + r + r^2 Q(r)``, ``|r| <= ln(2)/2``;
-* ``log(1 + t) = q + q^3 A(q^2)`` with ``q = t/(1 + t/2)``, the series of ``2 atanh(q/2)``.
+* ``log(1 + t) = q + q^3 A(q^2)`` with ``q = t/(1 + t/2)``, the series of ``2 atanh(q/2)``;
+* ``log(1 + t) = t - t^2/2 + t^3 T(t)``, which needs no division.
 
 The error that is minimised is relative to the *function*, so ``Q`` carries the weight
-``r^2 exp(-r)`` and ``A`` the weight ``q^3 / log(1 + t)``.
+``r^2 exp(-r)``, ``A`` the weight ``q^3 / log(1 + t)`` and ``T`` the weight ``t^3 / log(1 + t)``.
 
-The real coefficients come from Remez's exchange algorithm and are then rounded.  Because both
+The real coefficients come from Remez's exchange algorithm and are then rounded.  Because the
 weights vanish where the polynomial's constant term alone remains, that rounding costs less than
 the last quarter bit of the bound that is printed, which is measured with the rounded ones.
 """
@@ -67,6 +68,16 @@ def log_weight(u: mpf) -> mpf:
     return u / (1 + u * log_tail(u))
 
 
+def direct_tail(t: mpf) -> mpf:
+    """Return (log(1 + t) - t + t^2/2) / t^3."""
+    return mpmath.hyp2f1(1, 3, 4, -t) / 3
+
+
+def direct_weight(t: mpf) -> mpf:
+    """Return t^3 / log(1 + t)."""
+    return t * t / mpmath.hyp2f1(1, 1, 2, -t)
+
+
 def _exp(precision: str, degree: int, bits: int) -> Approximation:
     # ln(2)/2, a little widened for the rounding of the reduction.
     return Approximation(
@@ -82,6 +93,13 @@ def _log(precision: str, name: str, high: str, degree: int, bits: int) -> Approx
     )  # fmt: skip
 
 
+def _direct(name: str, low: str, high: str, degree: int) -> Approximation:
+    return Approximation(
+        f"{name}_DIRECT_FLOAT32", "log(1 + t) = t - t^2/2 + t^3 T(t)",
+        direct_tail, direct_weight, low, high, degree, 24,
+    )  # fmt: skip
+
+
 # q^2 at t = 1, the largest exponential of a negative number.
 SOFTPLUS_SQUARE = "0.4445"
 # q^2 at 1 + t = sqrt(2) and at 1 + t = sqrt(1/2), the ends of the reduced logarithm.
@@ -91,6 +109,8 @@ APPROXIMATIONS = (
     _exp("FLOAT32", 4, 24),
     _log("FLOAT32", "LOG1P", SOFTPLUS_SQUARE, 3, 24),
     _log("FLOAT32", "LOG", LOG_SQUARE, 2, 24),
+    _direct("LOG1P", "0", "1", 8),
+    _direct("LOG", "-0.2930", "0.4143", 7),
     _exp("FLOAT64", 10, 53),
     _log("FLOAT64", "LOG1P", SOFTPLUS_SQUARE, 9, 53),
     _log("FLOAT64", "LOG", LOG_SQUARE, 6, 53),

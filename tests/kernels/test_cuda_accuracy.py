@@ -1,0 +1,137 @@
+"""The arithmetic of the GPU, held to the truth on a CPU: within 2 ULP in every octave.
+
+It is the same on both, operation by operation, but for the reciprocals that a GPU approximates.
+Here they are right, or off by as much as NVIDIA allows them, to either side.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cache
+from importlib import util
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from numba import njit, types
+from numba.extending import overload
+
+from xent_numba.accuracy import search, sweep
+from xent_numba.accuracy.sweep import Strata, Subject, Target
+from xent_numba.operations import OPERATIONS
+
+KERNELS = "xent_numba.kernels"
+LIMIT = 2
+REACH = 16
+SCORES = (
+    "sigmoid",
+    "logistic_loss_and_grad",
+    "binary_cross_entropy_with_logits_and_grad",
+)
+PROBABILITIES = ("binary_cross_entropy",)
+
+
+def approximation(off: float) -> Any:
+    """1/x as ``rcp.approx`` may have it: off by so many ULP of float32, or of 2^-18 for float64.
+
+    That of float64 drops all but 20 bits of x, and has no more itself (PTX ISA).
+    """
+
+    def reciprocal(x):
+        raise NotImplementedError
+
+    @overload(reciprocal)
+    def choose(x):
+        if x == types.float32:
+            one, scale = np.float32(1), np.float32(1 + off * 2.0**-23)
+        else:
+            one, scale = 1.0, 1 + off * 2.0**-18
+        return lambda x: scale * (one / x)
+
+    return reciprocal
+
+
+def fresh(name: str) -> Any:
+    """A module once more, as nothing of it has been compiled yet."""
+    spec = util.find_spec(f"{KERNELS}.{name}")
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@cache
+def samples(off: int) -> Any:
+    """`cuda_samples`, on such reciprocals."""
+    elementary = fresh("cuda_elementary")
+    elementary.approximate_reciprocal = approximation(off)
+    with patch.dict(sys.modules, {f"{KERNELS}.cuda_elementary": elementary}):
+        return fresh("cuda_samples")
+
+
+@cache
+def kernel(module: Any, operation: str, hard: bool) -> Any:
+    evaluate = module.weighted_sample(operation, hard=hard, weighted=False, divided=False)
+
+    @njit(error_model="numpy")
+    def run(first, label, losses, gradients):
+        for i in range(first.size):
+            _, losses[i], gradients[i] = evaluate(first[i], label, first[i], first[i])
+
+    return run
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic(Subject):
+    """The arithmetic of one sample, for one kind of labels."""
+
+    module: Any
+    hard: bool
+
+    def compute(self, inputs: np.ndarray) -> dict[Target, np.ndarray]:
+        computed = {}
+        for operation in self.operations:
+            labels = OPERATIONS[operation].labels
+            for label in labels.hard if labels else (None,):
+                typed = np.int8(label or 0) if self.hard else inputs.dtype.type(label or 0)
+                both = {kind: np.empty_like(inputs) for kind in ("loss", "gradient")}
+                kernel(self.module, operation, self.hard)(inputs, typed, *both.values())
+                for kind, result in both.items():
+                    target = Target(self.implementation, operation, self.dtype, label, kind)
+                    falls = kind == "gradient" and not target.rises
+                    computed[target] = -result if falls else result
+        return computed
+
+
+def found(module, operations, dtype, number, *, hard=True):
+    """Largest error of each target over so many samples, and around the seams of the formulas."""
+    subject = Arithmetic("cuda arithmetic", dtype, operations, module, hard)
+    plans = (Strata(subject.first, dtype, number), search.Seams(subject.first, dtype, REACH))
+    parts = [sweep.inspect(subject, plan, chunk) for plan in plans for chunk in range(plan.chunks)]
+    return {t: sweep.total(part[t] for part in parts) for t in subject.targets()}
+
+
+@pytest.mark.parametrize(("off", "hard"), [(-1, True), (0, True), (1, True), (0, False)])
+@pytest.mark.parametrize(("dtype", "number"), [("float32", 1 << 20), ("float64", 1 << 15)])
+@pytest.mark.parametrize("operations", [SCORES, PROBABILITIES], ids=["scores", "probabilities"])
+def test_within_two_ulp_in_every_octave(operations, dtype, number, off, hard):
+    for target, findings in found(samples(off), operations, dtype, number, hard=hard).items():
+        assert findings.max_ulp <= LIMIT, (target, findings.normal, findings.subnormal)
+        assert findings.normal.count
+
+
+def test_the_worst_score():
+    """That of all float32 magnitudes from 2^-26 to 2^7; below and above there is no arithmetic."""
+    losses, gradients = np.empty((2, 1), np.float32)
+    score = np.float32([float.fromhex("-0x1.a4796p-6")])
+    kernel(samples(1), "logistic_loss", True)(score, np.int8(1), losses, gradients)
+    target = Target("cuda arithmetic", "logistic_loss", "float32", 1.0)
+    error, _ = target.exact(float(score[0]), losses[0])
+    assert 1.9 < error <= LIMIT
+
+
+def test_a_worse_reciprocal_is_noticed():
+    for dtype in ("float32", "float64"):
+        errors = found(samples(3000), ("sigmoid",), dtype, 1 << 12)
+        assert all(findings.max_ulp > LIMIT for findings in errors.values())
