@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
+from scipy.stats import mstats
 
 from xent_numba.gate import decision
 from xent_numba.gate.decision import Verdict, decide, settled
@@ -111,6 +113,21 @@ def spread(mean, error):
 )
 def test_verdicts(mean, error, verdict):
     assert conclude([spread(mean, error)]) == [verdict]
+
+
+def test_the_interval_is_yuens():
+    """Against SciPy's winsorized error, which divides by n where Yuen has n - 1 and h - 1."""
+    values = np.random.default_rng(8).standard_t(2, 20)
+    found = decide({"one": values}, THRESHOLD)["one"]
+    n, h = 20, 12
+    error = mstats.trimmed_stde(values, limits=(0.2, 0.2)) * math.sqrt(
+        (n - 1) / n * (h / n) ** 2 * n**2 / (h * (h - 1))
+    )
+    half = stats.t.ppf(1 - decision.ALPHA / 2, h - 1) * error
+    middle = stats.trim_mean(values, 0.2)
+    assert math.log(found.ratio) == pytest.approx(middle)
+    assert math.log(found.high) == pytest.approx(middle + half)
+    assert math.log(found.low) == pytest.approx(middle - half)
 
 
 def test_pairs_without_spread():

@@ -169,7 +169,13 @@ class Agent:
     def receive(self) -> Any:
         """Wait for the answer; a process that gives none in time is ended."""
         assert self._process.stdout is not None
-        alarm = threading.Timer(self._timeout, self._process.kill)
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            self._process.kill()
+
+        alarm = threading.Timer(self._timeout, end)
         alarm.start()
         try:
             line = self._process.stdout.readline()
@@ -177,10 +183,9 @@ class Agent:
             alarm.cancel()
         if not line:
             code = self._process.wait()
-            raise LostError(
-                f"its process ended with exit code {code}, or gave no answer within "
-                f"{self._timeout:g} s: {self._last_words()}"
-            )
+            if late.is_set():
+                raise LostError(f"gave no answer within {self._timeout:g} s")
+            raise LostError(f"its process ended with exit code {code}: {self._last_words()}")
         answer = json.loads(line)
         if "error" in answer:
             raise (NotApplicableError if answer.get("skipped") else FailedError)(answer["error"])
