@@ -40,6 +40,17 @@ class Cached:
         return cache["answer"]
 
 
+class Skipped:
+    def setup(self):
+        raise NotImplementedError("by its setup")
+
+    def teardown(self):
+        self.never_made.close()
+
+    def track_skipped(self):
+        return 1
+
+
 def time_plain():
     print("benchmarks may print")
 
@@ -86,49 +97,45 @@ def agent(tiny):
         yield found
 
 
-def track(agent, name):
-    assert agent.do("open", name)
-    return agent.do("track")
-
-
 def test_every_call_sees_what_setup_left(agent):
     assert agent.do("open", "all.Mutating.time_pop")
     # An empty list cannot be popped from.
     assert len(agent.do("turn", 5, 3)) == 3
     agent.do("close")
     # One for each of the calls, and for the one that does not count; one more each to open.
-    assert track(agent, "all.Mutating.track_setups") == 1 + 4 * 5 + 1
+    assert agent.do("count", "all.Mutating.track_setups") == 1 + 4 * 5 + 1
 
 
 def test_values(agent):
-    assert track(agent, "all.Cached.track_cached") == 42
-    assert track(agent, "all.track_nan") is None
+    assert agent.do("count", "all.Cached.track_cached") == 42
+    assert agent.do("count", "all.track_nan") is None
     agent.do("open", "all.time_plain")
     assert agent.do("warm_up") > 1
     with pytest.raises(NotApplicableError, match="not here"):
-        track(agent, "all.track_skipped")
+        agent.do("count", "all.track_skipped")
     with pytest.raises(FailedError, match="ArithmeticError: no"):
-        track(agent, "all.track_broken")
+        agent.do("count", "all.track_broken")
+    with pytest.raises(NotApplicableError, match="by its setup"):
+        agent.do("count", "all.Skipped.track_skipped")
     # It goes on.
-    assert track(agent, "all.Cached.track_cached") == 42
+    assert agent.do("count", "all.Cached.track_cached") == 42
     with pytest.raises(LostError, match="ended with exit code 3: I am gone"):
-        track(agent, "all.track_dying")
+        agent.do("count", "all.track_dying")
 
 
 @pytest.mark.skipif(machine.affinity() is None, reason="CPUs cannot be chosen here")
 def test_it_is_kept_to_its_cpus_and_told_how_many(agent):
-    agent.do("open", "all.track_cpus")
-    assert agent.do("track") == len(machine.affinity())
+    assert agent.do("count", "all.track_cpus") == len(machine.affinity())
     agent.pin()
-    assert agent.do("track") == 1
-    assert track(agent, "all.track_threads") == 1
+    assert agent.do("count", "all.track_cpus") == 1
+    assert agent.do("count", "all.track_threads") == 1
 
 
 def test_one_that_hangs_is_ended(agent):
-    agent.do("open", "all.track_hanging")
+    agent.do("packages")
     agent._timeout = 0.2
     with pytest.raises(LostError, match=r"gave no answer within 0\.2 s"):
-        agent.do("track")
+        agent.do("count", "all.track_hanging")
 
 
 def test_a_snapshot_is_the_same_for_the_same_files(tiny):

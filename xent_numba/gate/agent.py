@@ -39,6 +39,7 @@ class Agent:
         self.caches: dict[str, Any] = {}
         self.benchmark: Any = None
         self.call: Any = None
+        self.is_set_up = False
 
     def discover(self) -> Any:
         """All benchmarks, one for each set of parameters."""
@@ -81,11 +82,17 @@ class Agent:
                 self.caches[key] = benchmark.do_setup_cache()
             benchmark.set_cache(self.caches[key])
         self.call = functools.partial(benchmark.func, *benchmark._build_params())
-        return not benchmark.do_setup()
+        self.is_set_up = not benchmark.do_setup()
+        return self.is_set_up
 
-    def track(self) -> float | None:
-        """The value of the open benchmark."""
-        value = float(self.call())
+    def count(self, place: str) -> float | None:
+        """The value of a benchmark that is not timed; None for what is not a number."""
+        try:
+            if not self.open(place):
+                raise NotImplementedError("by its setup")
+            value = float(self.call())
+        finally:
+            self.close()
         return None if math.isnan(value) else value
 
     def warm_up(self) -> int:
@@ -109,7 +116,8 @@ class Agent:
 
     def close(self) -> None:
         """Tear the benchmark down."""
-        if self.benchmark is not None:
+        if self.is_set_up:
+            self.is_set_up = False
             self.benchmark.do_teardown()
         self.benchmark = self.call = None
         gc.collect()

@@ -95,26 +95,22 @@ def compare(
     """
     found: dict[str, dict[str, float | None]] = {name: {} for name in names}
     reasons: dict[str, dict[str, str]] = {name: {} for name in names}
-    for side in duel.sides:
-        with contextlib.ExitStack() as stack:
-            agent = stack.enter_context(duel.agent(side))
-            for done, name in enumerate(names):
-                report(side, done / len(names))
+    with contextlib.ExitStack() as stack:
+        agents = {side: stack.enter_context(duel.agent(side)) for side in duel.sides}
+        for done, name in enumerate(names):
+            report(name, done / len(names))
+            # Each side waits for the other, but both compute.
+            for side, agent in agents.items():
+                agent.start("count", duel.places[side][name])
+            for side, agent in agents.items():
                 try:
-                    if agent.do("open", duel.places[side][name]):
-                        found[name][side] = agent.do("track")
-                    else:
-                        reasons[name][side] = "does not apply"
+                    found[name][side] = agent.receive()
                 except NotApplicableError as error:
                     reasons[name][side] = f"does not apply: {error}"
-                except FailedError as error:
+                except (FailedError, LostError) as error:
                     reasons[name][side] = f"failed: {error}"
-                except LostError as error:
-                    reasons[name][side] = f"failed: {error}"
-                    agent = stack.enter_context(duel.agent(side))
-                    continue
-                with contextlib.suppress(FailedError):
-                    agent.do("close")
+                    if isinstance(error, LostError):
+                        agents[side] = stack.enter_context(duel.agent(side))
     values, left_out = [], {}
     for name in names:
         why = "; ".join(f"{side} {reason}" for side, reason in reasons[name].items())
