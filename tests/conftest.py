@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import hypothesis
 import numpy as np
@@ -26,6 +27,7 @@ hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, m
 hypothesis.settings.load_profile("suite")
 
 DTYPES = ("float32", "float64")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 @dataclass(frozen=True)
@@ -119,11 +121,31 @@ def implementation(request: pytest.FixtureRequest) -> str:
 
 def require(name: str) -> None:
     """Skip, or fail, where an implementation cannot run."""
-    reason = registry.get(name).unavailable()
-    if reason and name in os.environ.get("XENT_REQUIRE", "").split(","):
+    if reason := registry.get(name).unavailable():
+        missing(name, reason)
+
+
+def missing(name: str, reason: str) -> NoReturn:
+    """Skip, or fail, where a test cannot run for want of a tool."""
+    if name in os.environ.get("XENT_REQUIRE", "").split(","):
         pytest.fail(f"{name} is required by XENT_REQUIRE and cannot run here: {reason}")
-    if reason:
-        pytest.skip(f"{name}: {reason}")
+    pytest.skip(f"{name}: {reason}")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium: the one that XENT_BROWSER names, or the system's."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError:
+        missing("browser", "playwright is not installed: pip install 'xent-numba[test]'")
+    path = os.environ.get("XENT_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        missing("browser", "no Chromium was found: install it, or set XENT_BROWSER to it")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(scope="session")

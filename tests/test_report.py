@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import re
-import shutil
 import zipfile
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +18,6 @@ from xent_numba.measurement.statistics import Interval
 from xent_numba.reporting import charts, report
 
 ROOT = Path(__file__).parents[1]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 @pytest.fixture(scope="module")
@@ -149,28 +146,6 @@ def page_archive(page):
 
 
 # In a browser.
-
-
-def missing(reason):
-    if "browser" in os.environ.get("XENT_REQUIRE", "").split(","):
-        pytest.fail(f"browser is required by XENT_REQUIRE and cannot run here: {reason}")
-    pytest.skip(f"browser: {reason}")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium: the one that XENT_BROWSER names, or the system's."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ModuleNotFoundError:
-        missing("playwright is not installed: pip install 'xent-numba[test]'")
-    path = os.environ.get("XENT_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        missing("no Chromium was found: install it, or set XENT_BROWSER to it")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 COMMITTED = ROOT / "reports" / "index.html"

@@ -95,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
         dest="subcommand", required=True, metavar="{info,compare,accuracy,report,gate}"
     )
     info = commands.add_parser("info", help="what this machine is, and what can run on it")
+    info.add_argument(
+        "--cpu", action="store_true", help="only what computes, in one line, for asv machine --cpu"
+    )
     info.set_defaults(run=_info)
     _add_compare(commands.add_parser("compare", help="judge and time implementations"))
     _add_accuracy(commands.add_parser("accuracy", help="measure errors over the whole range"))
@@ -320,7 +323,10 @@ def _info(options: argparse.Namespace, command: str) -> None:
 
     from xent_numba.reporting import info
 
-    info.show(Console(highlight=False))
+    if options.cpu:
+        Console(highlight=False, soft_wrap=True).print(info.processors(), markup=False)
+    else:
+        info.show(Console(highlight=False))
 
 
 def _compare(options: argparse.Namespace, command: str) -> None:

@@ -12,6 +12,15 @@ from xent_numba import registry
 from xent_numba.measurement import machine
 
 
+def processors() -> str:
+    """Name what computes here, in one line, as a history of times must tell machines apart."""
+    from xent_numba.kernels import target
+
+    described, simd = machine.fingerprint(), target.describe()["simd_bits"]
+    cpu = described["cpu"] or described["architecture"]
+    return f"{cpu}, {simd or 'no'} bit SIMD, {described['gpu'] or 'no GPU'}"
+
+
 def show(console: Console) -> None:
     """Print the machine, then the implementations and why some cannot run; for 80 columns."""
     from xent_numba.kernels import target
