@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -168,6 +169,15 @@ def test_a_bad_option_says_what_is_accepted(tiny, capsys, option, value):
     error = capsys.readouterr().err
     assert repr(value) in error
     assert "accepted" in error
+
+
+def test_a_budget_that_is_too_small_is_refused(tiny, monkeypatch, capsys):
+    monkeypatch.setattr(pairs, "FEW_SECONDS", 0.0)
+    assert run("HEAD", "HEAD", "--bench", "time_other") == 2
+    assert re.search(
+        r"1 benchmarks need 0\.\d minutes for 6 pairs; accepted are as large a --budget",
+        capsys.readouterr().err,
+    )
 
 
 def test_conflicts_are_refused(tiny, capsys):

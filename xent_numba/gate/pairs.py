@@ -45,6 +45,9 @@ SAMPLES = 5
 LONG_TURN_SECONDS = 0.1
 """Where a turn takes longer there is one quartet, of single samples."""
 
+FEW_SECONDS = 60.0
+"""The fewest pairs may take so long whatever the budget."""
+
 _AGENT = Path(__file__).with_name("agent.py")
 _PADDING = 4096
 
@@ -270,7 +273,7 @@ class Duel:
             Of the benchmarks.
         budget : float
             Seconds of the clock. The first pair does not count: it compiles, and finds out how
-            many calls make a sample. `MIN_PAIRS` are taken whatever the budget.
+            many calls make a sample. `MIN_PAIRS` are taken in any case.
         threshold : float
             The change that matters.
         seed : int
@@ -282,6 +285,11 @@ class Duel:
         -------
         Evidence
             What was measured.
+
+        Raises
+        ------
+        GateError
+            If the budget is not enough for the fewest pairs.
         """
         shuffled = random.Random(seed)  # noqa: S311 - an order, not a secret
         evidence = Evidence()
@@ -298,6 +306,12 @@ class Duel:
             pairs += 1
             evidence.clock_seconds = time.monotonic() - started
             report(f"{pairs} pairs", min(1.0, evidence.clock_seconds / budget))
+            least = MIN_PAIRS * evidence.clock_seconds / pairs
+            if pairs == 1 and least > max(budget, FEW_SECONDS):
+                raise GateError(
+                    f"{len(todo)} benchmarks need {least / 60:.1f} minutes for {MIN_PAIRS} pairs; "
+                    "accepted are as large a --budget, or fewer benchmarks by --bench"
+                )
             ratios = {name: evidence.log_ratios[name] for name in todo}
             # The next pair must end before the budget does.
             spent = evidence.clock_seconds * (pairs + 1) / pairs > budget
