@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
 
-from xent_numba.gate import pairs, revisions
+from xent_numba.gate import environments, pairs, revisions
 from xent_numba.gate.environments import Project
 from xent_numba.gate.pairs import Agent, FailedError, NotApplicableError
 from xent_numba.measurement import machine
@@ -155,13 +156,18 @@ def test_a_snapshot_is_the_same_for_the_same_files(tiny):
 
 
 def test_an_export_is_whole_or_not_there(tiny, monkeypatch):
-    head = tiny.git("rev-parse", "HEAD")
+    (tiny.folder / ".gitattributes").write_text("tiny.py export-ignore\n")
+    head = tiny.commit()
+    git = revisions._git
 
-    def interrupt(*arguments, **options):
-        raise KeyboardInterrupt
+    def interrupted(folder, command, *arguments, **variables):
+        found = git(folder, command, *arguments, **variables)
+        if command == "checkout-index":
+            raise KeyboardInterrupt
+        return found
 
     with monkeypatch.context() as patch:
-        patch.setattr("tarfile.TarFile.extractall", interrupt)
+        patch.setattr(revisions, "_git", interrupted)
         with pytest.raises(KeyboardInterrupt):
             revisions.export(tiny.folder, head, tiny.folder / ".asv")
     assert list((tiny.folder / ".asv").iterdir()) == []
@@ -177,6 +183,21 @@ def test_nothing_compiled_is_shared(tiny):
         for name, revision in (("baseline", "HEAD"), ("contender", "HEAD"), ("contender", None))
     ]
     assert len(set(folders)) == 3
+
+
+def test_what_is_long_unused_is_removed(tiny, monkeypatch):
+    monkeypatch.setattr(environments, "KEPT", 2)
+    project = Project(tiny.folder)
+    made = []
+    for number in range(3):
+        (tiny.folder / "change").write_text(str(number))
+        commit = tiny.commit()
+        made.append(project.side("baseline", commit, sys.executable).sources)
+        os.utime(made[-1], (number, number))
+    project.side("baseline", made[1].name, sys.executable)
+    assert [path.exists() for path in made] == [False, True, True]
+    project.side("baseline", made[0].name, sys.executable)
+    assert [path.exists() for path in made] == [True, True, False]
 
 
 def test_what_others_use_is_seen():

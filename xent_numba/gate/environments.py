@@ -11,6 +11,7 @@ import contextlib
 import copy
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ from typing import Any
 
 from xent_numba.gate import GateError, revisions
 from xent_numba.measurement.worker import THREAD_VARIABLES
+
+KEPT = 10
+"""Revisions of each side whose sources and compiled code are kept."""
 
 CONFIGURATION = ("asv.conf.json", "asv.conf.jsonc")
 
@@ -134,6 +138,8 @@ class Project:
         else:
             variables = {"PYTHONPATH": os.pathsep.join([str(sources), str(sources / "src")])}
             variables |= self._matrix_variables()
+        _forget(self.cache / name / "sources")
+        _forget(self.cache / name / "numba")
         # Nothing that one side compiled is ever loaded by the other.
         key = hashlib.sha256(f"{commit} {python}".encode()).hexdigest()[:16]
         variables["NUMBA_CACHE_DIR"] = str(self.cache / name / "numba" / key)
@@ -195,6 +201,14 @@ class Project:
         return environment.find_executable("python"), {
             key: str(value) for key, value in environment.env_vars.items()
         }
+
+
+def _forget(folder: Path) -> None:
+    """Remove what has not been used for longest."""
+    if folder.exists():
+        by_age = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in by_age[KEPT:]:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _this_python() -> str:

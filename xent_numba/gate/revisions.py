@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
-import tarfile
 import tempfile
 from pathlib import Path
 
@@ -126,15 +124,13 @@ def export(project: Path, revision: str, folder: Path) -> Path:
     target = folder / revision
     if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        archive = subprocess.run(  # noqa: S603 - a hash
-            ["git", "-C", str(top), "archive", "--format=tar", revision],  # noqa: S607
-            capture_output=True,
-            check=True,
-        ).stdout
         with tempfile.TemporaryDirectory(dir=folder) as aside:
-            with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-                files.extractall(Path(aside) / "files", filter="data")
+            # Unlike git archive it leaves out nothing that is not meant for a release.
+            index = {"GIT_INDEX_FILE": str(Path(aside) / "index")}
+            _git(top, "read-tree", revision, **index)
+            _git(top, "checkout-index", "--all", f"--prefix={aside}/files/", **index)
             (Path(aside) / "files").rename(target)
+    target.touch()
     return target / project.resolve().relative_to(top.resolve())
 
 
