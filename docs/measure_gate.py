@@ -39,7 +39,8 @@ AGAINST_ITSELF = "the same commit"
 
 # Of the sigmoid's blocks of samples every so many are gone over once more.
 SLOWDOWNS = {"3 %": 33, "5 %": 20, "10 %": 10}
-CLOCK_RUNS = {AGAINST_ITSELF: 40, **dict.fromkeys(SLOWDOWNS, 12)}
+CLOCK_RUNS = {AGAINST_ITSELF: 40, "5 %": 12}
+OTHER_RUNS = {"3 %": 12, "10 %": 12}
 ASV_RUNS = {AGAINST_ITSELF: 8, "5 %": 6, "10 %": 6}
 
 _BLOCKS = "xent_numba/kernels/blocks.py"
@@ -247,6 +248,7 @@ Run = Callable[[Project, str, str, int], dict[str, Any]]
 
 PARTS: dict[str, tuple[Run, dict[str, int]]] = {
     "clock": (run_clock, CLOCK_RUNS),
+    "other slowdowns": (run_clock, OTHER_RUNS),
     "by hand": (run_clock, dict.fromkeys(BY_HAND, 1)),
     "asv": (run_asv, ASV_RUNS),
     "exact": (run_exact, dict.fromkeys((AGAINST_ITSELF, *LOSSES), 1)),
@@ -286,7 +288,11 @@ def _text(found: dict[str, dict[str, Any]]) -> Iterator[str]:
         "inconclusive verdicts | median measured change | s a run, median |"
     )
     yield "|---|---|---:|---:|---|---:|---:|---:|---:|"
-    for part, judge in (("clock", "gate"), ("asv", "asv continuous")):
+    for part, judge in (
+        ("clock", "gate"),
+        ("other slowdowns", "gate"),
+        ("asv", "asv continuous"),
+    ):
         for kind in PARTS[part][1]:
             if chosen := [r for r in by_part[part] if r["kind"] == kind]:
                 yield _rates(judge, kind, chosen)
@@ -295,8 +301,8 @@ def _text(found: dict[str, dict[str, Any]]) -> Iterator[str]:
         "Wrong verdicts are SLOWER or FASTER of what is the same, and FASTER of what is slower. "
         "In runs of the same commit, `found slower` counts runs with any wrong verdict."
     )
-    if by_part["clock"]:
-        busy = sorted(r["others"] for r in by_part["clock"])
+    if timed := by_part["clock"] + by_part["other slowdowns"]:
+        busy = sorted(run["others"] for run in timed)
         yield ""
         yield (
             f"Other programs used at most {busy[len(busy) // 2]:.0%} of the CPUs during any pair "
@@ -307,11 +313,11 @@ def _text(found: dict[str, dict[str, Any]]) -> Iterator[str]:
     yield ""
     yield "| planted | exact gate | worst of what got worse | clock gate |"
     yield "|---|---|---|---|"
-    timed = {r["kind"]: r for r in by_part["by hand"]}
+    by_hand = {r["kind"]: r for r in by_part["by hand"]}
     for run in by_part["exact"]:
         worse = run["worse"]
         example = f"`{worse[0][0]}`: {worse[0][1]} to {worse[0][2]} {worse[0][3]}" if worse else ""
-        clock = timed.get(run["kind"])
+        clock = by_hand.get(run["kind"])
         yield (
             f"| {run['kind']} | {len(worse)} of {run['values']} worse"
             f"{', ' + str(run['left_out']) + ' cannot be compared' if run['left_out'] else ''} | "
