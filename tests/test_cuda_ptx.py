@@ -189,11 +189,18 @@ def test_strided_arrays_are_indexed_in_each_dimension(offline):
     assert not beyond_accumulation(ptx)
 
 
+def first_samples(source, tile):
+    """How PTX multiplies the number of a tile by the samples of one: instructions by name."""
+    times = rf"%\w+, %\w+, (?:{tile}|{tile.bit_length() - 1});"
+    return set(re.findall(rf"((?:shl|mul|mad)[\w.]+)\s+{times}", source.ptx))
+
+
 def test_indices_are_64_bits(offline):
     """A tile's first sample is its number times the samples of a tile, beyond 2^31 in the end."""
-    ptx = offline.pass_ptx("sigmoid", "float32", reduced=False)
-    assert re.search(r"(mul\.lo\.s64|mad\.lo\.s64|mul\.wide|shl\.b64)", ptx.ptx)
-    assert not re.search(r"mul\.lo\.s32", ptx.ptx)
+    source = offline.pass_ptx("sigmoid", "float32", reduced=False)
+    found = first_samples(source, 4096)
+    assert found
+    assert found <= {"shl.b64", "mul.wide.s32", "mul.lo.s64"}
 
 
 @pytest.fixture
@@ -216,6 +223,16 @@ def test_a_float64_literal_is_noticed(planted):
         out[i] = 1.0 / (1.0 + values[i])
 
     assert beyond_accumulation(planted(body))
+
+
+def test_an_index_of_32_bits_is_noticed(planted):
+    from numba import cuda
+
+    def body(values, out):
+        i = np.int32(np.int32(cuda.blockIdx.x) * np.int32(4096))
+        out[i] = values[i]
+
+    assert "shl.b32" in first_samples(planted(body), 4096)
 
 
 def test_local_memory_is_noticed(offline, planted):

@@ -3,6 +3,9 @@
 The functions below take NumPy arrays, or device arrays with ``__cuda_array_interface__``, and
 compute on them with the implementation that is named, by default the fastest for that kind of
 array. `implementations` lists them. Nothing is compiled before the first call.
+
+Of device arrays float16 and bfloat16 are computed in float32, and no other dtype becomes float64;
+on which device and stream a call computes is in ``docs/cuda.md``.
 """
 
 from __future__ import annotations

@@ -597,7 +597,7 @@ def fill_kernel(ndim: int) -> Any:
 def flat(*arrays: Any) -> list[Any]:
     """Return the device arrays as one dimension if all are contiguous, else with one at least."""
     if all(array.is_c_contiguous() for array in arrays) or not arrays[0].shape:
-        return [array.reshape(array.size) for array in arrays]
+        return [array if array.ndim == 1 else array.reshape(array.size) for array in arrays]
     return list(arrays)
 
 
