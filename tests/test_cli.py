@@ -197,6 +197,7 @@ def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch, capsys
     assert "pip install 'xent-numba[bench]'" in line
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a group of processes")
 def test_an_interruption_ends_all_processes_and_writes_nothing(tmp_path):
     (hanging,) = write(tmp_path, "fake_hanging")
     report = tmp_path / "run.json"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from xent_numba import cli
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -56,6 +59,16 @@ def test_accuracies_are_those_of_the_report():
     script = runpy.run_path(str(ROOT / "docs" / "readme_accuracy.py"))
     survey = script["Survey"].from_json(script["REPORT"].read_text())
     assert script["with_accuracy"](README, survey) == README
+
+
+def test_commands_of_the_gate_are_accepted():
+    pages = (ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob(".github/workflows/*.yml"))
+    found = [
+        c for page in pages for c in re.findall(r"xent-numba (gate [^`#\n]+)", page.read_text())
+    ]
+    assert len(found) >= 6
+    for command in found:
+        assert cli._parser().parse_args(shlex.split(command)).baseline
 
 
 def test_links_lead_somewhere():

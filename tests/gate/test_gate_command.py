@@ -20,6 +20,10 @@ from xent_numba.gate.outcome import Outcome
 BUDGET = "0.001"
 """Minutes: as few pairs as there may be."""
 
+CHOOSES_CPUS = pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="CPUs cannot be chosen on this system"
+)
+
 
 @pytest.fixture(autouse=True)
 def calm(monkeypatch):
@@ -159,8 +163,8 @@ def test_bad_input_is_one_sentence(tiny, capsys, arguments, said):
         ("--budget", "0"),
         ("--threshold", "101"),
         ("--bench", "("),
-        ("--cpu-affinity", "9999"),
-        ("--cpu-affinity", "a"),
+        pytest.param("--cpu-affinity", "9999", marks=CHOOSES_CPUS),
+        pytest.param("--cpu-affinity", "a", marks=CHOOSES_CPUS),
     ],
 )
 def test_a_bad_option_says_what_is_accepted(tiny, capsys, option, value):

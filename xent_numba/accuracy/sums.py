@@ -257,6 +257,10 @@ def _reduce(
 
 def _memory() -> int:
     """Most memory that this process ever had, in bytes."""
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024
