@@ -117,6 +117,7 @@ def read_libm(text: str) -> set[str]:
     return set(re.findall(rf"(?:\$|\bcall\S*\s+)({_LIBM})\b", text))
 
 
+@functools.cache
 def _compiled(name: str, dtype: str) -> str:
     loop = LOOPS[name]
     array = {
