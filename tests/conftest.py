@@ -12,11 +12,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import hypothesis
 import numpy as np
 import pytest
+from required import missing
 
 import xent_numba
 from xent_numba import registry
@@ -125,13 +126,6 @@ def require(name: str) -> None:
         missing(name, reason)
 
 
-def missing(name: str, reason: str) -> NoReturn:
-    """Skip, or fail, where a test cannot run for want of a tool."""
-    if name in os.environ.get("XENT_REQUIRE", "").split(","):
-        pytest.fail(f"{name} is required by XENT_REQUIRE and cannot run here: {reason}")
-    pytest.skip(f"{name}: {reason}")
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium: the one that XENT_BROWSER names, or the system's."""
@@ -157,9 +151,7 @@ def offline() -> Any:
 
         if (reason := cuda_offline.missing()) is None:
             return cuda_offline
-    if "cuda_check" in os.environ.get("XENT_REQUIRE", "").split(","):
-        pytest.fail(f"cuda_check is required by XENT_REQUIRE: {reason}")
-    pytest.skip(f"cuda_check: {reason}")
+    missing("cuda_check", reason)
 
 
 def _all_targets() -> list[Target]:

@@ -18,7 +18,7 @@ from asv import environment, util
 from asv.config import Config
 from asv.results import Results
 from asv.runner import BenchmarkResult
-from conftest import missing
+from required import missing
 
 from xent_numba import cli
 
