@@ -145,13 +145,13 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def offline() -> Any:
     """`cuda_offline`, where NVIDIA's wheels (the extra ``cuda-check``) are installed."""
-    reason = "numba-cuda is not installed; pip install 'xent-numba[cuda-check]'"
-    if importlib.util.find_spec("numba_cuda") is not None:
-        from xent_numba.kernels import cuda_offline
+    if importlib.util.find_spec("numba_cuda") is None:
+        missing("cuda_check", "numba-cuda is not installed; pip install 'xent-numba[cuda-check]'")
+    from xent_numba.kernels import cuda_offline
 
-        if (reason := cuda_offline.missing()) is None:
-            return cuda_offline
-    missing("cuda_check", reason)
+    if reason := cuda_offline.missing():
+        missing("cuda_check", reason)
+    return cuda_offline
 
 
 def _all_targets() -> list[Target]:
