@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from concurrent.futures import Executor, Future
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
+import xent_numba as xn
 from xent_numba.accuracy import oracle, sums
 from xent_numba.accuracy.sums import ExactSum
 from xent_numba.operations import OPERATIONS
@@ -93,3 +95,17 @@ def test_what_takes_too_long_is_left_out_and_named(monkeypatch):
     assert found.omitted == {
         "numpy_stable, float32": "10,000 samples would take more than 0 s a call"
     }
+
+
+def test_a_first_call_that_compiles_is_not_what_more_samples_would_take(monkeypatch):
+    compute, slept = xn.binary_cross_entropy_with_logits, []
+
+    def compile_first(*arguments, **options):
+        if not slept:
+            slept.append(time.sleep(0.3))
+        return compute(*arguments, **options)
+
+    monkeypatch.setattr("xent_numba.binary_cross_entropy_with_logits", compile_first)
+    found = measure(["numpy_stable"], monkeypatch, SECONDS=1.0)
+    assert slept
+    assert not found.omitted
