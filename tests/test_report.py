@@ -130,13 +130,10 @@ def test_the_committed_page_is_of_the_committed_runs():
     sources = report.Sources.read(ROOT / "reports")
     for run in sources.runs.values():
         assert run.started in page
-    # Surveys of accuracy take hours, and may be newer than the page.
-    kept = {name: text for name, text in page_archive(page).items() if "accuracy" not in name}
-    assert kept.keys() == {
-        f"compare/{path.name}" for path in sources.files() if path.parent.name == "compare"
-    }
+    kept = page_archive(page)
+    assert kept.keys() == {str(path.relative_to(sources.folder)) for path in sources.files()}
     for name, content in kept.items():
-        assert (sources.folder / name).read_bytes() == content, f"{name} is newer than the page"
+        assert (sources.folder / name).read_bytes() == content, f"{name}: make the page again"
 
 
 def page_archive(page):

@@ -11,8 +11,9 @@ from xent_numba.accuracy.sums import OPERATION, REDUCTIONS, Reduced, Sums
 from xent_numba.reporting.files import svg
 from xent_numba.reporting.survey import line
 
-# Okabe and Ito, "Color Universal Design", 2008; the lines differ in their marks as well.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_OURS = "numba_parallel"
+# Okabe and Ito, "Color Universal Design", 2008; lines of one colour differ in mark and dashes.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKS = "os^Dv<>pXh*P"
 #: Drawn in the place of an error of zero.
 _FLOOR = {"float32": 1e-11, "float64": 1e-19}
@@ -21,7 +22,9 @@ _FLOOR = {"float32": 1e-11, "float64": 1e-19}
 def draw(sums: Sums) -> bytes:
     """Draw relative errors over the number of samples, for every dtype and reduction, as SVG."""
     dtypes = sorted({row.dtype for row in sums.rows})
-    names = sorted({row.implementation for row in sums.rows})
+    # The last line is drawn above the others.
+    found = {row.implementation for row in sums.rows}
+    names = sorted(found, key=lambda name: (name == _OURS, name))
     figure = Figure(figsize=(9.5, 0.6 + 3.3 * len(dtypes)), layout="constrained")
     grid = figure.subplots(len(dtypes), len(REDUCTIONS), sharex=True, sharey="row", squeeze=False)
     for row, dtype in zip(grid, dtypes, strict=True):
@@ -43,11 +46,19 @@ def _draw_panel(
     axes.set_ylabel("relative error", fontsize=8)
     axes.tick_params(labelsize=8)
     axes.grid(color="0.9")
-    for name, colour, mark in zip(
-        names, itertools.cycle(_COLOURS), itertools.cycle(_MARKS), strict=False
-    ):
+    styles = zip(itertools.product(("-", "--"), _COLOURS), itertools.cycle(_MARKS), strict=False)
+    for name, ((dashes, colour), mark) in zip(names, itertools.cycle(styles), strict=False):
         points = sorted((r.size, max(r.error, floor)) for r in rows if r.implementation == name)
-        axes.plot(*zip(*points, strict=True), color=colour, marker=mark, ms=4, lw=1, label=name)
+        ours = name == _OURS
+        axes.plot(
+            *zip(*points, strict=True),
+            color="black" if ours else colour,
+            ls="-" if ours else dashes,
+            marker="o" if ours else mark,
+            ms=5 if ours else 4,
+            lw=2 if ours else 1,
+            label=name,
+        )
     half = 2.0**-24 if "float32" in title else 2.0**-53
     axes.axhline(half, color="0.4", lw=0.8, ls="--", label="half an ULP of 1")
 
