@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from asv.util import load_json
 from rich.progress import Progress, TimeElapsedColumn
 from scipy.stats import binomtest
 
@@ -180,15 +181,18 @@ def run_asv(project: Project, head: str, kind: str, number: int) -> dict[str, An
     """Run asv continuous once, on the same CPU and with the same threshold."""
     folder = project.cache / "asv"
     folder.mkdir(parents=True, exist_ok=True)
-    configuration = json.loads((ROOT / "asv.conf.json").read_text())
+    configuration = load_json(str(ROOT / "asv.conf.json"), js_comments=True)
+    first = {name: values[:1] for name, values in configuration["matrix"]["req"].items()}
     configuration |= {
+        "pythons": configuration["pythons"][:1],
+        "matrix": {"req": first, "env_nobuild": {"NUMBA_NUM_THREADS": ["1"]}},
+        "exclude": [],
         "repo": str(ROOT),
         "benchmark_dir": str(ROOT / "benchmarks"),
         "env_dir": str(folder / "env"),
         "results_dir": str(folder / "results"),
         "html_dir": str(folder / "html"),
     }
-    configuration["matrix"]["env_nobuild"] = {"NUMBA_NUM_THREADS": ["1"]}
     (folder / "asv.conf.json").write_text(json.dumps(configuration))
     environment = {**os.environ, "HOME": str(folder)}
     environment.pop("PYTHONPATH", None)
