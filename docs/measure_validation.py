@@ -1,8 +1,8 @@
 """What checking the values costs: ``python docs/measure_validation.py`` writes validation.md.
 
 The kernels that sum losses are compiled twice, as they are and from the same source without the
-lines that look at labels and probabilities. Both take turns, on one thread, on a section of
-samples that lies in the first-level cache, where arithmetic is all there is to wait for.
+lines that look at labels and probabilities. Both take turns, on one thread, on samples
+that lie in the second-level cache, where arithmetic is all there is to wait for.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from xent_numba.kernels import products
-from xent_numba.kernels.bits import exact
-from xent_numba.kernels.sums import LANES
+from xent_numba.kernels import blocks, passes, products
 from xent_numba.measurement import machine
 
 CHECK = re.compile(r"^ +plain &= .*\n", re.MULTILINE)
 CHECKS = 4
 ROUNDS = 201
-PASSES = 64
+CALLS = 16
+SAMPLES = 4 * products.SECTION
 
 
 def without_checks() -> ModuleType:
@@ -37,41 +36,38 @@ def without_checks() -> ModuleType:
     return module
 
 
-def loop(module: Any, operation: str) -> Any:
-    """Sum a section PASSES times, in compiled code."""
-    sums = (
-        module.cross_entropy_sums
+def compiled(module: ModuleType, operation: str) -> Any:
+    """The loop over sections on one thread."""
+    block, sums = (
+        (passes.cross_entropy_of_probabilities, module.cross_entropy_sums)
         if operation == "binary_cross_entropy"
-        else module.softplus_sums(0)
+        else (passes.with_logits, module.softplus_sums(0))
     )
-    section_sum = module.by_dtype(*sums)
-
-    @exact
-    def repeat(first: Any, labels: Any, state: Any) -> float:
-        total = 0.0
-        for _ in range(PASSES):
-            total += section_sum(first, labels, state)[1]
-        return total
-
-    return repeat
+    name = f"{module.__name__.rpartition('.')[2]}_{operation}"
+    kernels = blocks.loss_kernels(name, block, module.by_dtype(*sums))
+    for kernel in kernels:
+        # What was compiled without its module's file could not be loaded again.
+        kernel._cache.disable()
+    _, _, serial, _ = kernels
+    return serial
 
 
 def measure(operation: str, dtype: str, label_dtype: str, modules: list[Any]) -> list[float]:
     """Nanoseconds for each sample, for each of the modules."""
     rng = np.random.default_rng(1)
-    first = rng.normal(0, 4, products.SECTION).astype(dtype)
+    first = rng.normal(0, 4, SAMPLES).astype(dtype)
     if operation == "binary_cross_entropy":
-        first = rng.random(products.SECTION).astype(dtype)
-    labels = rng.integers(0, 2, products.SECTION).astype(label_dtype)
-    state = np.empty((products.STATE, LANES))
-    loops = [loop(module, operation) for module in modules]
-    if len({repeat(first, labels, state) for repeat in loops}) > 1:
+        first = rng.random(SAMPLES).astype(dtype)
+    labels = rng.integers(0, 2, SAMPLES).astype(label_dtype)
+    arguments = first, labels, None, first[:0], None, 1.0, blocks.MULTIPLY, False
+    loops = [compiled(module, operation) for module in modules]
+    if len({loop(*arguments) for loop in loops}) > 1:
         raise RuntimeError(f"{operation} differs without its checks")
     taken: list[list[float]] = [[] for _ in loops]
     for _ in range(ROUNDS):
-        for repeat, times in zip(loops, taken, strict=True):
-            times.append(timeit.timeit(lambda r=repeat: r(first, labels, state), number=1))
-    return [statistics.median(times) / PASSES / products.SECTION * 1e9 for times in taken]
+        for loop, times in zip(loops, taken, strict=True):
+            times.append(timeit.timeit(lambda f=loop: f(*arguments), number=CALLS))
+    return [statistics.median(times) / CALLS / SAMPLES * 1e9 for times in taken]
 
 
 def main() -> None:
@@ -81,7 +77,7 @@ def main() -> None:
     lines = [
         "# What checking the values costs",
         "",
-        "Nanoseconds for each sample of a sum of losses, one thread, samples in the first-level",
+        "Nanoseconds for each sample of a sum of losses, one thread, samples in the second-level",
         f"cache: medians of {ROUNDS} rounds in turn, by `python docs/measure_validation.py` at",
         f"{commit.get('commit', 'no commit')[:10]} on {described['cpu']}. Each label, and each",
         "probability, is looked at in the loop that computes.",

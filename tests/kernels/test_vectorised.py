@@ -16,6 +16,7 @@ from xent_numba.kernels import (
     exp,
     log,
     losses,
+    memory,
     passes,
     products,
     sums,
@@ -36,12 +37,13 @@ def test_hot_loop(name, dtype):
 def test_sums(name, suffix):
     """They write no array to count samples by."""
     one = types.Array(getattr(types, name[4:]), 1, "C")
-    text = assembly.assembly(getattr(sums, f"_{name}").py_func, (one,))
+    state = types.Array(types.float64, 1, "C")
+    text = assembly.assembly(getattr(sums, f"_{name}"), (one, state))
     assert f"%{'xyz'[assembly.machine_width() // 256]}mm" in text
     assert re.search(rf"vadd{suffix}.*%[yz]mm", text)
 
 
-@pytest.mark.parametrize("module", [bits, blocks, exp, log, losses, passes, products, sums])
+@pytest.mark.parametrize("module", [bits, blocks, exp, log, losses, memory, passes, products, sums])
 def test_no_function_takes_its_options_from_the_first_caller(module):
     for name, function in vars(module).items():
         if isinstance(function, Dispatcher):

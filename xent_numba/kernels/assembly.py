@@ -34,8 +34,7 @@ class Loop:
     functions : pair of Dispatcher
         The function it is in, for float32 and for float64.
     arguments : str
-        Types of the arguments: f and F an array of the dtype in one and two dimensions, l an
-        array of int8 labels, D an array of float64 in two dimensions.
+        Types of the arguments: f an array of the dtype, l of int8 labels, d of float64.
     outputs : tuple of int
         For each loop of the function, the ones without division first, how many arrays it writes;
         empty for the rows of a section.
@@ -50,13 +49,13 @@ class Loop:
 
 
 LOOPS = {
-    "sigmoids": Loop((passes.sigmoids,) * 2, "ffF", (2, 1), 1),
+    "sigmoids": Loop((passes.sigmoids,) * 2, "fff", (2, 1), 1),
     "exponentials": Loop((passes._exp_of_margins,) * 2, "flfff", (3,), 0),
     "losses": Loop((passes._add_log1p,) * 2, "fff", (1,), 1),
     "gradients": Loop((passes._slopes,) * 2, "lffff", (1,), 1),
     "cross entropies": Loop((passes._hard_cross_entropies,) * 2, "flf", (1,), 1),
-    "sum of logistic losses": Loop(_LOGISTIC, "flD", (), 0),
-    "sum of cross entropies": Loop(products.cross_entropy_sums, "flD", (), 0),
+    "sum of logistic losses": Loop(_LOGISTIC, "fld", (), 0),
+    "sum of cross entropies": Loop(products.cross_entropy_sums, "fld", (), 0),
 }
 
 
@@ -122,12 +121,11 @@ def _compiled(name: str, dtype: str) -> str:
     loop = LOOPS[name]
     array = {
         "f": types.Array(_TYPES[dtype], 1, "C"),
-        "F": types.Array(_TYPES[dtype], 2, "C"),
         "l": types.Array(types.int8, 1, "C"),
-        "D": types.Array(types.float64, 2, "C"),
+        "d": types.Array(types.float64, 1, "C"),
     }
     function = loop.functions[tuple(SUFFIXES).index(dtype)]
-    return assembly(function.py_func, tuple(array[a] for a in loop.arguments))
+    return assembly(getattr(function, "py_func", function), tuple(array[a] for a in loop.arguments))
 
 
 def faults(found: Code, divisions: int) -> list[str]:

@@ -21,8 +21,18 @@ from numba import prange
 
 from xent_numba.kernels.bits import exact, fma, prefer_full_vectors
 from xent_numba.kernels.caching import kernel
+from xent_numba.kernels.memory import (
+    PAST_CACHES,
+    VALUES_AT,
+    WORK_AT,
+    before_line,
+    scratch,
+    settle,
+    stream,
+    window,
+)
 from xent_numba.kernels.products import SECTION, STATE, SectionSum
-from xent_numba.kernels.sums import LANES, add_to, rounded_sum, sum_block
+from xent_numba.kernels.sums import LANES, add_to, rounded_sum, sum_block, two_sum
 
 BLOCK = 512
 """Samples computed together: up to six arrays of them lie in a first-level cache of 32 KiB."""
@@ -68,27 +78,31 @@ def any_bad_weight(weights: Any) -> bool:
 @kernel("weigh", nogil=True)
 def weigh(weights: Any, partial: Any) -> None:
     """Check weights, a chunk or a part of it made of whole blocks, and add them to one row."""
+    state = np.empty(2 * LANES)
     for start in range(0, weights.size, BLOCK):
-        block = weights[start : start + BLOCK]
+        block = window(weights, start, min(start + BLOCK, weights.size))
         partial[BAD] += any_bad_weight(block)
-        value, error = sum_block(block)
+        value, error = sum_block(block, state)
         add_to(partial, WEIGHT_SUM, value, error)
 
 
 @exact
-def total(partials: Any, column: int) -> tuple[float, float]:
-    """Return the sum over all chunks of the unevaluated sum in two columns."""
-    result = np.zeros(2)
-    for chunk in range(partials.shape[0]):
-        add_to(result, 0, partials[chunk, column], partials[chunk, column + 1])
-    return result[0], result[1]
+def totals(partials: Any) -> tuple[float, float, float, float]:
+    """Return the sums over all chunks of the two unevaluated sums."""
+    value = error = weight = weight_error = 0.0
+    for c in range(partials.shape[0]):
+        value, lost = two_sum(value, partials[c, SUM])
+        error += partials[c, ERROR] + lost
+        weight, lost = two_sum(weight, partials[c, WEIGHT_SUM])
+        weight_error += partials[c, WEIGHT_ERROR] + lost
+    return value, error, weight, weight_error
 
 
 @exact
 def quotient_of_sums(value: float, error: float, divisor: float, divisor_error: float) -> float:
     """Return (value + error) / (divisor + divisor_error), corrected by its residual."""
     q = rounded_sum(value, error) / divisor
-    if not np.isfinite(q):
+    if not abs(q) < np.inf:
         return q
     residual = fma(-q, divisor, value) + (error - q * divisor_error)
     return q + residual / divisor
@@ -104,12 +118,14 @@ WRITE, ADD, MULTIPLY = range(3)
 @kernel("finish")
 def finish(partials: Any, size: int, mean: bool, weighted: bool) -> tuple[int, float]:
     """Return what a pass found, and the sum, or the mean over the size or over the weights."""
-    if partials[:, BAD].any():
-        return BAD_VALUE, np.nan
-    value, error = total(partials, SUM)
+    for c in range(partials.shape[0]):
+        if partials[c, BAD]:
+            return BAD_VALUE, np.nan
+    value, error, divisor, divisor_error = totals(partials)
     if not mean:
         return OK, rounded_sum(value, error)
-    divisor, divisor_error = total(partials, WEIGHT_SUM) if weighted else (float(size), 0.0)
+    if not weighted:
+        divisor, divisor_error = float(size), 0.0
     if not 0 < divisor < np.inf:
         return BAD_WEIGHT_SUM, divisor
     return OK, quotient_of_sums(value, error, divisor, divisor_error)
@@ -118,8 +134,8 @@ def finish(partials: Any, size: int, mean: bool, weighted: bool) -> tuple[int, f
 @kernel("finish_weights")
 def finish_weights(partials: Any) -> float:
     """Return the sum of the weights."""
-    value, error = total(partials, WEIGHT_SUM)
-    return rounded_sum(value, error)
+    _, _, weight, error = totals(partials)
+    return rounded_sum(weight, error)
 
 
 def loss_kernels(
@@ -154,14 +170,15 @@ def loss_kernels(
     def single(first: Any, labels: Any, mean: bool) -> tuple[int, float]:
         width = min(BLOCK, first.size)
         values = np.empty(width, first.dtype)
-        work = np.empty((2, width), first.dtype)
+        work = np.empty(2 * width, first.dtype)
+        state = np.empty(2 * LANES)
         partial = np.zeros(2)
         for start in range(0, first.size, BLOCK):
             stop = min(start + BLOCK, first.size)
-            losses = values[: stop - start]
-            if block(first[start:stop], labels[start:stop], losses, None, work):
+            losses = window(values, 0, stop - start)
+            if block(window(first, start, stop), window(labels, start, stop), losses, None, work):
                 return BAD_VALUE, np.nan
-            value, error = sum_block(losses)
+            value, error = sum_block(losses, state)
             add_to(partial, SUM, value, error)
         value, error = partial
         if not mean:
@@ -180,30 +197,36 @@ def loss_kernels(
         partial: Any,
     ) -> None:
         width = min(BLOCK, first.size)
-        scratch = np.empty(width, first.dtype)
-        work = np.empty((2, width), first.dtype)
-        state = np.empty((STATE, LANES))
+        room = scratch(width, first, VALUES_AT)
+        work = scratch(2 * width, first, WORK_AT)
+        state = np.empty(STATE * LANES)
         for section in range(0, first.size, SECTION):
             end = min(section + SECTION, first.size)
             full = end - section == SECTION
             if weights is None and gradients is None and mode == MULTIPLY and full:
-                plain, value, error = section_sum(first[section:end], labels[section:end], state)
+                plain, value, error = section_sum(
+                    window(first, section, end), window(labels, section, end), state
+                )
                 if plain:
                     add_to(partial, SUM, value, error)
                     continue
             for start in range(section, end, BLOCK):
                 stop = min(start + BLOCK, end)
-                values = losses[start:stop] if mode == WRITE else scratch[: stop - start]
-                slopes = None if gradients is None else gradients[start:stop]
-                partial[BAD] += block(first[start:stop], labels[start:stop], values, slopes, work)
+                values = (
+                    window(losses, start, stop) if mode == WRITE else window(room, 0, stop - start)
+                )
+                slopes = window(gradients, start, stop)
+                partial[BAD] += block(
+                    window(first, start, stop), window(labels, start, stop), values, slopes, work
+                )
                 if weights is not None:
-                    multiply(values, weights[start:stop])
-                    if slopes is not None:
-                        multiply(slopes, weights[start:stop])
-                if slopes is not None and divisor != 1:
+                    multiply(values, window(weights, start, stop))
+                    if gradients is not None:
+                        multiply(slopes, window(weights, start, stop))
+                if gradients is not None and divisor != 1:
                     divide(slopes, divisor)
                 if mode != WRITE:
-                    value, error = sum_block(values)
+                    value, error = sum_block(values, state)
                     add_to(partial, SUM, value, error)
         if weights is not None:
             weigh(weights, partial)
@@ -224,11 +247,11 @@ def loss_kernels(
             start = c * step
             stop = min(start + step, first.size)
             chunk(
-                first[start:stop],
-                labels[start:stop],
-                None if weights is None else weights[start:stop],
-                losses[start:stop] if mode == WRITE else losses,
-                None if gradients is None else gradients[start:stop],
+                window(first, start, stop),
+                window(labels, start, stop),
+                window(weights, start, stop),
+                window(losses, start, stop) if mode == WRITE else losses,
+                window(gradients, start, stop),
                 divisor,
                 mode,
                 partials[c],
@@ -239,7 +262,7 @@ def loss_kernels(
         single,
         chunk,
         kernel(f"{name}_serial", nogil=True)(loop),
-        kernel(f"{name}_parallel", parallel=True)(loop),
+        kernel(f"{name}_parallel", parallel={"numpy": False})(loop),
     )
 
 
@@ -247,15 +270,29 @@ def map_kernels(name: str, block: Callable[..., None]) -> tuple[Any, Any]:
     """Return the loops, on one thread and on all, for ``block(values, out, work)``."""
 
     def loop(values: Any, out: Any) -> None:
+        past_caches = out.size * out.itemsize >= PAST_CACHES
         step = chunk_size(values.size)
         for c in prange(-(-values.size // step)):
-            work = np.empty((2, min(BLOCK, values.size)), values.dtype)
-            end = min((c + 1) * step, values.size)
-            for start in range(c * step, end, BLOCK):
+            width = min(BLOCK, values.size)
+            work = scratch(2 * width, values, WORK_AT)
+            room = scratch(width, values, VALUES_AT)
+            begin, end = c * step, min((c + 1) * step, values.size)
+            if past_caches:
+                # A short block first, so that the others begin a line.
+                lead = begin + before_line(window(out, begin, end))
+                block(window(values, begin, lead), window(out, begin, lead), work)
+                begin = lead
+            for start in range(begin, end, BLOCK):
                 stop = min(start + BLOCK, end)
-                block(values[start:stop], out[start:stop], work)
+                if past_caches and stop - start == BLOCK:
+                    block(window(values, start, stop), room, work)
+                    stream(room, window(out, start, stop))
+                else:
+                    block(window(values, start, stop), window(out, start, stop), work)
+            if past_caches:
+                settle()
 
     return (
         kernel(f"{name}_serial", nogil=True)(loop),
-        kernel(f"{name}_parallel", parallel=True)(loop),
+        kernel(f"{name}_parallel", parallel={"numpy": False})(loop),
     )

@@ -41,7 +41,7 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
         return signature, codegen.magic_tuple()
 
 
-def kernel(name: str, **options: bool) -> Callable[[Callable[..., Any]], Any]:
+def kernel(name: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile on the first call, with NumPy's division, and keep the code under the name.
 
     The name becomes the function's as well: Numba derives symbols from it and a counter, so

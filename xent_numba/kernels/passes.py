@@ -24,13 +24,15 @@ from xent_numba.kernels.losses import (
     soft_logistic_gradient,
     soft_logistic_loss,
 )
+from xent_numba.kernels.memory import window
 
 
 @exact
 def sigmoids(scores: Any, out: Any, work: Any) -> None:
     """g(s)."""
     prefer_full_vectors()
-    e, low = work[0], work[1]
+    n = scores.size
+    e, low = window(work, 0, n), window(work, n, 2 * n)
     for i in range(scores.size):
         e[i], low[i] = exp_sum(-abs(scores[i]))
     for i in range(scores.size):
@@ -70,7 +72,8 @@ def _hard_passes(negative: int) -> tuple[Any, ...]:
     @exact
     def losses_of(scores: Any, labels: Any, losses: Any, gradients: Any, work: Any) -> bool:
         """L of the margin; return whether a label is another."""
-        e, low = work[0][: scores.size], work[1][: scores.size]
+        n = scores.size
+        e, low = window(work, 0, n), window(work, n, 2 * n)
         other = exp_of_margins(scores, labels, losses, e, low)
         if gradients is not None:
             _slopes(labels, losses, e, low, gradients)

@@ -34,6 +34,7 @@ from numba import types
 from numba.extending import overload
 
 from xent_numba.kernels.bits import (
+    EXACT,
     exact,
     fma,
     in_unit_interval,
@@ -45,7 +46,8 @@ from xent_numba.kernels.bits import (
 from xent_numba.kernels.coefficients import EXP_FLOAT32
 from xent_numba.kernels.exp import FLOAT64, exp_sum
 from xent_numba.kernels.log import log_sum
-from xent_numba.kernels.sums import LANES, fold, fold_sums, fold_to, two_sum
+from xent_numba.kernels.memory import window
+from xent_numba.kernels.sums import LANES, fold, fold_sums, fold_to, row_of, two_sum
 
 SectionSum = Callable[[Any, Any, Any], tuple[bool, float, float]]
 """``section_sum(first, labels, state)`` returns whether it knows all labels and values of a
@@ -55,7 +57,7 @@ section, and if so the sum of the losses as value + error.
 SECTION = 2048
 """Samples multiplied up before logarithms are taken."""
 
-LAST = 8
+LAST = np.int64(8)  # a bare 8 would be a type, and have `fold_to` compiled for itself
 HIGH, LOW, LINEAR, LINEAR_ERROR, STATE = range(5)
 """Rows of lanes: a product, and what is added to its logarithm, each with a low part."""
 
@@ -103,10 +105,9 @@ def by_dtype(float32: SectionSum, float64: SectionSum) -> SectionSum:
     def section_sum(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
         raise NotImplementedError
 
-    @overload(section_sum)
-    def choose(first, labels, state):  # type: ignore[no-untyped-def]
-        chosen = float32 if first.dtype == types.float32 else float64
-        return lambda first, labels, state: chosen(first, labels, state)
+    @overload(section_sum, jit_options=EXACT)
+    def choose(first: Any, labels: Any, state: Any) -> SectionSum:
+        return float32 if first.dtype == types.float32 else float64
 
     return section_sum
 
@@ -114,7 +115,7 @@ def by_dtype(float32: SectionSum, float64: SectionSum) -> SectionSum:
 @exact
 def number_of_logarithms(state: Any) -> int:
     """LAST, but LLVM must not know: it would unroll a loop of eight before it can vectorise it."""
-    return state.shape[1] // (LANES // LAST)
+    return state.size // (STATE * LANES // LAST)
 
 
 @exact
@@ -130,15 +131,16 @@ def _multiply_lanes(high: Any, low: Any) -> None:
 def softplus_sums(negative: int) -> tuple[SectionSum, SectionSum]:
     """Return the sums of log(1 + e^-m), float32 and float64, for labels 1 and ``negative``."""
 
-    @exact
-    def float32(scores: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
+    def float32(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
         prefer_full_vectors()
-        product, linear = state[HIGH], state[LINEAR]
+        product = row_of(state, HIGH)
+        linear = row_of(state, LINEAR)
         product[:] = 0.0  # the product less 1
         linear[:] = 0.0
         plain = True
-        for start in range(0, scores.size, LANES):
-            row, row_labels = scores[start : start + LANES], labels[start : start + LANES]
+        for start in range(0, first.size, LANES):
+            end = start + LANES
+            row, row_labels = window(first, start, end), window(labels, start, end)
             for j in range(LANES):
                 positive = row_labels[j] == 1
                 plain &= positive | (row_labels[j] == negative)
@@ -156,17 +158,20 @@ def softplus_sums(negative: int) -> tuple[SectionSum, SectionSum]:
             linear[j] += log + rest
         return plain, fold(linear[:LAST]), 0.0
 
-    @exact
-    def float64(scores: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
+    def float64(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
         prefer_full_vectors()
-        high, low, linear, errors = state[HIGH], state[LOW], state[LINEAR], state[LINEAR_ERROR]
+        high = row_of(state, HIGH)
+        low = row_of(state, LOW)
+        linear = row_of(state, LINEAR)
+        errors = row_of(state, LINEAR_ERROR)
         high[:] = 1.0
         low[:] = 0.0
         linear[:] = 0.0
         errors[:] = 0.0
         plain = True
-        for start in range(0, scores.size, LANES):
-            row, row_labels = scores[start : start + LANES], labels[start : start + LANES]
+        for start in range(0, first.size, LANES):
+            end = start + LANES
+            row, row_labels = window(first, start, end), window(labels, start, end)
             for j in range(LANES):
                 positive = row_labels[j] == 1
                 plain &= positive | (row_labels[j] == negative)
@@ -195,16 +200,18 @@ def _factor(p: float, positive: bool) -> tuple[float, float]:
     return (p, 0.0) if positive else (other, (1.0 - other) - p)
 
 
-@exact
-def _cross_entropy_float32(p: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
+def _cross_entropy_float32(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
     prefer_full_vectors()
-    product, lost, octaves = state[HIGH], state[LOW], state[LINEAR]
+    product = row_of(state, HIGH)
+    lost = row_of(state, LOW)
+    octaves = row_of(state, LINEAR)
     product[:] = 1.0
     lost[:] = 0.0
     octaves[:] = 0.0
     plain = True
-    for start in range(0, p.size, LANES):
-        row, row_labels = p[start : start + LANES], labels[start : start + LANES]
+    for start in range(0, first.size, LANES):
+        end = start + LANES
+        row, row_labels = window(first, start, end), window(labels, start, end)
         for j in range(LANES):
             positive = row_labels[j] == 1
             plain &= in_unit_interval(row[j]) & (positive | (row_labels[j] == 0))
@@ -230,16 +237,19 @@ def _cross_entropy_float32(p: Any, labels: Any, state: Any) -> tuple[bool, float
     return plain, 0.0 - fold(octaves[:LAST]), 0.0
 
 
-@exact
-def _cross_entropy_float64(p: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
+def _cross_entropy_float64(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
     prefer_full_vectors()
-    high, low, octaves, errors = state[HIGH], state[LOW], state[LINEAR], state[LINEAR_ERROR]
+    high = row_of(state, HIGH)
+    low = row_of(state, LOW)
+    octaves = row_of(state, LINEAR)
+    errors = row_of(state, LINEAR_ERROR)
     high[:] = 1.0
     low[:] = 0.0
     octaves[:] = 0.0
     plain = True
-    for start in range(0, p.size, LANES):
-        row, row_labels = p[start : start + LANES], labels[start : start + LANES]
+    for start in range(0, first.size, LANES):
+        end = start + LANES
+        row, row_labels = window(first, start, end), window(labels, start, end)
         for j in range(LANES):
             positive = row_labels[j] == 1
             plain &= in_unit_interval(row[j]) & (positive | (row_labels[j] == 0))

@@ -13,9 +13,17 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from xent_numba.kernels.bits import exact, prefer_full_vectors
+from xent_numba.kernels.bits import EXACT, exact, prefer_full_vectors
+from xent_numba.kernels.memory import window
 
 LANES = 64
+FOUR_ROWS = 4 * LANES
+
+
+@exact
+def row_of(state: Any, row: int) -> Any:
+    """Return one row of lanes."""
+    return window(state, row * LANES, (row + 1) * LANES)
 
 
 @exact
@@ -36,7 +44,7 @@ def add_to(partial: Any, column: int, value: float, error: float) -> None:
 @exact
 def rounded_sum(value: float, error: float) -> float:
     """Return value + error, or the value alone where it is infinite or NaN."""
-    return value + error if np.isfinite(value) else value
+    return value + error if abs(value) < np.inf else value
 
 
 @exact
@@ -52,7 +60,7 @@ def fold_to(count: int, lanes: Any) -> None:
 @exact
 def fold(lanes: Any) -> float:
     """Return the sum of the lanes, added in place in a fixed tree."""
-    fold_to(1, lanes)
+    fold_to(np.int64(1), lanes)
     return lanes[0]
 
 
@@ -68,69 +76,50 @@ def fold_sums(lanes: Any, errors: Any) -> tuple[float, float]:
     return lanes[0], errors[0]
 
 
-@exact
-def four_rows(values: Any, start: int) -> tuple[Any, Any, Any, Any]:
-    """Return four rows of lanes."""
-    return (
-        values[start : start + LANES],
-        values[start + LANES : start + 2 * LANES],
-        values[start + 2 * LANES : start + 3 * LANES],
-        values[start + 3 * LANES : start + 4 * LANES],
-    )
-
-
-@exact
-def _sum_float32(values: Any) -> tuple[float, float]:
+def _sum_float32(values: Any, state: Any) -> tuple[float, float]:
     prefer_full_vectors()
-    lanes = np.zeros(LANES)
-    start = 0
-    while start + 4 * LANES <= values.size:
+    lanes = row_of(state, 0)
+    lanes[:] = 0.0
+    for start in range(0, values.size - FOUR_ROWS + 1, FOUR_ROWS):
         # Four rows at a time store each lane once, not four times.
-        a, b, c, d = four_rows(values, start)
+        rows = window(values, start, start + FOUR_ROWS)
         for j in range(LANES):
-            lanes[j] += (np.float64(a[j]) + np.float64(b[j])) + (
-                np.float64(c[j]) + np.float64(d[j])
+            lanes[j] += (np.float64(rows[j]) + np.float64(rows[LANES + j])) + (
+                np.float64(rows[2 * LANES + j]) + np.float64(rows[3 * LANES + j])
             )
-        start += 4 * LANES
-    while start < values.size:
-        row = values[start : start + LANES]
+    for start in range(values.size // FOUR_ROWS * FOUR_ROWS, values.size, LANES):
+        row = window(values, start, min(start + LANES, values.size))
         for j in range(row.size):
             lanes[j] += np.float64(row[j])
-        start += LANES
     return fold(lanes), 0.0
 
 
-@exact
-def _sum_float64(values: Any) -> tuple[float, float]:
+def _sum_float64(values: Any, state: Any) -> tuple[float, float]:
     prefer_full_vectors()
-    lanes = np.zeros(LANES)
-    errors = np.zeros(LANES)
-    start = 0
-    while start + 4 * LANES <= values.size:
-        a, b, c, d = four_rows(values, start)
+    lanes, errors = row_of(state, 0), row_of(state, 1)
+    lanes[:] = 0.0
+    errors[:] = 0.0
+    for start in range(0, values.size - FOUR_ROWS + 1, FOUR_ROWS):
+        rows = window(values, start, start + FOUR_ROWS)
         for j in range(LANES):
-            ab, lost_ab = two_sum(a[j], b[j])
-            cd, lost_cd = two_sum(c[j], d[j])
+            ab, lost_ab = two_sum(rows[j], rows[LANES + j])
+            cd, lost_cd = two_sum(rows[2 * LANES + j], rows[3 * LANES + j])
             abcd, lost_abcd = two_sum(ab, cd)
             lanes[j], lost = two_sum(lanes[j], abcd)
             errors[j] += (lost_ab + lost_cd) + (lost_abcd + lost)
-        start += 4 * LANES
-    while start < values.size:
-        row = values[start : start + LANES]
+    for start in range(values.size // FOUR_ROWS * FOUR_ROWS, values.size, LANES):
+        row = window(values, start, min(start + LANES, values.size))
         for j in range(row.size):
             lanes[j], lost = two_sum(lanes[j], row[j])
             errors[j] += lost
-        start += LANES
     return fold_sums(lanes, errors)
 
 
-def sum_block(values: Any) -> tuple[float, float]:
-    """Return the sum of a block as value + error."""
+def sum_block(values: Any, state: Any) -> tuple[float, float]:
+    """Return the sum of a block as value + error; the state is room for two rows of lanes."""
     raise NotImplementedError
 
 
-@overload(sum_block)
-def _choose_sum_block(values):  # type: ignore[no-untyped-def]
-    if values.dtype == types.float32:
-        return lambda values: _sum_float32(values)
-    return lambda values: _sum_float64(values)
+@overload(sum_block, jit_options=EXACT)
+def _choose_sum_block(values: Any, state: Any) -> Any:
+    return _sum_float32 if values.dtype == types.float32 else _sum_float64
