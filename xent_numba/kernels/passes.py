@@ -36,7 +36,7 @@ def sigmoids(scores: Any, out: Any, work: Any) -> None:
     for i in range(scores.size):
         e[i], low[i] = exp_sum(-abs(scores[i]))
     for i in range(scores.size):
-        out[i] = sigmoid_from_exp(scores[i], e[i], low[i])
+        out[i] = sigmoid_from_exp(scores[i] >= 0, e[i], low[i])
 
 
 @exact
