@@ -169,21 +169,21 @@ def loss_kernels(
     @kernel(f"{name}_single", nogil=True)
     def single(first: Any, labels: Any, mean: bool) -> tuple[int, float]:
         width = min(BLOCK, first.size)
-        values = np.empty(width, first.dtype)
-        work = np.empty(2 * width, first.dtype)
+        room = np.empty(3 * width, first.dtype)
+        work = window(room, width, 3 * width)
         state = np.empty(2 * LANES)
-        partial = np.zeros(2)
+        total = error = 0.0
         for start in range(0, first.size, BLOCK):
             stop = min(start + BLOCK, first.size)
-            losses = window(values, 0, stop - start)
+            losses = window(room, 0, stop - start)
             if block(window(first, start, stop), window(labels, start, stop), losses, None, work):
                 return BAD_VALUE, np.nan
-            value, error = sum_block(losses, state)
-            add_to(partial, SUM, value, error)
-        value, error = partial
+            value, rest = sum_block(losses, state)
+            total, lost = two_sum(total, value)
+            error += rest + lost
         if not mean:
-            return OK, rounded_sum(value, error)
-        return OK, quotient_of_sums(value, error, float(first.size), 0.0)
+            return OK, rounded_sum(total, error)
+        return OK, quotient_of_sums(total, error, float(first.size), 0.0)
 
     @kernel(f"{name}_chunk", nogil=True)
     def chunk(
