@@ -7,7 +7,7 @@ import pytest
 from numba import njit, types
 
 import xent_numba as xn
-from xent_numba.kernels import blocks, memory
+from xent_numba.kernels import memory
 from xent_numba.kernels.bits import exact
 
 FLOATS = (np.float32, np.float64)
@@ -109,12 +109,12 @@ def test_output_past_the_caches_has_the_same_bits_and_no_neighbour_is_touched(dt
     assert (around[shift + n :] == 7).all()
 
 
-def test_python_cannot_call_what_has_no_wrapper():
+def test_python_may_call_what_is_compiled_without_a_wrapper():
     @exact
-    def double(x):
-        return x + x
+    def inverse(x):
+        return 1 / x
 
-    njit(lambda x: double(x))(1.0)
-    with pytest.raises(TypeError, match="double was called by Python; accepted is compiled code"):
-        double(1.0)
-    assert blocks.chunk_size.py_func(1) == blocks.SECTION
+    assert inverse(2.0) == 0.5
+    assert njit(lambda x: inverse(x))(2.0) == 0.5
+    assert inverse(4.0) == 0.25
+    assert inverse(0.0) == np.inf

@@ -257,7 +257,7 @@ def _compute_by_section(
 ) -> tuple[int, float]:
     """Gather, compute and scatter one section after the other."""
     _, chunk, _, _ = _KERNELS[name]
-    step = blocks.chunk_size.py_func(first.size)
+    step = blocks.chunk_size(first.size)
     partials = np.zeros((-(-first.size // step), blocks.COLUMNS))
     for start in range(0, first.size, products.SECTION):
         piece = slice(start, start + products.SECTION)

@@ -9,33 +9,31 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
-EXACT: dict[str, Any] = {
-    "error_model": "numpy",
-    "fastmath": False,
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-}
-"""Options of what compiled code calls: what is written, NumPy's division and no liberties.
+_MEANT: dict[str, Any] = {"error_model": "numpy", "fastmath": False}
+"""What is written, with NumPy's division and no liberties.
 
-The first two are said because a function that does not say takes them from whoever calls it first
-in the process, and every later caller gets the same code.  What Python would need in order to
-call them takes longer to compile than most of these functions: a fifth of a first call.
+Both are said because a function that does not say takes them from whoever calls it first in the
+process, and every later caller gets the same code.
+"""
+
+EXACT = _MEANT | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""The same for compiled code to call.
+
+What Python needs in order to call a function takes longer to compile than most of these: a fifth
+of a first call.
 """
 
 
 def exact(function: Callable[..., Any]) -> Any:
     """Compile a function for compiled code to call.
 
-    Without a wrapper a call from Python would be a crash; never told of compiled code, the
-    dispatcher asks to compile instead, and that is refused.
+    Python, as in the simulator of CUDA, gets another with a wrapper: the dispatcher is never told
+    of what has none, asks for it to be compiled, and is given the other to call.
     """
     dispatcher = njit(**EXACT)(function)
-
-    def refuse(*_: Any) -> None:
-        raise TypeError(f"{function.__name__} was called by Python; accepted is compiled code")
-
+    wrapped = njit(**_MEANT)(function)
     dispatcher._insert = lambda *_: None
-    dispatcher._compile_for_args = refuse
+    dispatcher._compile_for_args = lambda *_: wrapped
     return dispatcher
 
 
