@@ -31,7 +31,7 @@ class Arrays(Protocol):
     def empty_like(self, first: Any) -> Any:
         """A new contiguous array in the shape and dtype of one that was taken in."""
 
-    def check_out(self, name: str, out: Any, inputs: list[Any]) -> Any:
+    def check_out(self, name: str, out: Any, inputs: tuple[Any, ...]) -> Any:
         """`out` taken in; raise unless it is writable, of this kind, and shares no memory."""
 
     def poison(self, out: Any) -> None:
@@ -68,17 +68,19 @@ class HostArrays:
         return np.empty(first.shape, first.dtype)
 
     @staticmethod
-    def check_out(name: str, out: Any, inputs: list[ndarray | None]) -> ndarray:
+    def check_out(name: str, out: Any, inputs: tuple[ndarray | None, ...]) -> ndarray:
         """See `Arrays`."""
         if not isinstance(out, ndarray):
             raise TypeError(f"{name} is a {type(out).__name__}; accepted is a numpy.ndarray")
-        if not out.flags.writeable:
-            raise ValueError(f"{name} is read-only; accepted is a writable array")
-        if _overlaps_itself(out):
-            raise ValueError(
-                f"{name} has elements that share memory with each other (strides {out.strides}); "
-                "accepted is an array whose elements are distinct"
-            )
+        # carray: one look tells that it is writable, and one piece.
+        if not out.flags.carray:
+            if not out.flags.writeable:
+                raise ValueError(f"{name} is read-only; accepted is a writable array")
+            if _overlaps_itself(out):
+                raise ValueError(
+                    f"{name} has elements that share memory with each other (strides "
+                    f"{out.strides}); accepted is an array whose elements are distinct"
+                )
         for other in inputs:
             if other is not None and _overlaps(out, other):
                 raise ValueError(
@@ -139,15 +141,14 @@ def prepare(
             raise misshapen("sample_weight", sample_weight, operation.first, shape)
     if reduction == "mean" and 0 in shape:
         raise no_samples(operation.first, shape)
-    if out is not None or grad_out is not None:
+    dtype = first.dtype
+    if out is not None:
         out_shape = shape if reduction == "none" else ()
-        inputs = [first, labels, sample_weight]
-        for name, array, expected in (("out", out, out_shape), ("grad_out", grad_out, shape)):
-            if array is not None:
-                _check_out(name, array, expected, first.dtype, inputs, arrays)
-                inputs.append(array)
+        _check_out("out", out, out_shape, dtype, (first, labels, sample_weight), arrays)
+    if grad_out is not None:
+        _check_out("grad_out", grad_out, shape, dtype, (first, labels, sample_weight, out), arrays)
     if out is None and reduction == "none":
-        out = np.empty(shape, first.dtype) if on_host else arrays.empty_like(first)
+        out = np.empty(shape, dtype) if on_host else arrays.empty_like(first)
     if grad_out is None and operation.gradient:
         grad_out = arrays.empty_like(first)
     return first, labels, sample_weight, out, grad_out
@@ -238,7 +239,7 @@ def _check_out(
     out: Any,
     shape: tuple[int, ...],
     dtype: np.dtype,
-    inputs: list[Any],
+    inputs: tuple[Any, ...],
     arrays: Arrays,
 ) -> None:
     out = arrays.check_out(name, out, inputs)

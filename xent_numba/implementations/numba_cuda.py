@@ -106,7 +106,7 @@ class DeviceArrays:
             return cuda_arrays.empty(first.shape, first.dtype, stream)
 
     @classmethod
-    def check_out(cls, name: str, out: Any, inputs: list[Any]) -> Any:
+    def check_out(cls, name: str, out: Any, inputs: tuple[Any, ...]) -> Any:
         """See `validation.Arrays`."""
         from xent_numba.kernels import cuda_arrays
 
@@ -117,7 +117,7 @@ class DeviceArrays:
                 f"{name} has elements that lie across their alignment; accepted is an address and "
                 "strides that are multiples of the item size"
             )
-        shadows = [None if array is None else cuda_arrays.shadow(array) for array in inputs]
+        shadows = tuple(None if array is None else cuda_arrays.shadow(array) for array in inputs)
         HOST.check_out(name, cuda_arrays.shadow(out), shadows)
         return cls.adopt(name, out)
 
