@@ -7,7 +7,7 @@ import pytest
 from numba import njit, types
 
 import xent_numba as xn
-from xent_numba.kernels import memory
+from xent_numba.kernels import blocks, memory
 from xent_numba.kernels.bits import exact
 
 FLOATS = (np.float32, np.float64)
@@ -94,10 +94,20 @@ def test_items_before_a_line(dtype):
         assert items * array.itemsize < memory.LINE
 
 
+def sizes_past_the_caches(dtype):
+    """One whose last chunk is of one sample, less than what may come before a line, and another."""
+    n = memory.PAST_CACHES // np.dtype(dtype).itemsize
+    step = blocks.chunk_size(n + 1)
+    while blocks.chunk_size(-(-n // step) * step + 1) != step:
+        step = blocks.chunk_size(-(-n // step) * step + 1)
+    return -(-n // step) * step + 1, n + 5
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("shift", [0, 1, 3, 7])
-def test_output_past_the_caches_has_the_same_bits_and_no_neighbour_is_touched(dtype, shift):
-    n = memory.PAST_CACHES // np.dtype(dtype).itemsize + 5
+def test_output_past_the_caches_has_the_same_bits_and_no_neighbour_is_touched(dtype, which, shift):
+    n = sizes_past_the_caches(dtype)[which]
     rng = np.random.default_rng(shift)
     scores = rng.normal(0, 4, n).astype(dtype)
     around = np.full(n + 40, 7, dtype)

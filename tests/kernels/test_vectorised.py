@@ -52,6 +52,15 @@ def test_no_function_takes_its_options_from_the_first_caller(module):
             assert options.get("fastmath", False) is False, name
 
 
+def test_only_the_loop_is_a_parallel_region_whatever_was_compiled_before():
+    _, parallel = blocks.map_kernels("only_the_loop", passes.sigmoids)
+    parallel._cache.disable()
+    for dtype in (np.float32, np.float64):
+        values = np.zeros(5000, dtype)
+        parallel(values, np.empty_like(values))
+    assert not parallel.targetoptions["parallel"].numpy
+
+
 def test_faults_are_seen():
     def calls(x, out):
         for i in range(x.size):

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from numba import prange
+from numba.core.cpu_options import ParallelOptions
 
 from xent_numba.kernels.bits import exact, fma, prefer_full_vectors
 from xent_numba.kernels.caching import kernel
@@ -37,6 +38,12 @@ from xent_numba.kernels.sums import LANES, add_to, rounded_sum, sum_block, two_s
 BLOCK = 512
 """Samples computed together: up to six arrays of them lie in a first-level cache of 32 KiB."""
 MAX_CHUNKS = 256
+
+_LOOPS_ALONE = ParallelOptions({"numpy": False})
+"""Of an np.zeros numba would make a parallel region of its own.
+
+Not a dict, which numba empties when it compiles for the first types.
+"""
 
 SUM, ERROR, WEIGHT_SUM, WEIGHT_ERROR, BAD, COLUMNS = range(6)
 """Columns of the table of partial results, one row for each chunk."""
@@ -262,7 +269,7 @@ def loss_kernels(
         single,
         chunk,
         kernel(f"{name}_serial", nogil=True)(loop),
-        kernel(f"{name}_parallel", parallel={"numpy": False})(loop),
+        kernel(f"{name}_parallel", parallel=_LOOPS_ALONE)(loop),
     )
 
 
@@ -279,7 +286,7 @@ def map_kernels(name: str, block: Callable[..., None]) -> tuple[Any, Any]:
             begin, end = c * step, min((c + 1) * step, values.size)
             if past_caches:
                 # A short block first, so that the others begin a line.
-                lead = begin + before_line(window(out, begin, end))
+                lead = min(begin + before_line(window(out, begin, end)), end)
                 block(window(values, begin, lead), window(out, begin, lead), work)
                 begin = lead
             for start in range(begin, end, BLOCK):
@@ -294,5 +301,5 @@ def map_kernels(name: str, block: Callable[..., None]) -> tuple[Any, Any]:
 
     return (
         kernel(f"{name}_serial", nogil=True)(loop),
-        kernel(f"{name}_parallel", parallel={"numpy": False})(loop),
+        kernel(f"{name}_parallel", parallel=_LOOPS_ALONE)(loop),
     )

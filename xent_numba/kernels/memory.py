@@ -1,4 +1,4 @@
-"""Where arrays lie: parts without an owner, scratch beside its input, stores past the caches.
+"""Where arrays lie: parts without an owner, scratch away from its input, stores past the caches.
 
 None of it changes a bit of a result; all of it is what a block of samples costs besides its
 arithmetic.
@@ -29,8 +29,9 @@ WORK_AT, VALUES_AT = 640, 1344
 Addresses that agree in their last 12 bits look alike to a core that has yet to finish a store:
 a load that follows waits for it (Intel 64 and IA-32 Architectures Optimization Reference Manual,
 "4-KByte Memory Aliasing"; the same is seen on Zen). Scratch that begins a line or two after its
-input cost a quarter of the time, and where memory begins is otherwise chance. Scratch has rows
-of half a page or a whole one, so that nothing comes within 600 bytes of anything else.
+input cost a quarter of the time, and where memory begins is otherwise chance. The rows of a
+whole block are half a page or a page long, so that input, work and values stay 570 bytes or more
+apart. Output is where the caller has it.
 """
 
 PAST_CACHES = 2**26
@@ -54,11 +55,14 @@ def window(typing: Any, array: Any, start: Any, stop: Any) -> Any:
     """array[start:stop] of one contiguous dimension, 0 <= start <= stop <= size; None of None.
 
     A slice counts a reference to its memory, in an atomic instruction that threads wait for. A
-    window counts none: whoever makes one holds the array for as long as the window is used.
+    window counts none: whoever makes one holds the array for as long as the window is used. No
+    function may return a window of memory that it allocated.
     """
     signature = array(array, types.intp, types.intp)
     if array == types.none:
         return signature, lambda context, *_: context.get_dummy_value()
+    if not (isinstance(array, types.Array) and array.ndim == 1 and array.layout == "C"):
+        return None
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         (whole,) = _parts(context, builder, signature, args)
@@ -124,7 +128,7 @@ def stream(typing: Any, source: Any, target: Any) -> Any:
 
 @intrinsic
 def settle(typing: Any) -> Any:
-    """Wait until other threads can see what `stream` wrote: no later store waits for it."""
+    """Order what `stream` wrote before all later stores: who sees those sees it too."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         builder.fence("seq_cst")
