@@ -45,7 +45,8 @@ OTHER_RUNS = {"3 %": 12, "10 %": 12}
 ASV_RUNS = {AGAINST_ITSELF: 8, "5 %": 6, "10 %": 6}
 
 _BLOCKS = "xent_numba/kernels/blocks.py"
-_BLOCK = "                block(values[start:stop], out[start:stop], work)\n"
+_INDENT = 20 * " "
+_BLOCK = f"{_INDENT}block(window(values, start, stop), window(out, start, stop), work)\n"
 _EXP = "xent_numba/kernels/exp.py"
 _LOSSES = "xent_numba/kernels/losses.py"
 _LOW = "return high, fma(scale, expm1, scale - high)"
@@ -140,8 +141,7 @@ def contender(head: str, kind: str) -> str:
     if kind in LOSSES:
         return plant(head, *LOSSES[kind])
     again = f"for _ in range(1 + (start // BLOCK % {SLOWDOWNS[kind]} == 0)):"
-    indent = " " * 16
-    return plant(head, _BLOCKS, _BLOCK, f"{indent}{again}\n    {_BLOCK}")
+    return plant(head, _BLOCKS, _BLOCK, f"{_INDENT}{again}\n    {_BLOCK}")
 
 
 def schedule(runs: dict[str, int]) -> list[tuple[str, int]]:
