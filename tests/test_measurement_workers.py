@@ -8,6 +8,8 @@ import os
 import signal
 import statistics
 import sys
+import threading
+import time
 import timeit
 
 import numpy as np
@@ -190,6 +192,31 @@ def test_ctrl_c_does_not_reach_a_worker():
         assert one.describe()["simd_bits"]
     finally:
         one.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_waits_until_a_worker_is_started():
+    """Another thread may be given the signal that the starting one has blocked."""
+    held = []
+
+    def start():
+        with worker._interrupts_held():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+            held.append(True)
+
+    ends = threading.Event()
+    threading.Thread(target=ends.wait, daemon=True).start()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start()
+        assert held
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    finally:
+        signal.signal(signal.SIGINT, before)
+        ends.set()
 
 
 def test_an_unknown_case_is_an_error_and_no_end():

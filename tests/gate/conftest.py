@@ -8,11 +8,22 @@ import subprocess
 import pytest
 
 PACKAGE = '''
-"""What is measured."""
+"""What is measured, by a clock that goes on only as work says: no machine decides a verdict."""
+
+spent = 0.0
+
+
+def clock():
+    return spent
+
+
+def spend(seconds):
+    global spent
+    spent += seconds
 
 
 def work(n=20_000):
-    return sum(range(n))
+    spend(n * 1e-8)
 
 
 def count():
@@ -26,6 +37,8 @@ BENCHMARKS = """
 import time
 
 import tiny
+
+timer = tiny.clock
 
 
 class Work:
@@ -41,7 +54,7 @@ class Work:
 
 
 def time_other():
-    sum(range(1000))
+    tiny.spend(1e-5)
 
 
 def time_new():

@@ -12,6 +12,7 @@ import importlib
 import multiprocessing
 import os
 import signal
+import threading
 import time
 import timeit
 from collections.abc import Callable, Iterator, Sequence
@@ -209,11 +210,22 @@ def _interrupts_held() -> Iterator[None]:
         return
     # Started by the first process, the tracker would lift the block while we rely on it.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # What is blocked here, and so in the process, another thread may be given, and Python has the
+    # main one handle it: half a process would be started.
+    in_main = threading.current_thread() is threading.main_thread()
+    came: list[int] = []
+    handler = signal.getsignal(signal.SIGINT)
+    if in_main:
+        signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if in_main:
+            signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _serve(connection: Connection, implementation: str) -> None:
