@@ -142,6 +142,22 @@ def test_message(case):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("case", [k for k in BAD if BAD[k][0].keys() == {"out", "reduction"}])
+def test_message_by_the_short_way_of_few_samples(case):
+    changes, kind, message = BAD[case]
+    with pytest.raises(kind, match=re.escape(message)):
+        xent_numba.sigmoid(SCORES, out=changes["out"])
+
+
+@pytest.mark.parametrize(("scores", "out"), [("all", "all"), ("all", "part"), ("part", "all")])
+def test_overlapping_outputs_are_refused_by_the_short_way(scores, out):
+    memory = np.ones(3)
+    views = {"all": memory, "part": memory[:]}
+    with pytest.raises(ValueError, match="shares memory with another argument"):
+        xent_numba.sigmoid(views[scores], out=views[out])
+    np.testing.assert_array_equal(memory, np.ones(3))
+
+
 @pytest.mark.parametrize("shared", ["scores", "sample_weight", "grad_out"])
 def test_overlapping_outputs_are_refused(shared):
     memory = np.ones(4)
@@ -157,10 +173,11 @@ def test_overlapping_outputs_are_refused(shared):
     np.testing.assert_array_equal(memory, np.ones(4))
 
 
-def test_arrays_that_interleave_do_not_overlap():
+@pytest.mark.parametrize("options", [HERE, {}], ids=["the long way", "the short way"])
+def test_arrays_that_interleave_do_not_overlap(options):
     memory = np.array([0.5, 0, -1.0, 0, 2.0, 0])
-    result = xent_numba.sigmoid(memory[::2], out=memory[1::2], **HERE)
-    np.testing.assert_array_equal(result, xent_numba.sigmoid(SCORES, **HERE))
+    result = xent_numba.sigmoid(memory[::2], out=memory[1::2], **options)
+    np.testing.assert_array_equal(result, xent_numba.sigmoid(SCORES, **options))
 
 
 @pytest.mark.parametrize("name", ["", "../naive", "__init__", "Naive", "numpy"])

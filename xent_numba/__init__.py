@@ -88,12 +88,14 @@ def sigmoid(
     """
     if (
         type(scores) is np.ndarray
-        and out is None
-        and implementation == "auto"
+        and implementation in ("auto", "numba_parallel")
         and scores.size <= FEW
         and scores.dtype in validation.FLOATS
     ):
-        return _sigmoid_of_few()(scores)
+        if out is None:
+            return _sigmoid_of_few()(scores)
+        if validation.fits(out, scores):
+            return _sigmoid_of_few()(scores, out)
     return _evaluate(_SIGMOID, scores, None, None, "none", out, None, implementation)
 
 

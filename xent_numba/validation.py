@@ -249,7 +249,20 @@ def _check_out(
         raise ValueError(f"{name} has dtype {out.dtype}; accepted is {dtype}")
 
 
+def fits(out: Any, scores: ndarray) -> bool:
+    """Whether results for scores may go to out; False where that takes a longer look."""
+    return (
+        type(out) is ndarray
+        and out.dtype is scores.dtype
+        and out.shape == scores.shape
+        and out.flags.carray
+        and not _overlaps(out, scores)
+    )
+
+
 def _overlaps(a: ndarray, b: ndarray) -> bool:
+    if a is not b and a.flags.owndata and b.flags.owndata:
+        return False
     try:
         # An exact answer may take exponential time; past this much work, assume the worst.
         # By name the limit costs more than the answer.

@@ -24,6 +24,14 @@ def test_sigmoid(dtype, bits):
     np.testing.assert_array_equal(few[number].view(bits), many[number].view(bits))
 
 
+@pytest.mark.parametrize("name", ["auto", "numba_parallel"])
+def test_results_go_where_they_are_sent(name):
+    scores = np.linspace(-3, 3, 6).reshape(2, 3)
+    out = np.empty((2, 3))
+    assert xn.sigmoid(scores, out=out, implementation=name) is out
+    np.testing.assert_array_equal(out, xn.sigmoid(scores))
+
+
 @pytest.mark.parametrize("scores", [[1.0, -2.0], np.array([1, 0]), np.zeros((2, 3))[:, ::2]])
 def test_what_the_short_way_leaves_to_the_long_one(scores):
     expected = 1 / (1 + np.exp(-np.asarray(scores, np.float64)))
