@@ -47,7 +47,8 @@ def main() -> None:
         f"Microseconds of one call of the logistic loss, summed, on one thread and on "
         f"{described['usable_cpus']}: medians of {ROUNDS} rounds in turn, by",
         f"`python docs/measure_crossover.py` at {commit.get('commit', 'no commit')[:10]} on "
-        f"{described['cpu']}. `kernels/threads.py` uses {threads.PARALLEL_FROM:,}.",
+        f"{described['cpu']}. `kernels/threads.py` uses {threads.PARALLEL_FROM:,}: at half of that",
+        "there is little to gain, and a launch of more threads, which costs more, is not measured.",
         "",
         "| samples | float32, serial | parallel | float64, serial | parallel |",
         "| ---: | ---: | ---: | ---: | ---: |",
