@@ -48,7 +48,7 @@ def main() -> None:
         f"{described['usable_cpus']}: medians of {ROUNDS} rounds in turn, by",
         f"`python docs/measure_crossover.py` at {commit.get('commit', 'no commit')[:10]} on "
         f"{described['cpu']}. `kernels/threads.py` uses {threads.PARALLEL_FROM:,}: at half of that",
-        "there is little to gain, and a launch of more threads, which costs more, is not measured.",
+        "two threads gain microseconds, and a launch of more, which costs more, is not measured.",
         "",
         "| samples | float32, serial | parallel | float64, serial | parallel |",
         "| ---: | ---: | ---: | ---: | ---: |",
