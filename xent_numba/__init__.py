@@ -102,9 +102,8 @@ def sigmoid(
 @functools.cache
 def _sigmoid_of_few() -> np.ufunc:
     """The default implementation, without the checks that a plain array needs none of."""
-    from xent_numba.implementations import numba_parallel
-
-    return numba_parallel.sigmoid_ufunc()
+    few: np.ufunc = registry.get("numba_parallel").module.sigmoid_ufunc()
+    return few
 
 
 def binary_cross_entropy(
