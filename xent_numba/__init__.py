@@ -92,10 +92,15 @@ def sigmoid(
         and scores.size <= FEW
         and scores.dtype in validation.FLOATS
     ):
-        if out is None:
-            return _sigmoid_of_few()(scores)
-        if validation.fits(out, scores):
-            return _sigmoid_of_few()(scores, out)
+        few = _sigmoid_of_few()
+        try:
+            if out is None:
+                return few(scores)
+            if validation.fits(out, scores):
+                return few(scores, out)
+        except FloatingPointError:
+            # NumPy was told to raise on underflow, of which the longer way says nothing.
+            pass
     return _evaluate(_SIGMOID, scores, None, None, "none", out, None, implementation)
 
 

@@ -24,6 +24,21 @@ def test_sigmoid(dtype, bits):
     np.testing.assert_array_equal(few[number].view(bits), many[number].view(bits))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("end", [-745.2, -87.5, 80.0, np.inf, -np.inf, np.nan])
+def test_underflow_is_no_error_where_numpy_would_raise(dtype, end):
+    scores = np.array([end, 0.0], dtype)
+    out = np.empty_like(scores)
+    expected = xn.sigmoid(np.resize(scores, 3000))[:2]
+    with np.errstate(all="raise"):
+        for found in (
+            xn.sigmoid(scores),
+            xn.sigmoid(scores, out=out),
+            xn.sigmoid(scores.astype(scores.dtype.newbyteorder())),
+        ):
+            np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("name", ["auto", "numba_parallel"])
 def test_results_go_where_they_are_sent(name):
     scores = np.linspace(-3, 3, 6).reshape(2, 3)

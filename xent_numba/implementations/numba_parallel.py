@@ -52,7 +52,9 @@ def sigmoid_ufunc() -> np.ufunc:
 def sigmoid(scores: ndarray, *, out: ndarray) -> ndarray:
     """1/(1 + e) or e/(1 + e) with e = exp(-|s|) to one and a half times the precision."""
     if scores.size <= FEW:
-        return sigmoid_ufunc()(scores, out)
+        # A kernel does not look at what NumPy was told about underflow; a ufunc does.
+        with np.errstate(all="ignore"):
+            return sigmoid_ufunc()(scores, out)
     serial, parallel = _sigmoid
     if _is_plain(scores) and _is_plain(out):
         threads.run(serial, parallel, scores.size, _flat(scores), _flat(out))
