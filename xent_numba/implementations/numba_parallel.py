@@ -54,7 +54,11 @@ def sigmoid(scores: ndarray, *, out: ndarray) -> ndarray:
     if scores.size <= FEW:
         # A kernel does not look at what NumPy was told about underflow; a ufunc does.
         with np.errstate(all="ignore"):
-            return sigmoid_ufunc()(scores, out)
+            if _is_plain(out):
+                return sigmoid_ufunc()(scores, out)
+            # Numba's ufuncs step through the output as through memory without gaps.
+            out[...] = sigmoid_ufunc()(scores)
+            return out
     serial, parallel = _sigmoid
     if _is_plain(scores) and _is_plain(out):
         threads.run(serial, parallel, scores.size, _flat(scores), _flat(out))
