@@ -169,7 +169,7 @@ class Vectors:
     param_names = ("loop", "dtype")
 
     def setup(self, loop, dtype):
-        from xent_numba.kernels import assembly
+        from xent_numba.codegen import assembly
 
         if not assembly.readable():
             raise SkipNotImplemented("reads x86 code")
@@ -184,7 +184,7 @@ class Vectors:
         return self.width - self.found.width
 
     def track_libm(self, loop, dtype):
-        from xent_numba.kernels import assembly
+        from xent_numba.codegen import assembly
 
         return len(assembly.libm_functions(loop, dtype))
 
@@ -205,13 +205,13 @@ class DeviceCode:
     def setup(self, name, dtype):
         if importlib.util.find_spec("numba_cuda") is None:
             raise SkipNotImplemented("numba-cuda is not installed")
-        from xent_numba.kernels import cuda_offline
+        from xent_numba.codegen import ptx
 
-        if reason := cuda_offline.missing():
+        if reason := ptx.missing():
             raise SkipNotImplemented(reason)
-        source = cuda_offline.pass_ptx(**cuda_offline.PASSES[name], dtype=dtype)
-        self.found = cuda_offline.assembled(source)
-        self.samples = cuda_offline.samples_of_a_tile(dtype)
+        source = ptx.pass_ptx(**ptx.PASSES[name], dtype=dtype)
+        self.found = ptx.assembled(source)
+        self.samples = ptx.samples_of_a_tile(dtype)
 
     def track_registers(self, name, dtype):
         return self.found.registers

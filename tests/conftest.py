@@ -144,14 +144,14 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def offline() -> Any:
-    """`cuda_offline`, where NVIDIA's wheels (the extra ``cuda-check``) are installed."""
+    """`codegen.ptx`, where NVIDIA's wheels (the extra ``cuda-check``) are installed."""
     if importlib.util.find_spec("numba_cuda") is None:
         missing("cuda_check", "numba-cuda is not installed; pip install 'xent-numba[cuda-check]'")
-    from xent_numba.kernels import cuda_offline
+    from xent_numba.codegen import ptx
 
-    if reason := cuda_offline.missing():
+    if reason := ptx.missing():
         missing("cuda_check", reason)
-    return cuda_offline
+    return ptx
 
 
 def _all_targets() -> list[Target]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xent_numba import registry
 from xent_numba.measurement.comparison import Comparison, Row
-from xent_numba.measurement.contestant import AGAIN, MEMORY_LIMIT, Contestant
+from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT, Contestant
 from xent_numba.measurement.statistics import median_interval, ratio_interval
 from xent_numba.measurement.suite import PARTS, SUBJECT
 from xent_numba.measurement.worker import Preparation, WarmUp

@@ -14,12 +14,12 @@ import pytest
 from numba import config, cuda
 
 import xent_numba
+from tools import cuda_tuning
 from xent_numba import registry
-from xent_numba.accuracy.agreement import judge
+from xent_numba.accuracy.judge import judge
 from xent_numba.implementations import numba_cuda
-from xent_numba.kernels import cuda_arrays, cuda_device, cuda_grid
-from xent_numba.kernels.cuda_access import Column
-from xent_numba.measurement import cuda_tuning
+from xent_numba.kernels.cuda import arrays, device, grid
+from xent_numba.kernels.cuda.access import Column
 from xent_numba.operations import OPERATIONS, REDUCTIONS
 
 assert config.ENABLE_CUDASIM
@@ -62,13 +62,13 @@ def test_reductions(operation, dtype, reduction, weighted):
     assert verdict.ok, verdict.reason
 
 
-SMALL = cuda_grid.Layout(lanes=32, lane_bytes=32, most_chunks=5)
+SMALL = grid.Layout(lanes=32, lane_bytes=32, most_chunks=5)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_sum_over_several_chunks_is_the_rounded_sum_of_the_samples(dtype):
     operation = OPERATIONS["logistic_loss"]
-    size = 2 * cuda_grid.LAYOUT.tile(np.dtype(dtype).itemsize) + 3
+    size = 2 * grid.LAYOUT.tile(np.dtype(dtype).itemsize) + 3
     first, labels, _ = arguments(operation, size, dtype)
     samples = call(operation, first, labels, reduction="none")
     np.testing.assert_array_equal(
@@ -79,7 +79,7 @@ def test_a_sum_over_several_chunks_is_the_rounded_sum_of_the_samples(dtype):
 
 
 def totals_of(columns, launch, layout=SMALL, gradients=None):
-    partials = cuda_grid.launch_pass(
+    partials = grid.launch_pass(
         "logistic_loss_and_grad",
         *columns,
         gradients=gradients,
@@ -87,7 +87,7 @@ def totals_of(columns, launch, layout=SMALL, gradients=None):
         launch=launch,
         layout=layout,
     )
-    return cuda_grid.fold(partials, launch)
+    return grid.fold(partials, launch)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -97,27 +97,27 @@ def test_bits_do_not_depend_on_the_launch_nor_on_alignment_and_strides(dtype):
     host = arguments(OPERATIONS["logistic_loss"], size, dtype)
     aligned = [Column(cuda.to_device(array)) for array in host]
     gradients = cuda.to_device(np.zeros(size, dtype))
-    first = totals_of(aligned, cuda_grid.Launch(), gradients=gradients)
+    first = totals_of(aligned, grid.Launch(), gradients=gradients)
     expected = gradients.copy_to_host()
     assert SMALL.cut(size, np.dtype(dtype).itemsize) == (2, 4)
     for blocks, threads in ((1, 32), (2, 32), (3, 64), (4, 96), (9, 128)):
         gradients = cuda.to_device(np.zeros(size, dtype))
-        launch = cuda_grid.Launch(0, blocks, threads)
+        launch = grid.Launch(0, blocks, threads)
         np.testing.assert_array_equal(totals_of(aligned, launch, gradients=gradients), first)
         np.testing.assert_array_equal(gradients.copy_to_host(), expected)
     shifted = [np.concatenate([array[:1], array])[1:] for array in host]
     strided = [np.repeat(array, 2)[::2] for array in host]
     for views in (shifted, strided):
         columns = [Column(type(column.array)(v)) for v, column in zip(views, aligned, strict=True)]
-        np.testing.assert_array_equal(totals_of(columns, cuda_grid.Launch()), first)
+        np.testing.assert_array_equal(totals_of(columns, grid.Launch()), first)
     # What does decide: a lane of another chunk takes other samples.
-    other = totals_of(aligned, cuda_grid.Launch(), layout=replace(SMALL, most_chunks=3))
+    other = totals_of(aligned, grid.Launch(), layout=replace(SMALL, most_chunks=3))
     assert not np.array_equal(other, first)
     assert other[0] == pytest.approx(first[0], rel=1e-12)
 
 
 def test_an_array_is_cut_by_its_size_alone():
-    layout = cuda_grid.LAYOUT
+    layout = grid.LAYOUT
     assert [layout.tile(itemsize) for itemsize in (2, 4, 8)] == [8192, 4096, 2048]
     assert [layout.cut(n, 4) for n in (1, 2**26, 2**31, 2**33)] == [
         (1, 1),
@@ -242,7 +242,7 @@ def elsewhere(monkeypatch):
 
     def as_cuda_array(value, sync):
         assert not sync
-        return type(cuda.to_device(np.zeros(1)))(cuda_arrays.shadow(value))
+        return type(cuda.to_device(np.zeros(1)))(arrays.shadow(value))
 
     monkeypatch.setattr(cuda, "as_cuda_array", as_cuda_array, raising=False)
     monkeypatch.setattr(cuda, "external_stream", Stream, raising=False)
@@ -352,15 +352,15 @@ def test_memory_is_kept_for_each_stream_but_not_for_any_number_of_them(elsewhere
     def kept(stream):
         given = Elsewhere(first, stream=stream), Elsewhere(labels, stream=stream)
         assert call(operation, *given, reduction="sum") == expected
-        return cuda_grid._kept.scratch[0, stream, cuda_grid.LAYOUT.most_chunks]
+        return grid._kept.scratch[0, stream, grid.LAYOUT.most_chunks]
 
     assert kept(64) is kept(64)
     assert kept(64) is not kept(128)
-    for stream in range(1, 4 * cuda_grid.KEPT):
+    for stream in range(1, 4 * grid.KEPT):
         kept(stream)
-        assert len(cuda_grid._kept.scratch) <= cuda_grid.KEPT
+        assert len(grid._kept.scratch) <= grid.KEPT
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(lambda: len(cuda_grid._kept.scratch)).result() == 0
+        assert pool.submit(lambda: len(grid._kept.scratch)).result() == 0
 
 
 def test_the_current_stream_of_pytorch_is_used_for_its_tensors(elsewhere, monkeypatch):
@@ -473,22 +473,22 @@ def test_bound_calls_compute_on_the_device(elsewhere):
 @pytest.mark.parametrize("case", cuda_tuning.CASES, ids=lambda case: case.name)
 def test_the_calls_of_the_tuning_script_compute_what_they_should(case):
     host = case.inputs(40)
-    sets = cuda_tuning.rotated(host, 2, cuda_device)
-    for layout in (cuda_grid.LAYOUT, cuda_grid.Layout(128, 16, 8)):
-        first, second = cuda_tuning.kernel_calls(case, sets, layout, cuda_device)
+    sets = cuda_tuning.rotated(host, 2, device)
+    for layout in (grid.LAYOUT, grid.Layout(128, 16, 8)):
+        first, second = cuda_tuning.kernel_calls(case, sets, layout, device)
         assert cuda_tuning.disagreement(case, host, first) is None
         other = tuple(array[::-1].copy() for array in host)
         if case.labels is None:
             assert cuda_tuning.disagreement(case, other, second)
     host[0][3] += 1
     assert cuda_tuning.disagreement(case, host, first)
-    bare, _ = cuda_tuning.kernel_calls(case, sets, cuda_grid.LAYOUT, cuda_device, arithmetic=False)
+    bare, _ = cuda_tuning.kernel_calls(case, sets, grid.LAYOUT, device, arithmetic=False)
     moved = bare().copy_to_host()
     scores = sets[0][0].copy_to_host()
     if case.labels is None:
         np.testing.assert_array_equal(moved, scores)
     else:
-        assert moved[cuda_grid.SUM] + moved[cuda_grid.ERROR] == math.fsum(scores)
+        assert moved[grid.SUM] + moved[grid.ERROR] == math.fsum(scores)
 
 
 def test_a_captured_sigmoid_neither_allocates_nor_waits(elsewhere, monkeypatch):
@@ -549,7 +549,7 @@ def test_only_the_second_of_two_calls_is_timed(monkeypatch):
 
     monkeypatch.setattr(cuda, "event", Event)
     monkeypatch.setattr(cuda, "event_elapsed_time", lambda a, b: 2.0, raising=False)
-    assert cuda_device.kernel_milliseconds(lambda: log.append("call")) == 2.0
+    assert device.kernel_milliseconds(lambda: log.append("call")) == 2.0
     assert log == ["call", "event", "call", "event", "wait"]
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from xent_numba import __version__, registry, workloads
-from xent_numba.measurement.contestant import Contestant
+from xent_numba.measurement.participant import Contestant
 from xent_numba.measurement.suite import FULL, PARTS, SUBJECT, log_spaced
 from xent_numba.operations import OPERATIONS, REDUCTIONS
 from xent_numba.validation import LABEL_DTYPES
@@ -333,7 +333,7 @@ def _compare(options: argparse.Namespace, command: str) -> None:
     from rich.console import Console
 
     from xent_numba.reporting import figure, tables
-    from xent_numba.reporting.files import write
+    from xent_numba.results.files import write
 
     if options.suite:
         _run_suite(options)
@@ -365,7 +365,7 @@ def _run_suite(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     from xent_numba.reporting import tables
-    from xent_numba.reporting.files import write
+    from xent_numba.results.files import write
 
     console = Console(highlight=False)
     options.output.mkdir(parents=True, exist_ok=True)
@@ -387,9 +387,9 @@ def _run_suite(options: argparse.Namespace) -> None:
 def _accuracy(options: argparse.Namespace, command: str) -> None:
     from rich.console import Console
 
-    from xent_numba.accuracy import certify, laboratory, sums, sweep
-    from xent_numba.measurement import machine
+    from xent_numba.accuracy import certify, study, sums, sweep
     from xent_numba.reporting import accuracy
+    from xent_numba.results import machine
 
     described = machine.fingerprint()
     origin = {
@@ -416,7 +416,7 @@ def _accuracy(options: argparse.Namespace, command: str) -> None:
             operations = _expand(options.operation, OPERATIONS, tuple(OPERATIONS))
             try:
                 with workers() as pool:
-                    found = laboratory.survey(
+                    found = study.survey(
                         names,
                         operations,
                         dtypes,
@@ -451,7 +451,7 @@ def _accuracy(options: argparse.Namespace, command: str) -> None:
 
 def _report(options: argparse.Namespace, command: str) -> None:
     from xent_numba.reporting import report
-    from xent_numba.reporting.files import write
+    from xent_numba.results.files import write
 
     try:
         sources = report.Sources.read(options.folder)
@@ -470,7 +470,7 @@ def _gate(options: argparse.Namespace, command: str) -> int:
 
     from xent_numba.gate import GateError, gate, tables
     from xent_numba.gate.environments import Project
-    from xent_numba.reporting.files import write
+    from xent_numba.results.files import write
 
     request = gate.Request(
         baseline=options.baseline,
@@ -595,7 +595,7 @@ def _require_extra() -> None:
 
 
 def _usable_cpus() -> int:
-    from xent_numba.measurement import machine
+    from xent_numba.results import machine
 
     return machine.usable_cpus()
 
@@ -690,7 +690,7 @@ def _percent(text: str) -> float:
 
 
 def _cpus(text: str) -> tuple[int, ...]:
-    from xent_numba.measurement import machine
+    from xent_numba.results import machine
 
     if (usable := machine.affinity()) is None:
         raise argparse.ArgumentTypeError("CPUs cannot be chosen on this system; accepted is none")

@@ -10,6 +10,8 @@ One file in ``implementations/`` is one implementation. Its functions carry
     A call without arguments that computes the operation on `inputs` (first argument, labels, and
     so on, as NumPy arrays) in the implementation's own array type, for timing. Without it the
     public function is timed.
+``small_sigmoid() -> SmallCall``
+    A shorter way to the sigmoid of few samples, without the checks that plain arrays need none of.
 ``arrays``
     How device arrays are taken in (`validation.Arrays`). Without it only host arrays are accepted.
 
@@ -25,7 +27,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy import ndarray
@@ -143,6 +145,21 @@ def implements(
     return declare
 
 
+class SmallCall(NamedTuple):
+    """A way to compute few samples of which the call is most of the time.
+
+    Attributes
+    ----------
+    ufunc : numpy.ufunc
+        Gives float32 and float64 scores the bits that the implementation gives them.
+    limit : int
+        Samples up to which it is the shorter way.
+    """
+
+    ufunc: np.ufunc
+    limit: int
+
+
 @dataclass(frozen=True, slots=True)
 class Implementation:
     """One implementation: a name, the operations it computes, and whether it can run here.
@@ -181,6 +198,12 @@ class Implementation:
     def arrays(self) -> Arrays:
         """How it takes in device arrays; host arrays alone if the file defines no ``arrays``."""
         return getattr(self.module, "arrays", HOST)
+
+    @property
+    def small_sigmoid(self) -> SmallCall | None:
+        """The shorter way to the sigmoid of few samples; None where there is none."""
+        short: Callable[[], SmallCall] | None = getattr(self.module, "small_sigmoid", None)
+        return short() if short else None
 
     def unavailable(self) -> str | None:
         """Why it cannot run here, or None if it can."""

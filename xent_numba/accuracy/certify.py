@@ -13,8 +13,8 @@ import mpmath
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.accuracy import oracle, yardstick
-from xent_numba.accuracy.yardstick import BOUND, Curve
+from xent_numba.accuracy import oracle, reference
+from xent_numba.accuracy.reference import BOUND, Curve
 from xent_numba.operations import OPERATIONS
 
 #: Inputs a process is given at a time.
@@ -167,11 +167,11 @@ def _largest(first: str, dtype: str, size: int, seed: int) -> tuple[float, float
 
 def _curves(first: str, inputs: ndarray) -> Iterator[tuple[Curve, Callable[[float], Any]]]:
     if first == "probabilities":
-        curves = yardstick.of_probabilities(inputs)
+        curves = reference.of_probabilities(inputs)
         yield curves.wrong, lambda p: oracle.exact(_PROBABILITY, p, 0.0)
         yield curves.right, lambda p: oracle.exact(_PROBABILITY, p, 1.0)
         return
-    curves = yardstick.of_scores(inputs)
+    curves = reference.of_scores(inputs)
     assert curves.high is not None
     assert curves.low is not None
     yield curves.wrong, lambda s: oracle.exact(_LOGISTIC, s, -1.0)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.accuracy.findings import Findings
+from xent_numba.accuracy.error_counts import Findings
 from xent_numba.accuracy.sweep import PIECE, Subject, Target
 from xent_numba.operations import OPERATIONS
 

@@ -2,7 +2,7 @@
 
 Every implementation reduces the same losses, as it is timed: with the reduction of its own library
 where it has one. The truth is the sum of the true losses of those very inputs, added without any
-rounding, as `math.fsum` does: its error is that of one loss, see `yardstick.BOUND`.
+rounding, as `math.fsum` does: its error is that of one loss, see `reference.BOUND`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy import ndarray
 
 import xent_numba
 from xent_numba import registry
-from xent_numba.accuracy import yardstick
+from xent_numba.accuracy import reference
 
 #: The operation that every implementation computes, on scores of N(0, 4^2) and random labels.
 OPERATION = "binary_cross_entropy_with_logits"
@@ -202,7 +202,7 @@ def _true_sum_of_block(block: int, size: int, dtype: str) -> Fraction:
 
 def true_losses(scores: ndarray, labels: ndarray) -> Iterator[ndarray]:
     """The true losses as doubles, and for float64 what is left of them."""
-    curves = yardstick.of_scores(np.abs(scores))
+    curves = reference.of_scores(np.abs(scores))
     right = (scores >= 0) == (labels == 1)
     yield np.where(right, curves.right.values, curves.wrong.values)
     if scores.dtype == np.float64:

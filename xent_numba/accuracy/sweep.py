@@ -31,11 +31,11 @@ import numpy as np
 from numpy import ndarray
 
 import xent_numba
-from xent_numba.accuracy import oracle, yardstick
-from xent_numba.accuracy.findings import Findings
-from xent_numba.accuracy.tally import Tally
+from xent_numba.accuracy import oracle, reference
+from xent_numba.accuracy.counting import Tally
+from xent_numba.accuracy.error_counts import Findings
+from xent_numba.accuracy.reference import Curve, Curves
 from xent_numba.accuracy.ulp import Truth
-from xent_numba.accuracy.yardstick import Curve, Curves
 from xent_numba.operations import OPERATIONS, Operation
 
 #: Magnitudes of a chunk, and of the pieces it is computed in, which stay in the caches.
@@ -165,8 +165,8 @@ class Subject:
     def curves(self, magnitudes: ndarray) -> Curves:
         """The true values of all functions."""
         if self.first == "scores":
-            return yardstick.of_scores(magnitudes)
-        return yardstick.of_probabilities(magnitudes)
+            return reference.of_scores(magnitudes)
+        return reference.of_probabilities(magnitudes)
 
     def compute(self, inputs: ndarray) -> dict[Target, ndarray]:
         """What the implementation makes of inputs; of a gradient, the magnitude."""
@@ -450,7 +450,8 @@ def sources_digest(implementation: str) -> str:
     """
     root = Path(xent_numba.__file__).parent
     own = root / "implementations" / f"{implementation}.py"
-    shared = [p for folder in (".", "kernels", "accuracy") for p in (root / folder).glob("*.py")]
+    folders = (".", "kernels", "kernels/cpu", "kernels/cuda", "accuracy")
+    shared = [path for folder in folders for path in (root / folder).glob("*.py")]
     digest = hashlib.sha256()
     for path in sorted(p for p in (*shared, own) if p.name != "cli.py" and p.is_file()):
         digest.update(path.read_bytes())

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from xent_numba.gate.pairs import Duel, FailedError, NotApplicableError
-from xent_numba.measurement.paired import LostError
+from xent_numba.measurement.turns import LostError
 
 TIMES = frozenset({"s", "ms", "us", "µs", "ns", "seconds", "second"})
 

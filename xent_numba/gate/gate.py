@@ -15,7 +15,7 @@ from xent_numba.gate.decision import decide
 from xent_numba.gate.environments import Project, Side
 from xent_numba.gate.outcome import Outcome, Timing
 from xent_numba.gate.pairs import Duel
-from xent_numba.measurement import machine
+from xent_numba.results import machine
 
 LOADED = 0.25
 """Share of all CPUs in use by others from which on a machine is no place to time anything."""

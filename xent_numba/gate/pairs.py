@@ -35,8 +35,8 @@ import psutil
 from xent_numba.gate import GateError
 from xent_numba.gate.decision import MIN_PAIRS, settled
 from xent_numba.gate.environments import Side
-from xent_numba.measurement import rest
-from xent_numba.measurement.paired import LostError
+from xent_numba.measurement import idle
+from xent_numba.measurement.turns import LostError
 
 QUARTETS = 4
 SAMPLES = 5
@@ -146,7 +146,7 @@ class Agent:
             start_new_session=True,
         )
         self._cpus = side.cpus
-        self.cpu_time = rest.cpu_time(self._process.pid)
+        self.cpu_time = idle.cpu_time(self._process.pid)
 
     def __enter__(self) -> Self:
         return self
@@ -394,7 +394,7 @@ class Duel:
         while quartets < QUARTETS:
             started = time.monotonic()
             for side in (first, second, second, first):
-                rest.awake({k: agent.cpu_time for k, agent in agents.items() if k != side})
+                idle.awake({k: agent.cpu_time for k, agent in agents.items() if k != side})
                 agents[side].start("turn", number, each)
                 samples[side] += self._receive({side: agents[side]}, "run")[side]
             quartets += 1

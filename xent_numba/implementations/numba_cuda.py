@@ -78,7 +78,7 @@ class DeviceArrays:
     @staticmethod
     def adopt(name: str, value: Any) -> Any:
         """See `validation.Arrays`."""
-        from xent_numba.kernels import cuda_arrays
+        from xent_numba.kernels.cuda import arrays
 
         if not hasattr(value, "__cuda_array_interface__"):
             raise TypeError(
@@ -86,7 +86,7 @@ class DeviceArrays:
                 "first argument is one"
             )
         try:
-            array = cuda_arrays.adopt(name, value)
+            array = arrays.adopt(name, value)
         except NotImplementedError as error:
             raise TypeError(f"{name} is no array that Numba reads: {_one_line(error)}") from None
         if name != "labels" and array.dtype not in (np.float32, np.float64):
@@ -99,37 +99,37 @@ class DeviceArrays:
     @staticmethod
     def empty_like(first: Any) -> Any:
         """See `validation.Arrays`."""
-        from xent_numba.kernels import cuda_arrays
+        from xent_numba.kernels.cuda import arrays
 
-        with cuda_arrays.on_device(first.device):
-            stream = cuda_arrays.join_streams([first])
-            return cuda_arrays.empty(first.shape, first.dtype, stream)
+        with arrays.on_device(first.device):
+            stream = arrays.join_streams([first])
+            return arrays.empty(first.shape, first.dtype, stream)
 
     @classmethod
     def check_out(cls, name: str, out: Any, inputs: tuple[Any, ...]) -> Any:
         """See `validation.Arrays`."""
-        from xent_numba.kernels import cuda_arrays
+        from xent_numba.kernels.cuda import arrays
 
         if not hasattr(out, "__cuda_array_interface__"):
             raise TypeError(f"{name} is a {type(out).__name__}; accepted is a device array")
-        if not cuda_arrays.is_aligned(out.__cuda_array_interface__):
+        if not arrays.is_aligned(out.__cuda_array_interface__):
             raise ValueError(
                 f"{name} has elements that lie across their alignment; accepted is an address and "
                 "strides that are multiples of the item size"
             )
-        shadows = tuple(None if array is None else cuda_arrays.shadow(array) for array in inputs)
-        HOST.check_out(name, cuda_arrays.shadow(out), shadows)
+        shadows = tuple(None if array is None else arrays.shadow(array) for array in inputs)
+        HOST.check_out(name, arrays.shadow(out), shadows)
         return cls.adopt(name, out)
 
     @staticmethod
     def poison(out: Any) -> None:
         """See `validation.Arrays`."""
-        from xent_numba.kernels import cuda_arrays, cuda_grid
+        from xent_numba.kernels.cuda import arrays, grid
 
-        array = cuda_arrays.adopt("out", out)
-        with cuda_arrays.on_device(array.device):
-            launch = cuda_grid.Launch(cuda_arrays.join_streams([array]))
-            cuda_grid.fill(array.column.array, array.dtype.type(np.nan), launch)
+        array = arrays.adopt("out", out)
+        with arrays.on_device(array.device):
+            launch = grid.Launch(arrays.join_streams([array]))
+            grid.fill(array.column.array, array.dtype.type(np.nan), launch)
 
 
 arrays = DeviceArrays()
@@ -152,9 +152,9 @@ def on_stream(stream: Any) -> AbstractContextManager[None]:
     context manager
         For a with statement.
     """
-    from xent_numba.kernels import cuda_arrays
+    from xent_numba.kernels.cuda import arrays
 
-    return cuda_arrays.computing_on(stream)
+    return arrays.computing_on(stream)
 
 
 def bind(operation: str, inputs: tuple[ndarray, ...], reduction: str) -> Callable[[], Any]:
@@ -180,9 +180,9 @@ def bind(operation: str, inputs: tuple[ndarray, ...], reduction: str) -> Callabl
 
 def clock() -> Callable[[], float]:
     """Return a clock that reads seconds from events on the GPU."""
-    from xent_numba.kernels import cuda_device
+    from xent_numba.kernels.cuda import device
 
-    return cuda_device.Clock()
+    return device.Clock()
 
 
 @implements("sigmoid", device="cuda", formulation="stable", max_ulp=_ULP)
@@ -254,7 +254,7 @@ def _compute(
     out: Any,
     grad_out: Any = None,
 ) -> Any:
-    from xent_numba.kernels import cuda_arrays
+    from xent_numba.kernels.cuda import arrays
 
     if not first.size:
         return 0.0 if out is None else out
@@ -285,8 +285,8 @@ def _compute(
                 f"{OPERATIONS[name].first} is"
             )
     columns = {key: array.column for key, array in adopted.items()}
-    with cuda_arrays.on_device(here):
-        stream = cuda_arrays.join_streams(adopted.values())
+    with arrays.on_device(here):
+        stream = arrays.join_streams(adopted.values())
         result = _run(name, call, columns, reduction, stream)
     return out if reduction == "none" else result
 
@@ -295,10 +295,11 @@ def _run(
     name: str, call: dict[str, Any], columns: dict[str, Any], reduction: str, stream: Any
 ) -> Any:
     """Compute on columns of the current device; the sum or mean, where there is one."""
-    from xent_numba.kernels import blocks, cuda_grid, sums
+    from xent_numba.kernels.cpu import blocks, summation
+    from xent_numba.kernels.cuda import grid
 
     operation = OPERATIONS[name]
-    launch = cuda_grid.Launch(stream)
+    launch = grid.Launch(stream)
     first = columns[operation.first]
     labels, weights = columns.get("labels"), columns.get("sample_weight")
     losses, gradients = (
@@ -306,28 +307,24 @@ def _run(
     )
     size = first.array.size
     if labels is None:
-        cuda_grid.launch_map(name, first, losses, launch)
+        grid.launch_map(name, first, losses, launch)
         return None
     divisor = None
     if gradients is not None and reduction == "mean":
         divisor = float(size)
         if weights is not None:
-            totals = cuda_grid.fold(
-                cuda_grid.launch_pass("sample_weight", weights, launch=launch), launch
-            )
-            divisor = sums.rounded_sum(totals[cuda_grid.SUM], totals[cuda_grid.ERROR])
-    partials = cuda_grid.launch_pass(
-        name, first, labels, weights, losses, gradients, divisor, launch
-    )
-    totals = cuda_grid.fold(partials, launch)
-    if totals[cuda_grid.BAD]:
+            totals = grid.fold(grid.launch_pass("sample_weight", weights, launch=launch), launch)
+            divisor = summation.rounded_sum(totals[grid.SUM], totals[grid.ERROR])
+    partials = grid.launch_pass(name, first, labels, weights, losses, gradients, divisor, launch)
+    totals = grid.fold(partials, launch)
+    if totals[grid.BAD]:
         given = (call.get(key) for key in (operation.first, "labels", "sample_weight"))
         raise_bad_value(operation, *(_on_host(array, launch) for array in given))
     if reduction == "none":
         return None
-    value, error, weight, weight_error = totals[: cuda_grid.BAD]
+    value, error, weight, weight_error = totals[: grid.BAD]
     if reduction == "sum":
-        return sums.rounded_sum(value, error)
+        return summation.rounded_sum(value, error)
     if weights is None:
         weight, weight_error = float(size), 0.0
     elif not 0 < weight < np.inf:
@@ -337,21 +334,21 @@ def _run(
 
 def _to_device(name: str, array: ndarray) -> Any:
     """Return a host array on the device; what is only written need not be copied there."""
-    from xent_numba.kernels import cuda_access, cuda_arrays
+    from xent_numba.kernels.cuda import access, arrays
 
     if name in ("out", "grad_out"):
-        return cuda_access.Column(cuda_arrays.empty(array.shape, array.dtype, 0))
-    return cuda_arrays.to_device(array)
+        return access.Column(arrays.empty(array.shape, array.dtype, 0))
+    return arrays.to_device(array)
 
 
 def _on_host(array: Any, launch: Any) -> Any:
     """Return an argument as a NumPy array of the numbers it stands for; None for None."""
-    from xent_numba.kernels import cuda_arrays, cuda_grid
+    from xent_numba.kernels.cuda import arrays, grid
 
     if array is None or isinstance(array, ndarray):
         return array
-    column = cuda_arrays.adopt("argument", array).column
-    return column.numbers(cuda_grid.to_host(column.array, launch))
+    column = arrays.adopt("argument", array).column
+    return column.numbers(grid.to_host(column.array, launch))
 
 
 def _simulated() -> bool:

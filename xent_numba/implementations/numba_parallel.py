@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.kernels import FEW, blocks, losses, passes, products, threads
-from xent_numba.kernels.caching import ufunc
+from xent_numba.kernels import SMALL_CALL
+from xent_numba.kernels.cpu import blocks, log_of_product, losses, passes, threads
+from xent_numba.kernels.cpu.caching import ufunc
 from xent_numba.operations import OPERATIONS
-from xent_numba.registry import implements
+from xent_numba.registry import SmallCall, implements
 from xent_numba.validation import raise_bad_value, raise_bad_weight_sum
 
 _ULP = {"float32": 1, "float64": 1}
@@ -25,14 +26,14 @@ _ULP_GRADIENT = {"float32": 1.5, "float64": 1.5}
 _NOTHING = {np.dtype(t): np.empty(0, t) for t in (np.float32, np.float64)}
 
 _sigmoid = blocks.map_kernels("sigmoid", passes.sigmoids)
-_logistic = passes.logistic, products.by_dtype(*products.softplus_sums(-1))
-_with_logits = passes.with_logits, products.by_dtype(*products.softplus_sums(0))
+_logistic = passes.logistic, log_of_product.by_dtype(*log_of_product.softplus_sums(-1))
+_with_logits = passes.with_logits, log_of_product.by_dtype(*log_of_product.softplus_sums(0))
 _KERNELS = {
     name: blocks.loss_kernels(name, block, section_sum)
     for name, (block, section_sum) in {
         "binary_cross_entropy": (
             passes.cross_entropy_of_probabilities,
-            products.by_dtype(*products.cross_entropy_sums),
+            log_of_product.by_dtype(*log_of_product.cross_entropy_sums),
         ),
         "logistic_loss": _logistic,
         "binary_cross_entropy_with_logits": _with_logits,
@@ -43,21 +44,21 @@ _KERNELS = {
 
 
 @functools.cache
-def sigmoid_ufunc() -> np.ufunc:
-    """The sigmoid as a ufunc, for so few samples that the call is most of the time."""
-    return ufunc("sigmoid_ufunc", losses.quiet_sigmoid.py_func)
+def small_sigmoid() -> SmallCall:
+    """The sigmoid as a ufunc, which takes less time to look at an array than a kernel does."""
+    return SmallCall(ufunc("sigmoid_ufunc", losses.quiet_sigmoid.py_func), SMALL_CALL)
 
 
 @implements("sigmoid", formulation="stable", max_ulp=_ULP)
 def sigmoid(scores: ndarray, *, out: ndarray) -> ndarray:
     """1/(1 + e) or e/(1 + e) with e = exp(-|s|) to one and a half times the precision."""
-    if scores.size <= FEW:
+    if scores.size <= SMALL_CALL:
         # A kernel does not look at what NumPy was told about underflow; a ufunc does.
         with np.errstate(all="ignore"):
             if _is_plain(out):
-                return sigmoid_ufunc()(scores, out)
+                return small_sigmoid().ufunc(scores, out)
             # Numba's ufuncs step through the output as through memory without gaps.
-            out[...] = sigmoid_ufunc()(scores)
+            out[...] = small_sigmoid().ufunc(scores)
             return out
     serial, parallel = _sigmoid
     if _is_plain(scores) and _is_plain(out):
@@ -165,8 +166,8 @@ def _pieces(array: ndarray) -> Iterator[ndarray]:
     if _is_plain(array):
         yield _flat(array)
     else:
-        for start in range(0, array.size, products.SECTION):
-            yield array.flat[start : start + products.SECTION]
+        for start in range(0, array.size, log_of_product.SECTION):
+            yield array.flat[start : start + log_of_product.SECTION]
 
 
 def _loss(
@@ -179,7 +180,7 @@ def _loss(
     gradients: ndarray | None,
 ) -> Any:
     mean = reduction == "mean"
-    bare = first.size <= FEW and weights is out is gradients is None
+    bare = first.size <= SMALL_CALL and weights is out is gradients is None
     if bare and _is_plain(first) and _is_plain(labels):
         # All of a small call is overhead, so the commonest has a kernel of three arguments.
         single, _, _, _ = _KERNELS[name]
@@ -208,7 +209,7 @@ def _mode(
     """How the losses are reduced: one by one where each is needed, and where there are few."""
     if out is not None:
         return blocks.WRITE
-    many = first.size > FEW
+    many = first.size > SMALL_CALL
     return blocks.MULTIPLY if many and weights is gradients is None else blocks.ADD
 
 
@@ -265,8 +266,8 @@ def _compute_by_section(
     _, chunk, _, _ = _KERNELS[name]
     step = blocks.chunk_size(first.size)
     partials = np.zeros((-(-first.size // step), blocks.COLUMNS))
-    for start in range(0, first.size, products.SECTION):
-        piece = slice(start, start + products.SECTION)
+    for start in range(0, first.size, log_of_product.SECTION):
+        piece = slice(start, start + log_of_product.SECTION)
         values = first.flat[piece]
         loss_block = _NOTHING[first.dtype] if losses is None else np.empty_like(values)
         gradient_block = None if gradients is None else np.empty_like(values)

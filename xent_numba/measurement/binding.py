@@ -12,8 +12,8 @@ import numpy as np
 from numpy import ndarray
 
 import xent_numba
-from xent_numba.accuracy import reference
-from xent_numba.accuracy.agreement import REDUCED_RTOL, Verdict, judge
+from xent_numba.accuracy import wide_formulas
+from xent_numba.accuracy.judge import REDUCED_RTOL, Verdict, judge
 from xent_numba.measurement.case import DRAWN, Case
 from xent_numba.operations import OPERATIONS
 from xent_numba.registry import Implementation
@@ -110,7 +110,7 @@ def _judge_repeated(
     reason = ""
     if case.reduction != "none":
         loss = OPERATIONS[case.table_entry.loss]
-        losses = reference.losses(loss, block[0], block[1]).astype(float)
+        losses = wide_formulas.losses(loss, block[0], block[1]).astype(float)
         whole, rest = divmod(case.size, DRAWN)
         expected = whole * math.fsum(losses) + math.fsum(losses[:rest])
         expected /= case.size if case.reduction == "mean" else 1

@@ -13,13 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from xent_numba.measurement import machine, paired
+from xent_numba.measurement import turns
 from xent_numba.measurement.case import Case
-from xent_numba.measurement.contestant import AGAIN, MEMORY_LIMIT, Contestant
-from xent_numba.measurement.crew import Crew
-from xent_numba.measurement.paired import LostError, Series
+from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT, Contestant
+from xent_numba.measurement.pool import Crew
 from xent_numba.measurement.statistics import Interval, median_interval, ratio_interval
+from xent_numba.measurement.turns import LostError, Series
 from xent_numba.measurement.worker import Preparation, WarmUp
+from xent_numba.results import machine
 
 Report = Callable[[str, float], None]
 
@@ -347,7 +348,7 @@ def _time(
         disturbed[label].update(crew.awake(processes[label]))
         return crew[processes[label]].turn(case)
 
-    series = paired.measure(
+    series = turns.measure(
         {label: functools.partial(turn, label) for label in warm_ups},
         references=[label for label in (MEMORY_LIMIT, baseline) if label in warm_ups],
         budget=budget,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from xent_numba.measurement.case import Case
-from xent_numba.measurement.contestant import Contestant
+from xent_numba.measurement.participant import Contestant
 from xent_numba.operations import OPERATIONS, Reduction
 
 FULL = "full"

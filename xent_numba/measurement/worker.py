@@ -25,11 +25,11 @@ from typing import Any, Literal, NamedTuple, cast
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.measurement import binding, rest
+from xent_numba.measurement import binding, idle
 from xent_numba.measurement.case import Case
-from xent_numba.measurement.contestant import MEMORY_LIMIT, Contestant
 from xent_numba.measurement.inputs import Attached, Place
-from xent_numba.measurement.paired import LostError
+from xent_numba.measurement.participant import MEMORY_LIMIT, Contestant
+from xent_numba.measurement.turns import LostError
 
 BATCH_SECONDS = 0.005
 LONG_CALL_SECONDS = 0.05
@@ -126,7 +126,7 @@ class Worker:
             self._process.start()
         far_end.close()
         assert self._process.pid is not None
-        self.cpu_time = rest.cpu_time(self._process.pid)
+        self.cpu_time = idle.cpu_time(self._process.pid)
 
     def start_preparing(self, case: Case, places: Sequence[Place]) -> None:
         """Have the process judge a case, whose inputs lie in shared memory; see `receive`."""
@@ -283,7 +283,7 @@ class _Subject:
         )
 
     def _prepare_limit(self, case: Case, inputs: tuple[ndarray, ...]) -> Preparation:
-        from xent_numba.kernels import memory_limit
+        from xent_numba.kernels.cpu import memory_limit
 
         started = time.perf_counter()
         call = memory_limit.bind(inputs, case.reduction == "none", case.table_entry.gradient)
@@ -309,9 +309,9 @@ class _Subject:
             self.attached.pop().close()
 
     def describe(self) -> dict[str, Any]:
-        from xent_numba.kernels import target
+        from xent_numba.codegen import cpu_target
 
-        return target.describe()
+        return cpu_target.describe()
 
 
 def check_file(path: Path) -> None:

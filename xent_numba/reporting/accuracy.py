@@ -7,10 +7,10 @@ from pathlib import Path
 from rich.console import Console
 
 from xent_numba.accuracy.certify import Check
-from xent_numba.accuracy.laboratory import Survey
+from xent_numba.accuracy.study import Survey
 from xent_numba.accuracy.sums import Sums
-from xent_numba.reporting import reference, stability, sums, survey
-from xent_numba.reporting.files import write
+from xent_numba.reporting import certificate, stability, study, sums
+from xent_numba.results.files import write
 
 #: Pictures of the stability map: file, dtype, and whether of the operations with a gradient.
 MAPS = (
@@ -34,13 +34,13 @@ class Report:
         self._folder = folder
 
     def add_survey(self, found: Survey, console: Console) -> None:
-        """Print a survey, and write it: other rows that are there stay."""
-        survey.show(found, console)
+        """Print a study, and write it: other rows that are there stay."""
+        study.show(found, console)
         kept = self._folder / "accuracy.json"
         known = Survey.from_json(kept.read_text()) if kept.exists() else Survey()
         together = known.updated(found)
         write(kept, together.to_json())
-        write(self._folder / "accuracy.md", survey.markdown(together))
+        write(self._folder / "accuracy.md", study.markdown(together))
         write(self._folder / "stability.md", stability.markdown(together))
         for name, dtype, gradients in MAPS:
             if picture := stability.draw(together, dtype, gradients=gradients):
@@ -55,4 +55,4 @@ class Report:
     def add_check(self, found: Check) -> None:
         """Write how the reference stands up to mpmath."""
         write(self._folder / "reference.json", found.to_json())
-        write(self._folder / "reference.md", reference.markdown(found))
+        write(self._folder / "reference.md", certificate.markdown(found))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import Comparison, Row
-from xent_numba.measurement.contestant import AGAIN, MEMORY_LIMIT
+from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT
 
 # Okabe and Ito, "Color Universal Design", 2008: told apart by the colour blind; and each is said
 # in words as well.

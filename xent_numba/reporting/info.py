@@ -9,25 +9,25 @@ from rich.markup import escape
 from rich.table import Table
 
 from xent_numba import registry
-from xent_numba.measurement import machine
+from xent_numba.results import machine
 
 
 def processors() -> str:
     """Name what computes here, in one line, as a history of times must tell machines apart."""
-    from xent_numba.kernels import target
+    from xent_numba.codegen import cpu_target
 
-    described, simd = machine.fingerprint(), target.describe()["simd_bits"]
+    described, simd = machine.fingerprint(), cpu_target.describe()["simd_bits"]
     cpu = described["cpu"] or described["architecture"]
     return f"{cpu}, {simd or 'no'} bit SIMD, {described['gpu'] or 'no GPU'}"
 
 
 def show(console: Console) -> None:
     """Print the machine, then the implementations and why some cannot run; for 80 columns."""
-    from xent_numba.kernels import target
+    from xent_numba.codegen import cpu_target
 
     described = machine.fingerprint()
     grid = Table.grid(padding=(0, 2, 0, 0))
-    for name, value in _lines(described, target.describe()):
+    for name, value in _lines(described, cpu_target.describe()):
         grid.add_row(name, value)
     console.print(grid)
     console.print()

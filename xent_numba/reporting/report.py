@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from xent_numba import registry
-from xent_numba.accuracy.laboratory import Survey
+from xent_numba.accuracy.study import Survey
 from xent_numba.measurement import crossover
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import Comparison, Row
-from xent_numba.measurement.contestant import AGAIN, MEMORY_LIMIT
+from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT
 from xent_numba.measurement.statistics import Interval
 from xent_numba.measurement.suite import PARTS, SUBJECT
 from xent_numba.reporting import charts, stability, tables

@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from xent_numba.accuracy.bands import Band, bands, where
-from xent_numba.accuracy.findings import Grade
-from xent_numba.accuracy.laboratory import Row, Survey
+from xent_numba.accuracy.error_counts import Grade
+from xent_numba.accuracy.stability import Band, bands, where
+from xent_numba.accuracy.study import Row, Survey
 from xent_numba.operations import OPERATIONS
-from xent_numba.reporting.files import svg
-from xent_numba.reporting.survey import line
+from xent_numba.reporting.study import line
+from xent_numba.results.files import svg
 
 #: Blue is right and orange is wrong, told apart by the colour blind and in print by their darkness.
 _COLOURS = {

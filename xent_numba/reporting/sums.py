@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xent_numba.accuracy.sums import OPERATION, REDUCTIONS, Reduced, Sums
-from xent_numba.reporting.files import svg
-from xent_numba.reporting.survey import line
+from xent_numba.reporting.study import line
+from xent_numba.results.files import svg
 
 _OURS = "numba_parallel"
 # Okabe and Ito, "Color Universal Design", 2008; lines of one colour differ in mark and dashes.

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import Comparison, Row
-from xent_numba.measurement.contestant import MEMORY_LIMIT
+from xent_numba.measurement.participant import MEMORY_LIMIT
 from xent_numba.measurement.statistics import CONFIDENCE, Interval
 
 #: An interval that holds 1 and is wider than this says nothing.

@@ -1,0 +1,83 @@
+"""The hot loops are compiled to packed arithmetic, without calls and without stray divisions."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from numba import types
+from numba.core.dispatcher import Dispatcher
+
+from xent_numba.codegen import assembly
+from xent_numba.kernels.cpu import (
+    bits,
+    blocks,
+    exp,
+    log,
+    log_of_product,
+    losses,
+    memory,
+    passes,
+    summation,
+)
+
+pytestmark = pytest.mark.skipif(not assembly.readable(), reason="reads x86 code")
+
+
+@pytest.mark.parametrize("dtype", assembly.SUFFIXES)
+@pytest.mark.parametrize("name", assembly.LOOPS)
+def test_hot_loop(name, dtype):
+    found = assembly.code(name, dtype)
+    assert not assembly.faults(found, assembly.LOOPS[name].divisions)
+    assert found.instructions < 12
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("sum_float32", "pd"), ("sum_float64", "pd")])
+def test_sums(name, suffix):
+    """They write no array to count samples by."""
+    one = types.Array(getattr(types, name[4:]), 1, "C")
+    state = types.Array(types.float64, 1, "C")
+    text = assembly.assembly(getattr(summation, f"_{name}"), (one, state))
+    assert f"%{'xyz'[assembly.machine_width() // 256]}mm" in text
+    assert re.search(rf"vadd{suffix}.*%[yz]mm", text)
+
+
+@pytest.mark.parametrize(
+    "module", [bits, blocks, exp, log, log_of_product, losses, memory, passes, summation]
+)
+def test_no_function_takes_its_options_from_the_first_caller(module):
+    for name, function in vars(module).items():
+        if isinstance(function, Dispatcher):
+            options = function.targetoptions
+            assert options.get("error_model") == "numpy", name
+            assert options.get("fastmath", False) is False, name
+
+
+def test_only_the_loop_is_a_parallel_region_whatever_was_compiled_before():
+    _, parallel = blocks.map_kernels("only_the_loop", passes.sigmoids)
+    parallel._cache.disable()
+    for dtype in (np.float32, np.float64):
+        values = np.zeros(5000, dtype)
+        parallel(values, np.empty_like(values))
+    assert not parallel.targetoptions["parallel"].numpy
+
+
+def test_faults_are_seen():
+    def calls(x, out):
+        for i in range(x.size):
+            out[i] = np.exp(x[i]) * x[i]
+
+    def divides(x, out):
+        for i in range(x.size):
+            out[i] = 1.0 / (x[i] + 1.0)
+
+    def recurs(x, out):
+        for i in range(1, x.size):
+            out[i] = out[i - 1] * x[i]
+
+    one = types.Array(types.float64, 1, "C")
+    for planted in (calls, divides, recurs):
+        text = assembly.assembly(planted, (one, one))
+        for found in (assembly.read_loops(text, "pd", (1,)), assembly.read_rows(text)):
+            assert assembly.faults(found, 0)

@@ -1,0 +1,41 @@
+"""The real use: a logistic regression trained with the kernels is scikit-learn's."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xent_numba.workloads import flights
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "flights_logistic_regression.py"
+
+
+def test_coefficients_are_those_of_sklearn():
+    pytest.importorskip("sklearn")
+    example = runpy.run_path(str(EXAMPLE))
+    table = flights.read()
+    columns = flights.design_matrix(table)
+    ours = example["fit"](columns, table.late)
+    theirs = example["fit_with_sklearn"](columns, table.late)
+    assert ours.seconds > 0
+    assert theirs.seconds > 0
+    np.testing.assert_allclose(ours.coefficients, theirs.coefficients, rtol=1e-5, atol=0)
+    assert np.all(theirs.coefficients != 0)
+
+
+def test_it_prints_both_times(capsys, monkeypatch):
+    table = flights.read()
+    few = table._replace(
+        numeric=table.numeric[:5000],
+        categorical=table.categorical[:5000],
+        late=table.late[:5000],
+    )
+    monkeypatch.setattr(flights, "read", lambda: few)
+    runpy.run_path(str(EXAMPLE), run_name="__main__")
+    printed = capsys.readouterr().out
+    assert "5000 flights" in printed
+    for line in ("xent_numba and SciPy: ", "scikit-learn: ", "difference of the coefficients: "):
+        assert line in printed

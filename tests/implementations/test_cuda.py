@@ -1,0 +1,124 @@
+"""numba_cuda where there is no GPU: in the simulator, and saying why it cannot run.
+
+The simulator runs the kernels as Python threads and their arithmetic as the compiled code of the
+CPU. It shows that every sample is reached once, checked, and added; how a device rounds it cannot.
+It must be switched on before Numba is imported, hence a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from xent_numba import ImplementationUnavailableError, registry, sigmoid
+
+HERE = Path(__file__).parent
+TESTS = HERE.parent
+
+
+def run_simulated(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "XENT_REQUIRE": "numba_cuda"}
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        env=environment,
+        cwd=TESTS.parent,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        ("test_edge_cases.py", "numba_cuda and not sizes"),
+        ("simulated_cuda.py", ""),
+    ],
+    ids=lambda selection: selection[0],
+)
+def test_in_the_simulator(selection):
+    file, names = selection
+    result = run_simulated("pytest", "-q", "-p", "no:cacheprovider", str(HERE / file), "-k", names)
+    assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
+    assert " passed" in result.stdout
+    assert "skipped" not in result.stdout
+
+
+def has_gpu() -> bool:
+    return registry.get("numba_cuda").unavailable() is None
+
+
+@pytest.mark.skipif("has_gpu()", reason="this machine has a GPU")
+def test_a_machine_without_gpu_is_told_why():
+    reason = registry.get("numba_cuda").unavailable()
+    assert reason
+    assert "\n" not in reason
+    assert "driver" in reason
+    assert "pip install 'xent-numba[cuda]'" in reason
+    assert registry.get("numba_cuda").module.unavailable_for_timing() == reason
+    with pytest.raises(ImplementationUnavailableError, match="driver"):
+        sigmoid([0.0], implementation="numba_cuda")
+
+
+@pytest.mark.skipif("has_gpu()", reason="this machine has a GPU")
+@pytest.mark.parametrize(("required", "outcome"), [("numba_cuda", "error"), ("", "skipped")])
+def test_a_missing_gpu_is_a_failure_where_it_is_required(required, outcome, monkeypatch):
+    monkeypatch.setenv("XENT_REQUIRE", required)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu"]
+    tests = f"{HERE / 'test_cuda_device.py'}::test_a_sum_has_the_same_bits_every_time"
+    result = subprocess.run([*command, tests], capture_output=True, text=True, cwd=TESTS.parent)
+    assert f"1 {outcome}" in result.stdout
+    assert "no CUDA driver" in result.stdout
+
+
+def fails(error):
+    def raises(*arguments):
+        raise error
+
+    return raises
+
+
+def test_every_reason_is_said_with_the_line_that_installs_what_is_missing(monkeypatch):
+    """No driver, one that does not start, no device, no NVVM, versions that do not fit."""
+    from numba import cuda
+    from numba.cuda.cudadrv import driver, nvvm
+
+    module = registry.get("numba_cuda").module
+    found = SimpleNamespace(is_available=False)
+    monkeypatch.setattr(driver, "driver", found)
+    reasons = [module.unavailable()]
+    found.is_available = True
+
+    class Gpus:
+        __len__ = fails(RuntimeError("CUDA_ERROR_SYSTEM_NOT_READY\nsee the log"))
+
+    monkeypatch.setattr(cuda, "gpus", Gpus())
+    reasons.append(module.unavailable())
+    monkeypatch.setattr(cuda, "gpus", [])
+    reasons.append(module.unavailable())
+    monkeypatch.setattr(cuda, "gpus", [0])
+    monkeypatch.setattr(nvvm, "NVVM", fails(OSError("libnvvm.so: not found")))
+    reasons.append(module.unavailable())
+    monkeypatch.setattr(nvvm, "NVVM", lambda: None)
+    assert module.unavailable() is None
+    monkeypatch.setitem(sys.modules, "numba.cuda.cudadrv", None)
+    reasons.append(module.unavailable())
+    words = ("no CUDA driver", "does not start", "no device", "NVVM", "cannot be imported together")
+    for reason, word in zip(reasons, words, strict=True):
+        assert word in reason
+        assert "pip install 'xent-numba[cuda]'" in reason
+        assert "\n" not in reason
+
+
+def test_importing_the_package_and_the_file_leaves_cuda_alone():
+    code = (
+        "import sys, xent_numba; xent_numba.implementations()['numba_cuda'].summary;"
+        "found = [m for m in sys.modules if m == 'numba.cuda.cudadrv.driver'];"
+        "assert not found, found"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,77 @@
+"""What the README says is so: its commands, its example, and the results it shows."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xent_numba import cli
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def section(title):
+    return re.search(rf"^## {title}\n(.*?)(?=^## )", README, re.S | re.M)[1]
+
+
+def test_quickstart_is_two_commands():
+    commands = re.findall(r"^```\n(.*?)^```", section("Quickstart"), re.S | re.M)
+    assert [command.count("\n") for command in commands] == [1, 1]
+    assert commands[0].rstrip().endswith("xent-numba compare --workload flights")
+    assert commands[1].rstrip().endswith("pytest")
+
+
+def test_example_runs():
+    (code,) = re.findall(r"^```python\n(.*?)^```", section("Use the functions"), re.S | re.M)
+    names = {}
+    exec(code, names)
+    assert names["loss"] == pytest.approx(0.1269 + 0.3133 + 0.4741, abs=1e-3)
+    assert names["gradient"].dtype == np.float32
+
+
+def test_results_are_those_of_the_report():
+    script = runpy.run_path(str(ROOT / "docs" / "readme_results.py"))
+    sources = script["report"].Sources.read(ROOT / "reports")
+    assert script["with_results"](README, sources) == README
+
+
+def test_the_fit_is_that_of_the_report():
+    script = runpy.run_path(str(ROOT / "docs" / "measure_fit.py"))
+    found = json.loads(script["REPORT"].read_text())
+    page = script["PAGE"].read_text()
+    assert script["with_results"](page, found) == page
+    assert found["largest_relative_difference"] < 1e-5
+
+
+def test_another_clock_agreed():
+    found = json.loads((ROOT / "reports" / "cross_check.json").read_text())
+    assert sum(abs(difference) <= 0.05 for *_, difference in found["rows"]) >= 3
+
+
+def test_accuracies_are_those_of_the_report():
+    script = runpy.run_path(str(ROOT / "docs" / "readme_accuracy.py"))
+    survey = script["Survey"].from_json(script["REPORT"].read_text())
+    assert script["with_accuracy"](README, survey) == README
+
+
+def test_commands_of_the_gate_are_accepted():
+    pages = (ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob(".github/workflows/*.yml"))
+    found = [
+        c for page in pages for c in re.findall(r"xent-numba (gate [^`#\n]+)", page.read_text())
+    ]
+    assert len(found) >= 6
+    for command in found:
+        assert cli._parser().parse_args(shlex.split(command)).baseline
+
+
+def test_links_lead_somewhere():
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -1,0 +1,291 @@
+"""The report: its numbers are those of the files, and the page works in a browser."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import zipfile
+from itertools import pairwise
+from pathlib import Path
+
+import fabricated
+import pytest
+
+from xent_numba import cli
+from xent_numba.measurement import crossover
+from xent_numba.measurement.statistics import Interval
+from xent_numba.reporting import charts, report
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A report of fabricated measurements."""
+    folder = tmp_path_factory.mktemp("reports")
+    fabricated.write(folder)
+    assert cli.main(["report", "--folder", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def html(folder):
+    return (folder / "index.html").read_text()
+
+
+def test_the_page_says_what_the_files_say(html):
+    # 4000 + 10 n against 4000 + 0.5 n nanoseconds, at n = 2^22.
+    assert re.search(r">numpy_stable</span>(?:(?!</li>).)*>20\u00d7<small>", html, re.S)
+    assert "faster at every size" in html
+    assert "An &lt;abacus&gt; &amp; beads" in html
+    assert "WRONG" in html
+    assert "the tail is lost" in html
+
+
+def test_crossovers_are_those_of_the_data(folder):
+    sources = report.Sources.read(folder)
+    found = {who: where for _, who, where in report._crossovers(sources.runs["sizes"])}
+    # 500 + n = 4000 + n / 2 at n = 7000.
+    match = re.fullmatch(
+        r"between 4,096 and 16,384 samples, at about ([\d,]+)",
+        found["numba_parallel against numba_parallel@1"],
+    )
+    assert 6000 < int(match[1].replace(",", "")) < 8000
+    assert found["numba_cuda against numba_parallel"] == "not measured here"
+
+
+def test_a_crossover_is_the_last_one():
+    sure, unsure = Interval(2.0, 1.9, 2.1), Interval(1.0, 0.9, 1.1)
+    slower = Interval(0.5, 0.4, 0.6)
+    assert crossover.find({1: sure, 2: sure}) == (None, 1, None)
+    assert crossover.find({1: sure, 2: unsure, 4: sure})[:2] == (2, 4)
+    assert crossover.find({1: sure, 2: slower}) == (2, None, None)
+    assert crossover.find({1: slower, 4: sure}).estimate == pytest.approx(2.0)
+
+
+def test_without_a_part_the_page_says_so(tmp_path):
+    fabricated.write(tmp_path, "operations")
+    page = report.page(report.Sources.read(tmp_path))
+    assert "Not measured: <code>xent-numba compare --suite sizes</code>" in page
+    assert "Not measured: flights, labels, small, sizes, large." in page
+
+
+def test_the_headline_is_a_table(folder):
+    lines = (folder / "headline.md").read_text().splitlines()
+    assert len({line.count("|") for line in lines}) == 1
+    assert any(line.startswith("| `numpy_stable` | **20\u00d7** (") for line in lines)
+
+
+def test_the_picture_brings_its_colours_along(folder):
+    text = (folder / "headline.svg").read_text()
+    used = set(re.findall(r"var\(--([\w-]+)\)", text))
+    assert used <= set(re.findall(r"--([\w-]+):", text))
+    assert "prefers-color-scheme" in text
+
+
+def test_the_same_files_make_the_same_page(folder, html):
+    assert report.page(report.Sources.read(folder)) == html
+
+
+@pytest.mark.parametrize("spoil", ["empty", "text"])
+def test_a_folder_that_cannot_be_reported_on_gets_one_sentence(tmp_path, capsys, spoil):
+    if spoil == "text":
+        (tmp_path / "compare").mkdir()
+        (tmp_path / "compare" / "sizes.json").write_text("[]")
+    assert cli.main(["report", "--folder", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "accepted is a folder that compare --suite and accuracy wrote to" in line
+    assert not (tmp_path / "index.html").exists()
+
+
+def test_names_beside_lines_do_not_touch():
+    _, axes = charts._canvas(400, 300)
+    axes.set_yscale("log")
+    axes.set_ylim(0.1, 100)
+    values = [1.0, 1.01, 1.02, 50.0, 99.0, 99.5, 0.1]
+    places = charts._apart(axes, values, 300)
+    gap = 13.0 / (0.84 * 300)
+    in_order = [place for _, place in sorted(zip(values, places, strict=True))]
+    for below, above in pairwise(in_order):
+        assert (above / below) >= (1000**gap) * 0.999
+    assert all(0.0999 <= place <= 100.1 for place in places)
+
+
+def test_text_can_be_read_on_either_page():
+    def luminance(color):
+        parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for colors in charts.THEMES.values():
+        for name in set(colors) - {"surface", "grid"}:
+            light, dark = sorted((luminance(colors[name]), luminance(colors["surface"])))[::-1]
+            # WCAG 2.1, 1.4.11 for graphics, 1.4.3 for what is written.
+            assert (light + 0.05) / (dark + 0.05) >= (4.5 if name in ("text", "muted") else 3), name
+
+
+def test_the_committed_page_is_of_the_committed_runs():
+    page = (ROOT / "reports" / "index.html").read_text()
+    sources = report.Sources.read(ROOT / "reports")
+    for run in sources.runs.values():
+        assert run.started in page
+    kept = page_archive(page)
+    assert kept.keys() == {str(path.relative_to(sources.folder)) for path in sources.files()}
+    for name, content in kept.items():
+        assert (sources.folder / name).read_bytes() == content, f"{name}: make the page again"
+
+
+def page_archive(page):
+    (data,) = re.findall(r'href="data:application/zip;base64,([^"]+)"', page)
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(data))) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+# In a browser.
+
+
+COMMITTED = ROOT / "reports" / "index.html"
+
+
+@pytest.fixture(params=["fabricated", "committed"])
+def path(request, folder):
+    return folder / "index.html" if request.param == "fabricated" else COMMITTED
+
+
+@pytest.fixture
+def visit(browser, path):
+    """Open the page as somebody would; what it said and asked for is looked at when it closes."""
+    contexts, said, asked = [], [], []
+
+    def open_page(width=1280, height=900, scheme="light"):
+        viewport = {"width": width, "height": height}
+        contexts.append(browser.new_context(viewport=viewport, color_scheme=scheme))
+        contexts[-1].set_default_timeout(120_000)  # machines may be slow, and pages are not
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(path.as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert said == []
+    assert {url for url in asked if not url.startswith("data:")} == {path.as_uri()}
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_figure_is_visible(visit, width, dtype):
+    page = visit(width=width)
+    page.check(f"#pick-{dtype}", force=True)
+    hidden = {"float32": ".float64", "float64": ".float32"}[dtype]
+    hidden += ", .narrow" if width > 640 else ", .wideonly"
+    figures = page.locator("figure svg")
+    seen = 0
+    for i in range(figures.count()):
+        figure = figures.nth(i)
+        if figure.evaluate("(svg, hidden) => svg.closest(hidden) !== null", hidden):
+            assert not figure.is_visible()
+            continue
+        box = figure.bounding_box()
+        assert box["width"] > 200
+        assert box["height"] > 150
+        seen += 1
+    assert seen >= 7
+    assert page.locator(".ratios:visible .dot").count() > 20
+
+
+def test_the_table_sorts_by_what_is_measured(visit):
+    page = visit()
+    head = page.locator("#all thead th", has_text="ns/element")
+
+    def values():
+        cells = page.locator("#all tbody tr td:nth-child(5)")
+        return [float(v) for v in cells.evaluate_all("all => all.map(c => c.dataset.sort)") if v]
+
+    before = values()
+    head.locator("button").click()
+    assert values() == sorted(before)
+    assert head.get_attribute("aria-sort") == "ascending"
+    head.locator("button").press("Enter")
+    assert values() == sorted(before, reverse=True)
+    assert head.get_attribute("aria-sort") == "descending"
+    assert before not in (sorted(before), sorted(before, reverse=True))
+
+
+def test_the_table_can_be_filtered(visit):
+    page = visit()
+    page.fill("#filter", "sigmoid float64 scipy")
+    shown = page.locator("#all tbody tr:visible")
+    assert 0 < shown.count() < page.locator("#all tbody tr").count()
+    assert page.inner_text("#count") == f"{shown.count()} rows"
+    for text in shown.all_inner_texts():
+        assert "sigmoid" in text
+        assert "scipy" in text
+
+
+def test_links_lead_somewhere(visit, path):
+    page = visit()
+    targets = page.locator("a").evaluate_all("all => all.map(a => a.getAttribute('href'))")
+    assert len(targets) > 10
+    for target in targets:
+        if target.startswith("#"):
+            assert page.locator(target).count() == 1, target
+        elif not target.startswith("data:"):
+            assert (path.parent / target).is_file(), target
+
+
+def test_what_is_downloaded_is_the_data(visit, path):
+    page = visit()
+    with page.expect_download() as started:
+        page.click("#download")
+    with zipfile.ZipFile(started.value.path()) as archive:
+        assert "compare/sizes.json" in archive.namelist()
+        for name in archive.namelist():
+            assert archive.read(name) == (path.parent / name).read_bytes()
+
+
+def test_it_can_be_used_from_the_keyboard(visit):
+    page = visit()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.focus("#pick-float32")
+    page.keyboard.press("ArrowRight")
+    assert page.is_checked("#pick-float64")
+    assert page.locator(".card.float64").first.is_visible()
+    assert not page.locator(".card.float32").first.is_visible()
+
+
+def test_a_phone_does_not_scroll_sideways(visit):
+    page = visit(width=360, height=740)
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing(visit, scheme, width):
+    axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page = visit(width=width, scheme=scheme)
+    # Folded away, it would not be looked at.
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    found = axe_playwright.Axe().run(page).response
+    assert len(found["passes"]) > 20
+    problems = [
+        f"{one['id']}: {node['target']} {node['failureSummary'][:300]}"
+        for one in found["violations"]
+        for node in one["nodes"][:3]
+    ]
+    assert problems == []
+
+
+def test_axe_would_find_something(browser):
+    """What cannot fail proves nothing."""
+    axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page = browser.new_page()
+    page.set_content("<p style='color:#ccc;background:#fff'>pale</p><img src='data:,'>")
+    found = {one["id"] for one in axe_playwright.Axe().run(page).response["violations"]}
+    page.close()
+    assert {"color-contrast", "image-alt"} <= found

@@ -1,0 +1,199 @@
+"""The tuning script to its end, on a device that is not there: its logic, and no time of anything.
+
+The fake's times are chosen, to be recognised in the tables; nothing is timed.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from argparse import Namespace
+
+import numpy as np
+import pytest
+
+import xent_numba
+from tools import cuda_tuning
+
+CASES = cuda_tuning.CASES
+
+
+class Result(np.ndarray):
+    """A host array that can be copied to the host."""
+
+    def copy_to_host(self):
+        return np.asarray(self)
+
+
+class Device:
+    """Takes as many milliseconds as it is told, by name of the call."""
+
+    def __init__(self):
+        self.log = []
+
+    def milliseconds(self, call):
+        call()
+        return 2.0
+
+    kernel_milliseconds = wall_milliseconds = milliseconds
+
+    def upload(self, array):
+        return array
+
+    empty_like = upload
+
+    def copy_to(self, target, source):
+        assert target is not source
+        self.log.append("copy")
+
+    def launch_nothing(self):
+        self.log.append("nothing")
+
+    def l2_bytes(self):
+        return 1 << 16
+
+    def describe(self):
+        return {"gpu": "none, a fake"}
+
+    state = describe
+
+
+def right(case, sets, layout, device, *, arithmetic=True):
+    """What the kernels would return."""
+    for arguments in sets:
+        function = getattr(xent_numba, case.operation)
+        if case.labels is None:
+            yield lambda f=function, a=arguments[0]: f(a).view(Result)
+            continue
+        total = function(*arguments, reduction="sum")
+        total = total[0] if isinstance(total, tuple) else total
+        yield lambda t=total: np.array([t, 0.0]).view(Result)
+
+
+def library(sets):
+    yield cuda_tuning.SUM, 4, [scores.sum for scores, _ in sets]
+    yield cuda_tuning.EAGER, 8, [scores.sum for scores, _ in sets]
+
+    def fails():
+        raise RuntimeError("no compiler")
+
+    yield cuda_tuning.COMPILED, 8, [fails]
+
+
+@pytest.fixture
+def options(tmp_path):
+    return Namespace(log2_size=12, rounds=3, output=tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def few_layouts(monkeypatch):
+    few = cuda_tuning.layouts()[:2]
+    monkeypatch.setattr(cuda_tuning, "layouts", lambda: few)
+    monkeypatch.setattr(cuda_tuning, "_end_to_end", lambda case, host: lambda: None)
+    monkeypatch.setattr(cuda_tuning, "independent", lambda call: {"tool": 2.02, "other": "none"})
+
+
+def test_it_runs_to_its_end_and_judges_by_what_it_found(options):
+    device = Device()
+    report = cuda_tuning.run(options, device, right, library)
+    assert json.loads((options.output / "tuning.json").read_text()) == json.loads(
+        json.dumps(report)
+    )
+    tables = (options.output / "tuning.md").read_text()
+    verdicts = {(t["row"], t["against"]): t["verdict"] for t in report["targets"]}
+    # All rows take the same time here, so that those that move more bytes have more bandwidth.
+    assert verdicts[CASES[0].name, cuda_tuning.COPY] == "PASS"
+    assert verdicts[CASES[1].name, cuda_tuning.SUM] == "PASS"
+    assert verdicts[cuda_tuning.LOGITS, cuda_tuning.EAGER] == "MISS"
+    assert verdicts[cuda_tuning.LOGITS, cuda_tuning.COMPILED] == "not measured"
+    assert "torch.compile | WRONG: RuntimeError: no compiler" in tables
+    assert "tool: 2.0200 ms, +1.0%, within 5%" in tables
+    assert "other: none" in tables
+    assert {"copy", "nothing"} <= set(device.log)
+    row = next(r for r in report["rows"] if r["name"] == CASES[0].name)
+    assert {clock: len(times) for clock, times in row["times"].items()} == {
+        "kernel": 3,
+        "launch to sync": 3,
+        "end to end": 3,
+    }
+    assert len(report["experiment"]) == 2 * len(CASES)
+    assert [found["at most"] for found in report["ceilings"]] == [1.0] * len(CASES)
+    assert f"| {CASES[0].name} | 1.000 | no, less than 1.05 |" in tables
+    assert not list(options.output.glob("*.part"))
+
+
+def test_faster_arithmetic_deserves_a_row_where_it_could_gain_something():
+    def rows(bare):
+        names = {CASES[0].name: 1.0, cuda_tuning.BARE.format(CASES[0].name): bare}
+        return [cuda_tuning.Row(name, 8, {"kernel": [t]}) for name, t in names.items()]
+
+    assert [cuda_tuning.ceilings(rows(t))[0]["deserves"] for t in (0.9, 0.99)] == [True, False]
+    assert cuda_tuning.ceilings(rows(0.9)[:1]) == []
+
+
+def test_a_wrong_kernel_has_no_time(options):
+    def off(case, sets, layout, device, **options):
+        for call in right(case, sets, layout, device, **options):
+            yield (lambda call=call: call() * 1.001) if case.dtype == "float64" else call
+
+    report = cuda_tuning.run(options, Device(), off, library)
+    wrong = {row["name"] for row in report["rows"] if row["wrong"]} - {cuda_tuning.COMPILED}
+    assert wrong == {CASES[2].name}
+    assert not next(r for r in report["rows"] if r["name"] == CASES[2].name)["times"]
+    assert next(t for t in report["targets"] if t["row"] == CASES[2].name)["verdict"] == (
+        "not measured"
+    )
+
+
+def test_a_layout_that_cannot_be_launched_is_said_so_and_the_rest_goes_on(options):
+    def failing(case, sets, layout, device, **options):
+        def fails():
+            raise RuntimeError("too many resources requested for launch")
+
+        for call in right(case, sets, layout, device, **options):
+            yield call if layout.group_bytes == 16 else fails
+
+    report = cuda_tuning.run(options, Device(), failing, library)
+    said = {row["wrong"] for row in report["experiment"]}
+    assert said == {None, "RuntimeError: too many resources requested for launch"}
+
+
+def test_inputs_are_random_and_larger_than_the_cache():
+    for case in CASES:
+        first, *labels = case.inputs(4096)
+        assert np.unique(first).size > 3000
+        assert all(np.unique(array).size == 2 for array in labels)
+        assert case.bytes(1) == first.itemsize * (1 + (not labels or "grad" in case.name)) + sum(
+            array.itemsize for array in labels
+        )
+    sets = cuda_tuning.rotated((np.arange(5), np.arange(5)), 3, Device())
+    assert [list(a) for a, b in sets if (a == b).all()] == [
+        [0, 1, 2, 3, 4],
+        [4, 0, 1, 2, 3],
+        [3, 4, 0, 1, 2],
+    ]
+
+
+def test_a_target_is_missed_by_a_little():
+    def rows(milliseconds):
+        names = {CASES[0].name: (8, milliseconds), cuda_tuning.COPY: (8, 0.95)}
+        return [cuda_tuning.Row(n, b, {"kernel": [t]}) for n, (b, t) in names.items()]
+
+    verdict = [cuda_tuning.judged(rows(t))[0]["verdict"] for t in (0.99, 1.01)]
+    assert verdict == ["PASS", "MISS"]
+
+
+@pytest.mark.parametrize("simulated", ["0", "1"])
+def test_it_refuses_where_there_is_no_gpu(simulated, monkeypatch, tmp_path):
+    from xent_numba import registry
+
+    if simulated == "0" and registry.get("numba_cuda").module.unavailable_for_timing() is None:
+        pytest.skip("this machine has a GPU")
+    monkeypatch.setenv("NUMBA_ENABLE_CUDASIM", simulated)
+    command = [sys.executable, "-m", "tools.cuda_tuning", "--output", tmp_path]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "cannot be timed here" in result.stderr
+    assert ("simulator" in result.stderr) == (simulated == "1")
+    assert not list(tmp_path.iterdir())

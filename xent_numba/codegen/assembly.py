@@ -1,0 +1,220 @@
+"""What the compiler made of the hot loops, read from x86 assembly: exact, and without a clock.
+
+A loop over samples is recognised as an innermost loop with packed arithmetic in the widest
+registers.  The rows of a section (`products`) are unrolled: one straight piece for LANES samples.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import platform
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+from numba import njit, types
+
+from xent_numba.kernels.cpu import log_of_product, passes, summation
+
+SUFFIXES = {"float32": "ps", "float64": "pd"}
+_TYPES = {"float32": types.float32, "float64": types.float64}
+_LIBM = r"(?:exp|exp2|expm1|log|log1p|log2|pow|tanh|fma|ldexp)f?"
+_BITS = {"x": 128, "y": 256, "z": 512}
+_LOGISTIC = log_of_product.softplus_sums(-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Where a hot loop is, and what is meant of it.
+
+    Attributes
+    ----------
+    functions : pair of Dispatcher
+        The function it is in, for float32 and for float64.
+    arguments : str
+        Types of the arguments: f an array of the dtype, l of int8 labels, d of float64.
+    outputs : tuple of int
+        For each loop of the function, the ones without division first, how many arrays it writes;
+        empty for the rows of a section.
+    divisions : int
+        How many each sample needs.
+    """
+
+    functions: tuple[Any, Any]
+    arguments: str
+    outputs: tuple[int, ...]
+    divisions: int
+
+
+LOOPS = {
+    "sigmoids": Loop((passes.sigmoids,) * 2, "fff", (2, 1), 1),
+    "exponentials": Loop((passes._exp_of_margins,) * 2, "flfff", (3,), 0),
+    "losses": Loop((passes._add_log1p,) * 2, "fff", (1,), 1),
+    "gradients": Loop((passes._slopes,) * 2, "lffff", (1,), 1),
+    "cross entropies": Loop((passes._hard_cross_entropies,) * 2, "flf", (1,), 1),
+    "sum of logistic losses": Loop(_LOGISTIC, "fld", (), 0),
+    "sum of cross entropies": Loop(log_of_product.cross_entropy_sums, "fld", (), 0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What became of a loop.
+
+    Attributes
+    ----------
+    width : int
+        Bits of the widest register; 0 if nothing is packed.
+    instructions, calls, divisions : float
+        For each sample; a division of a whole register counts as one for each of its samples.
+    """
+
+    width: int
+    instructions: float
+    calls: float
+    divisions: float
+
+    def __add__(self, other: Code) -> Code:
+        return Code(
+            min(self.width, other.width),
+            self.instructions + other.instructions,
+            self.calls + other.calls,
+            self.divisions + other.divisions,
+        )
+
+
+NOTHING = Code(0, float("inf"), 0, 0)
+"""Where no packed arithmetic is found."""
+
+
+def readable() -> bool:
+    """Whether this machine's assembly is understood here."""
+    return platform.machine() in ("x86_64", "AMD64")
+
+
+def machine_width() -> int:
+    """Bits of the widest register the machine has."""
+    features = numba.core.codegen.get_host_cpu_features()
+    return 512 if "+avx512f" in features else 256 if "+avx2" in features else 128
+
+
+def code(name: str, dtype: str) -> Code:
+    """Compile a loop of `LOOPS` and read what became of it."""
+    text, outputs = _compiled(name, dtype), LOOPS[name].outputs
+    return read_loops(text, SUFFIXES[dtype], outputs) if outputs else read_rows(text)
+
+
+def libm_functions(name: str, dtype: str) -> set[str]:
+    """Compile a loop of `LOOPS`; the functions of the C library that it calls, for one sample."""
+    return read_libm(_compiled(name, dtype))
+
+
+def read_libm(text: str) -> set[str]:
+    """Names of the C library's functions, which are called by an address in a register or not."""
+    return set(re.findall(rf"(?:\$|\bcall\S*\s+)({_LIBM})\b", text))
+
+
+@functools.cache
+def _compiled(name: str, dtype: str) -> str:
+    loop = LOOPS[name]
+    array = {
+        "f": types.Array(_TYPES[dtype], 1, "C"),
+        "l": types.Array(types.int8, 1, "C"),
+        "d": types.Array(types.float64, 1, "C"),
+    }
+    function = loop.functions[tuple(SUFFIXES).index(dtype)]
+    return assembly(getattr(function, "py_func", function), tuple(array[a] for a in loop.arguments))
+
+
+def faults(found: Code, divisions: int) -> list[str]:
+    """What keeps the code from being what is meant."""
+    reasons = []
+    if found.width != machine_width():
+        reasons.append(f"{found.width}-bit registers where the machine has {machine_width()}")
+    if found.calls:
+        reasons.append("a call")
+    if found.divisions != divisions:
+        reasons.append(f"{found.divisions:g} divisions a sample, not {divisions}")
+    return reasons
+
+
+def assembly(function: Any, signature: tuple[types.Type, ...]) -> str:
+    """The assembly of a Python function compiled by itself."""
+    compiled = njit(error_model="numpy")(function)
+    compiled.compile(signature)
+    return str(compiled.inspect_asm(compiled.signatures[0]))
+
+
+def read_loops(text: str, suffix: str, outputs: tuple[int, ...]) -> Code:
+    """Read the loops with packed arithmetic of a suffix, ps or pd; narrow ones are remainders."""
+    packed = [loop for loop in _innermost_loops(text) if _arithmetic(loop, suffix)]
+    widest = max(map(_width, packed), default=0)
+    loops = sorted((loop for loop in packed if _width(loop) == widest), key=_divisions)
+    if len(loops) != len(outputs):
+        return NOTHING
+    lanes = widest // {"ps": 32, "pd": 64}[suffix]
+    # Not one to the stack.
+    store = re.compile(r"vmov\S+\s+%[xyz]mm\d+, .*\((?!%r[sb]p)")
+    codes = []
+    for loop, arrays in zip(loops, outputs, strict=True):
+        stores = sum(bool(store.match(x)) for x in loop)
+        if not stores:
+            return NOTHING
+        codes.append(_code(loop, registers=stores / arrays, lanes=lanes))
+    return functools.reduce(operator.add, codes)
+
+
+def read_rows(text: str) -> Code:
+    """Read the straight piece with most packed float64 arithmetic, a row of a section."""
+    pieces = [_instructions(p) for p in re.split(r"^\.LBB\w+:.*$", text, flags=re.MULTILINE)]
+    row = max(pieces, key=lambda piece: _arithmetic(piece, "pd"))
+    if not _arithmetic(row, "pd"):
+        return NOTHING
+    lanes = _width(row) // 64
+    return _code(row, registers=summation.LANES / lanes, lanes=lanes)
+
+
+def _code(instructions: list[str], registers: float, lanes: int) -> Code:
+    """The code of a loop that takes so many registers of samples."""
+    samples = registers * lanes
+    calls = sum(x.startswith("call") for x in instructions)
+    return Code(
+        _width(instructions),
+        len(instructions) / samples,
+        calls / samples,
+        _divisions(instructions) / registers,
+    )
+
+
+def _innermost_loops(text: str) -> list[list[str]]:
+    """The instructions between each label and a jump back to it, without a label in between."""
+    lines = text.splitlines()
+    labels = {m[1]: i for i, line in enumerate(lines) if (m := re.match(r"(\.LBB\w+):", line))}
+    loops = []
+    for i, line in enumerate(lines):
+        jump = re.match(r"\s+j\w+\s+(\.LBB\w+)", line)
+        if jump and labels.get(jump[1], i) < i:
+            start = labels[jump[1]]
+            if not any(start < labels[name] <= i for name in labels):
+                loops.append(_instructions("\n".join(lines[start : i + 1])))
+    return loops
+
+
+def _instructions(text: str) -> list[str]:
+    lines = (x.strip() for x in text.splitlines() if x.startswith("\t"))
+    return [x for x in lines if not x.startswith(".")]
+
+
+def _arithmetic(instructions: list[str], suffix: str) -> int:
+    packed = re.compile(rf"v(f?n?m?add|f?n?m?sub|mul|div)\w*{suffix}\b")
+    return sum(bool(packed.match(x)) for x in instructions)
+
+
+def _width(instructions: list[str]) -> int:
+    return max(_BITS[m] for x in instructions for m in re.findall(r"%([xyz])mm", x))
+
+
+def _divisions(instructions: list[str]) -> int:
+    return sum(x.startswith("vdiv") for x in instructions)

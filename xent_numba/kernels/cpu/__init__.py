@@ -1,0 +1,1 @@
+"""Kernels for CPU threads: the mathematics, the loops over samples, and the sums."""

@@ -1,0 +1,99 @@
+r"""exp(x) to one and a half times the working precision, as an unevaluated sum.
+
+.. math:: e^x = 2^n e^r, \quad n = \lfloor x / \ln 2 \rceil, \quad r = x - n \ln 2
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xent_numba.kernels.cpu.bits import by_precision, exact, fma, low_bits_to_exponent, polynomial
+from xent_numba.kernels.cpu.coefficients import EXP_FLOAT32, EXP_FLOAT64
+
+
+class ExpConstants(NamedTuple):
+    """The constants of `exp_sum` in one precision.
+
+    Attributes
+    ----------
+    lowest : float
+        exp of anything lower is less than half of the smallest subnormal number.
+    inverse_ln2 : float
+        1 / ln 2.
+    round_to_int : float
+        1.5 * 2^(p-1) + bias + lift: adding it rounds to an integer, because the last place of
+        the sum is 1 (Cody and Waite, "Software Manual for the Elementary Functions", 1980;
+        Muller et al., "Handbook of Floating-Point Arithmetic", 2nd ed., 2018, section 11.1),
+        and leaves n + bias + lift in the low bits of the significand.
+    ln2_high, ln2_low : float
+        ln 2 as an unevaluated sum.
+    unlift : float
+        2^-lift, where lift keeps the exponent field positive down to the last subnormal.
+    tail : tuple of float
+        Q of exp(r) = 1 + r + r^2 Q(r).
+    """
+
+    lowest: Any
+    inverse_ln2: Any
+    round_to_int: Any
+    ln2_high: Any
+    ln2_low: Any
+    unlift: Any
+    tail: Any
+
+
+_LN2_LOW = float.fromhex("0x1.abc9e3b39803fp-56")  # ln 2 - float64(ln 2)
+
+FLOAT32 = ExpConstants(
+    lowest=np.float32(-104.0),
+    inverse_ln2=np.float32(1 / np.log(2.0)),
+    round_to_int=np.float32(1.5 * 2**23 + 127 + 64),
+    ln2_high=np.float32(np.log(2.0)),
+    ln2_low=np.float32(np.log(2.0) - float(np.float32(np.log(2.0)))),
+    unlift=np.float32(2.0**-64),
+    tail=tuple(np.float32(c) for c in EXP_FLOAT32),
+)
+FLOAT64 = ExpConstants(
+    lowest=-746.0,
+    inverse_ln2=float(1 / np.log(2.0)),
+    round_to_int=1.5 * 2.0**52 + 1023 + 512,
+    ln2_high=float(np.log(2.0)),
+    ln2_low=_LN2_LOW,
+    unlift=2.0**-512,
+    tail=EXP_FLOAT64,
+)
+
+
+_constants = by_precision(FLOAT32, FLOAT64)
+
+
+@exact
+def exp_sum(x: float) -> tuple[float, float]:
+    """Return (high, low) with e^x = high + low, for x <= 1; NaN stays NaN.
+
+    The reduced argument is x - n ln2_high - n ln2_low.  The first difference is exact: n is the
+    nearest integer to x / ln 2, so both terms are multiples of ulp(ln2_high) and their
+    difference, below ln(2)/2 + ulp, fits into the significand; fma does not round the product.
+    The second difference is kept apart in ``tail``, except inside Q where it is too small to
+    matter.  What is rounded then is only tail (far below 1) and exp(r) - 1 (up to 0.41).
+
+    high is 2^n (1 + (exp(r) - 1)) by one fma, and low what that rounded off: 2^n - high is exact
+    (Sterbenz), and fma adds the same product back.  2^n may be subnormal, and only high is
+    rounded to that: 2^(n + lift) is built from bits and is always normal, and 2^-lift takes it
+    exactly to 2^n.
+    """
+    k = _constants(x)
+    x = k.lowest if x < k.lowest else x
+    shifted = fma(x, k.inverse_ln2, k.round_to_int)
+    n = shifted - k.round_to_int
+    scale = low_bits_to_exponent(shifted) * k.unlift
+
+    leading = fma(n, -k.ln2_high, x)
+    correction = n * k.ln2_low
+    r = leading - correction
+    tail = fma(r, r * polynomial(r, k.tail), -correction)
+    expm1 = leading + tail
+    high = fma(scale, expm1, scale)
+    return high, fma(scale, expm1, scale - high)

@@ -1,0 +1,232 @@
+r"""exp, logarithms and quotients for a GPU: within 2 ULP where the CPU's are within 1.
+
+A GPU that streams float32 scores and one-byte labels from memory has about forty instructions for a
+sample before arithmetic, not memory, is what it waits for; the formulas of the CPU take twice that.
+One ULP of slack pays for the difference: exp and log(1 + t) are rounded where the CPU carries a low
+part,
+
+.. math::
+    e^x &= 2^n (1 + r (1 + r Q(r))), \quad n = \lfloor x / \ln 2 \rceil, \quad r = x - n \ln 2 \\
+    \log(1 + t) &= t + t^2 (t T(t) - 1/2) \quad \text{(float32)} \\
+    \log(1 + t) &= q + q^3 A(q^2), \quad q = t / (1 + t/2) \quad \text{(float64)}
+
+A reciprocal is the hardware's approximation, which is off by 1 ULP (PTX ISA, ``rcp.approx``); what
+is multiplied by it is corrected by its residual. All else is addition, multiplication and fma, each
+as IEEE 754 rounds it, so that the accuracy can be swept on a CPU, and so that all kernels give a
+sample the same bits: each product is a `product` or part of an `fma`, and ptxas fuses no other.
+
+Every function runs on both: what a CPU has no instruction for is one of the intrinsics below.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+
+from xent_numba.kernels.cpu import exp as cpu_exp
+from xent_numba.kernels.cpu import log as cpu_log
+from xent_numba.kernels.cpu.bits import (
+    by_precision,
+    exact,
+    fma,
+    horner,
+    scale_by_low_bits,
+    split_octave,
+)
+from xent_numba.kernels.cpu.coefficients import LOG1P_DIRECT_FLOAT32, LOG_DIRECT_FLOAT32
+
+_FLOATS = (types.float32, types.float64)
+
+# An exponent is raised by n + lift here, where the CPU makes a number of n + bias + lift.
+exp_constants = by_precision(
+    cpu_exp.FLOAT32._replace(round_to_int=np.float32(1.5 * 2**23 + 64)),
+    cpu_exp.FLOAT64._replace(round_to_int=1.5 * 2.0**52 + 512),
+)
+constants = by_precision(
+    cpu_log.FLOAT32._replace(
+        log1p_tail=tuple(map(np.float32, LOG1P_DIRECT_FLOAT32)),
+        log_tail=tuple(map(np.float32, LOG_DIRECT_FLOAT32)),
+    ),
+    cpu_log.FLOAT64,
+)
+"""Those of `log.LogConstants`, with T in the place of A for float32."""
+
+
+def _on_gpu(builder: Any) -> bool:
+    return "nvptx" in builder.module.triple
+
+
+def _instruction(builder: Any, text: str, *args: Any) -> Any:
+    """Emit one PTX instruction on values of one type."""
+    kind = args[0].type
+    letter = "d" if isinstance(kind, ir.DoubleType) else "f"
+    signature = ir.FunctionType(kind, [kind] * len(args))
+    return builder.asm(signature, text, f"={letter}" + f",{letter}" * len(args), args, False)
+
+
+@intrinsic
+def approximate_reciprocal(typing: Any, x: Any) -> Any:
+    """Return 1/x within 1 ULP of float32, or 2^-18 for float64; on a CPU correctly rounded."""
+    if x not in _FLOATS:
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if not _on_gpu(builder):
+            return builder.fdiv(args[0].type(1.0), args[0])
+        suffix = "f32" if x == types.float32 else "f64"
+        return _instruction(builder, f"rcp.approx.ftz.{suffix} $0, $1;", args[0])
+
+    return x(x), generate
+
+
+@intrinsic
+def at_least(typing: Any, low: Any, x: Any) -> Any:
+    """Return the larger of the two, +0 of +0 and -0 where low is +0; NaN if x is NaN."""
+    if low != x or x not in _FLOATS:
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        low, x_ = args
+        if _on_gpu(builder) and x == types.float32:
+            return _instruction(builder, "max.NaN.f32 $0, $1, $2;", low, x_)
+        return builder.select(builder.fcmp_unordered(">", x_, low), x_, low)
+
+    return x(low, x), generate
+
+
+@intrinsic
+def product(typing: Any, a: Any, b: Any) -> Any:
+    """Return a b rounded: ptxas may fuse any other multiplication with an addition behind it."""
+    if a != b or a not in _FLOATS:
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if not _on_gpu(builder):
+            return builder.fmul(*args)
+        suffix = "f32" if a == types.float32 else "f64"
+        return _instruction(builder, f"mul.rn.{suffix} $0, $1, $2;", *args)
+
+    return a(a, b), generate
+
+
+@exact
+def exp(x: float) -> float:
+    """e^x for x <= 0; NaN stays NaN.
+
+    x - n ln2_high is exact: both are multiples of ulp(ln2_high), and the difference fits into the
+    significand. The result is rounded when 1 is added, when r is, and, if subnormal, at the end.
+    """
+    k, one = exp_constants(x), constants(x).one
+    x = at_least(k.lowest, x)
+    shifted = fma(x, k.inverse_ln2, k.round_to_int)
+    n = shifted - k.round_to_int
+    r = fma(n, -k.ln2_low, fma(n, -k.ln2_high, x))
+    value = fma(r, fma(r, horner(r, k.tail), one), one)
+    return product(scale_by_low_bits(value, shifted), k.unlift)
+
+
+def reciprocal(x: float) -> float:
+    """1/x within 1 ULP, for x from 1 to 2."""
+    raise NotImplementedError
+
+
+@overload(reciprocal)
+def _reciprocal(x):  # type: ignore[no-untyped-def]
+    if x == types.float32:
+        return lambda x: approximate_reciprocal(x)
+
+    def refined(x):  # type: ignore[no-untyped-def]
+        # Newton: an error d of y becomes d^2, and d^4 after another step.
+        one = constants(x).one
+        y = approximate_reciprocal(x)
+        y = fma(y, fma(-x, y, one), y)
+        return fma(y, fma(-x, y, one), y)
+
+    return refined
+
+
+def log1p_parts(t: float, low: float, tail: Any) -> tuple[float, float]:
+    """log(1 + t + low) as a leading term, and the rest; |low| <= ulp(1 + t) / 2."""
+    raise NotImplementedError
+
+
+@overload(log1p_parts)
+def _log1p_parts(t, low, tail):  # type: ignore[no-untyped-def]
+    if t == types.float32:
+
+        def direct(t, low, tail):  # type: ignore[no-untyped-def]
+            half = constants(t).half
+            # d/dt log(1 + t) = 1 - t + ..., and of low no more digits are needed.
+            return t, fma(product(t, t), fma(t, horner(t, tail), -half), fma(-low, t, low))
+
+        return direct
+
+    def by_division(t, low, tail):  # type: ignore[no-untyped-def]
+        k = constants(t)
+        half_t = product(k.half, t)
+        r = reciprocal(k.one + half_t)
+        q = product(t, r)
+        square = product(q, q)
+        # t - q is exact (Sterbenz), so that what q lacks comes in at its full worth.
+        lacking = fma(low, r, fma(-q, half_t, t - q))
+        rest = fma(product(t, square), horner(square, tail), lacking)
+        return q, product(rest, r)
+
+    return by_division
+
+
+def log1p(e: float) -> float:
+    """log(1 + e) for 0 <= e <= 1."""
+    raise NotImplementedError
+
+
+@overload(log1p)
+def _log1p(e):  # type: ignore[no-untyped-def]
+    if e == types.float32:
+
+        def rounded_once(e):  # type: ignore[no-untyped-def]
+            k = constants(e)
+            return fma(product(e, e), fma(e, horner(e, k.log1p_tail), -k.half), e)
+
+        return rounded_once
+
+    def in_parts(e):  # type: ignore[no-untyped-def]
+        k = constants(e)
+        leading, rest = log1p_parts(e, k.zero, k.log1p_tail)
+        return leading + rest
+
+    return in_parts
+
+
+@exact
+def minus_log(u: float, low: float) -> float:
+    """Return -log(u + low) for 0 <= u <= 1, |low| <= ulp(u) / 2; inf at 0.
+
+    u = 2^n (1 + t) with 1 + t from sqrt(1/2) to sqrt(2), so that log(1 + t) and n ln 2 cancel one
+    bit at worst, for n = -1. n ln2_high is exact.
+    """
+    k = constants(u)
+    tiny = u < k.smallest_normal
+    lifted = product(u, k.lift) if tiny else u
+    n, significand, scale = split_octave(lifted, k.sqrt_half)
+    n -= k.lift_exponent if tiny else k.zero
+    leading, rest = log1p_parts(significand - k.one, product(low, scale), k.log_tail)
+    total = fma(-n, k.ln2_high, -(leading + fma(n, k.ln2_low, rest)))
+    # -(0 + 0) is -0.0, which a loss never is; and what came of u = 0 is finite.
+    return at_least(k.infinity if u == k.zero else k.zero, total)
+
+
+@exact
+def quotient(numerator: float, e: float) -> float:
+    """Numerator / (1 + e) for 0 <= e <= 1, where the numerator is 1 or e.
+
+    The residual numerator - q (1 + e) is (numerator - q) - q e, which does not see that 1 + e is
+    rounded; the difference is exact (Sterbenz), as q lies between half the numerator and all of it.
+    """
+    r = reciprocal(constants(e).one + e)
+    q = product(numerator, r)
+    return fma(fma(-q, e, numerator - q), r, q)

@@ -1,0 +1,1 @@
+"""What every producer of results shares: where a result comes from, and how it is kept."""
