@@ -8,6 +8,8 @@ Of device arrays float16 and bfloat16 are computed in float32, and no other dtyp
 on which device and stream a call computes is in ``docs/cuda.md``.
 """
 
+# The folder first: an import of it sets the name that the function below is to have.
+import xent_numba.implementations  # noqa: F401
 from xent_numba.api import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,

@@ -26,13 +26,13 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy import ndarray
 
-from xent_numba import implementations as _folder
 from xent_numba.errors import ImplementationUnavailableError
 from xent_numba.operations import OPERATIONS
 from xent_numba.validation import HOST, Arrays
@@ -40,6 +40,9 @@ from xent_numba.validation import HOST, Arrays
 Formulation = Literal["textbook", "stable"]
 Device = Literal["cpu", "cuda"]
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+# Found by its place: an import would run up the house.
+_FOLDER = Path(__file__).with_name("implementations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +223,7 @@ class Implementation:
 
 def names() -> tuple[str, ...]:
     """Names of all implementations, without importing any of them."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(_folder.__path__)))
+    return tuple(sorted(module.name for module in pkgutil.iter_modules([str(_FOLDER)])))
 
 
 @functools.cache
@@ -228,7 +231,8 @@ def get(name: str) -> Implementation:
     """The implementation called `name`; ValueError with the nearest name where there is none."""
     if name not in names():
         raise ValueError(_not_found("implementation", name, names()))
-    return Implementation.from_module(importlib.import_module(f"{_folder.__name__}.{name}"))
+    module = importlib.import_module(f"{__package__}.{_FOLDER.name}.{name}")
+    return Implementation.from_module(module)
 
 
 def implementations() -> dict[str, Implementation]:

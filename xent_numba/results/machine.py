@@ -10,9 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import xent_numba
-
 PACKAGES = (
+    "xent-numba",
     "numba",
     "llvmlite",
     "numpy",
@@ -60,7 +59,7 @@ def fingerprint() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Version of this package and of the installed ones that compute."""
-    found = {"xent-numba": xent_numba.__version__}
+    found = {}
     for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
@@ -100,7 +99,7 @@ def others_percent() -> float:
 
 def commit() -> dict[str, Any]:
     """Commit of the checkout this package is imported from; empty if it is in none."""
-    folder = Path(xent_numba.__file__).parent.parent
+    folder = Path(__file__).parents[2]
     root = _run("git", "-C", str(folder), "rev-parse", "--show-toplevel")
     # An installed package may lie in a virtual environment inside of somebody's checkout.
     if root is None or Path(root).resolve() != folder.resolve():
