@@ -35,14 +35,14 @@ def run_simulated(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "selection",
     [
-        ("test_edge_cases.py", "numba_cuda and not sizes"),
+        ("accuracy/test_edge_cases.py", "numba_cuda and not sizes"),
         ("simulated_cuda.py", ""),
     ],
     ids=lambda selection: selection[0],
 )
 def test_in_the_simulator(selection):
     file, names = selection
-    result = run_simulated("pytest", "-q", "-p", "no:cacheprovider", str(HERE / file), "-k", names)
+    result = run_simulated("pytest", "-q", "-p", "no:cacheprovider", str(TESTS / file), "-k", names)
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     assert " passed" in result.stdout
     assert "skipped" not in result.stdout

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from xent_numba.measurement import turns
+from xent_numba.measurement import turns as turn_taking
 from xent_numba.measurement.statistics import Interval, median_interval, ratio_interval
 from xent_numba.measurement.turns import LostError, measure
 
@@ -82,7 +82,7 @@ def test_it_stops_once_everything_is_known():
     turns = {name: machine.kernel(name, 0.001) for name in ("base", "other")}
     seen = []
     series = machine.measure(turns, budget=1000.0, report=seen.append)
-    assert len(series["other"].seconds) == turns.FIRST_CHECK
+    assert len(series["other"].seconds) == turn_taking.FIRST_CHECK
     assert machine.now < 1.0
     assert seen[-1] == 1.0
 
@@ -101,7 +101,7 @@ def test_a_slow_one_gets_its_share_only():
     machine = Machine(noise=1.0)
     turns = {"base": machine.kernel("base", 0.001), "other": machine.kernel("other", 0.001)}
     series = machine.measure({**turns, "slow": machine.kernel("slow", 1.0)}, budget=9.0)
-    assert len(series["slow"].seconds) == turns.MIN_ROUNDS
+    assert len(series["slow"].seconds) == turn_taking.MIN_ROUNDS
     assert len(series["other"].seconds) > 100
 
 
@@ -110,7 +110,7 @@ def test_everyone_gets_the_fewest_rounds_whatever_the_budget(budget):
     machine = Machine(noise=1.0)
     turns = {name: machine.kernel(name, 10.0) for name in ("base", "other")}
     series = machine.measure(turns, budget=budget)
-    assert {len(one.seconds) for one in series.values()} == {turns.MIN_ROUNDS}
+    assert {len(one.seconds) for one in series.values()} == {turn_taking.MIN_ROUNDS}
 
 
 def test_one_that_is_lost_does_not_stop_the_others():
@@ -128,13 +128,13 @@ def test_a_lost_baseline_does_not_stop_the_others():
     turns = {"base": machine.kernel("base", 0.01, lost_after=0), "a": machine.kernel("a", 0.01)}
     series = machine.measure(turns)
     assert series["base"].lost
-    assert len(series["a"].seconds) >= turns.MIN_ROUNDS
+    assert len(series["a"].seconds) >= turn_taking.MIN_ROUNDS
 
 
 def test_a_baseline_alone_is_measured():
     machine = Machine(noise=0.001)
     series = machine.measure({"base": machine.kernel("base", 0.01)}, budget=100.0)
-    assert len(series["base"].seconds) >= turns.MIN_ROUNDS
+    assert len(series["base"].seconds) >= turn_taking.MIN_ROUNDS
     assert machine.now < 10
 
 
@@ -149,6 +149,6 @@ def test_the_order_is_shuffled_and_reproducible():
         machine.measure({name: machine.kernel(name, 0.1) for name in ("base", "b", "c")}, 6.0)
         orders.append(machine.order)
     assert orders[0] == orders[1]
-    rounds = {tuple(orders[0][i : i + 3]) for i in range(0, 3 * turns.MIN_ROUNDS, 3)}
+    rounds = {tuple(orders[0][i : i + 3]) for i in range(0, 3 * turn_taking.MIN_ROUNDS, 3)}
     assert len(rounds) > 1
     assert {frozenset(one) for one in rounds} == {frozenset(("base", "b", "c"))}

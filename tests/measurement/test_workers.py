@@ -339,7 +339,7 @@ def test_a_worker_that_computes_is_awake_and_then_comes_to_rest(two_workers):
 def test_who_was_awake_before_a_turn_is_in_the_row_and_below_the_table(monkeypatch):
     from xent_numba.reporting import tables
 
-    monkeypatch.setattr(pool.rest, "awake", lambda clocks: ["spinner"])
+    monkeypatch.setattr(idle, "awake", lambda clocks: ["spinner"])
     right = Contestant.of("numpy_stable", threads=1)
     found = compare({CASES[0]: [right]}, baseline=right.label, twin="", budget=0.1, command="")
     for row in found.rows:

@@ -37,13 +37,13 @@ def test_example_runs():
 
 
 def test_results_are_those_of_the_report():
-    script = runpy.run_path(str(ROOT / "docs" / "readme_results.py"))
+    script = runpy.run_path(str(ROOT / "tools" / "readme_results.py"))
     sources = script["report"].Sources.read(ROOT / "reports")
     assert script["with_results"](README, sources) == README
 
 
 def test_the_fit_is_that_of_the_report():
-    script = runpy.run_path(str(ROOT / "docs" / "measure_fit.py"))
+    script = runpy.run_path(str(ROOT / "tools" / "measure_fit.py"))
     found = json.loads(script["REPORT"].read_text())
     page = script["PAGE"].read_text()
     assert script["with_results"](page, found) == page
@@ -56,7 +56,7 @@ def test_another_clock_agreed():
 
 
 def test_accuracies_are_those_of_the_report():
-    script = runpy.run_path(str(ROOT / "docs" / "readme_accuracy.py"))
+    script = runpy.run_path(str(ROOT / "tools" / "readme_accuracy.py"))
     survey = script["Survey"].from_json(script["REPORT"].read_text())
     assert script["with_accuracy"](README, survey) == README
 

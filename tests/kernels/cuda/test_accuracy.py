@@ -22,7 +22,7 @@ from xent_numba.accuracy import search, sweep
 from xent_numba.accuracy.sweep import Strata, Subject, Target
 from xent_numba.operations import OPERATIONS
 
-KERNELS = "xent_numba.kernels"
+KERNELS = "xent_numba.kernels.cuda"
 LIMIT = 2
 REACH = 16
 SCORES = (
@@ -64,10 +64,10 @@ def fresh(name: str) -> Any:
 @cache
 def samples(off: int) -> Any:
     """`cuda_samples`, on such reciprocals."""
-    elementary = fresh("cuda_elementary")
+    elementary = fresh("elementary")
     elementary.approximate_reciprocal = approximation(off)
-    with patch.dict(sys.modules, {f"{KERNELS}.cuda_elementary": elementary}):
-        return fresh("cuda_samples")
+    with patch.dict(sys.modules, {f"{KERNELS}.elementary": elementary}):
+        return fresh("samples")
 
 
 @cache
