@@ -26,9 +26,8 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy import ndarray
@@ -41,8 +40,8 @@ Formulation = Literal["textbook", "stable"]
 Device = Literal["cpu", "cuda"]
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-# Found by its place: an import would run up the house.
-_FOLDER = Path(__file__).with_name("implementations")
+_PACKAGE = f"{__package__}.implementations"
+"""Imported when it is asked for, by name: an import statement would run up the house."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +220,14 @@ class Implementation:
             )
 
 
+def search_path() -> list[str]:
+    """Folders whose files are implementations; one that is appended is searched last."""
+    return cast("list[str]", importlib.import_module(_PACKAGE).__path__)
+
+
 def names() -> tuple[str, ...]:
     """Names of all implementations, without importing any of them."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules([str(_FOLDER)])))
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(search_path())))
 
 
 @functools.cache
@@ -231,8 +235,7 @@ def get(name: str) -> Implementation:
     """The implementation called `name`; ValueError with the nearest name where there is none."""
     if name not in names():
         raise ValueError(_not_found("implementation", name, names()))
-    module = importlib.import_module(f"{__package__}.{_FOLDER.name}.{name}")
-    return Implementation.from_module(module)
+    return Implementation.from_module(importlib.import_module(f"{_PACKAGE}.{name}"))
 
 
 def implementations() -> dict[str, Implementation]:

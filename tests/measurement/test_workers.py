@@ -247,12 +247,10 @@ def test_the_fingerprint_says_what_it_knows_and_invents_nothing():
 
 
 def test_the_commit_is_that_of_the_checkout_the_package_is_in(monkeypatch, tmp_path):
-    import xent_numba
-
-    inside = tmp_path / "venv" / "xent_numba"
+    inside = tmp_path / "venv" / "xent_numba" / "results"
     inside.mkdir(parents=True)
     assert machine._run("git", "init", "-q", str(tmp_path)) == ""
-    monkeypatch.setattr(xent_numba, "__file__", str(inside / "__init__.py"))
+    monkeypatch.setattr(machine, "__file__", str(inside / "machine.py"))
     assert machine.commit() == {}
 
 
