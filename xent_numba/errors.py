@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class ImplementationUnavailableError(RuntimeError):
     """A named implementation cannot run here; the message says what is missing."""
+
+
+class ResultFileError(ValueError):
+    """A file does not hold the result that it should; the message names it and says why."""

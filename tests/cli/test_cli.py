@@ -16,7 +16,6 @@ import psutil
 import pytest
 from fake_implementations import write
 
-import xent_numba.results.files
 from xent_numba import cli, registry
 from xent_numba.measurement import comparison, suite
 from xent_numba.measurement.comparison import Comparison
@@ -237,30 +236,6 @@ def wait_for(ask):
             return found
         time.sleep(0.05)
     raise TimeoutError
-
-
-def test_a_report_is_whole_or_not_there(tmp_path, monkeypatch):
-    path = tmp_path / "report.csv"
-    path.write_text("before")
-
-    def fail(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(xent_numba.results.files.Path, "replace", fail)
-    with pytest.raises(KeyboardInterrupt):
-        xent_numba.results.files.write(path, "after")
-    assert path.read_text() == "before"
-    assert list(tmp_path.iterdir()) == [path]
-    monkeypatch.undo()
-    xent_numba.results.files.write(path, "after")
-    assert path.read_text() == "after"
-    assert path.stat().st_mode & 0o444 == 0o444 & ~current_umask()
-
-
-def current_umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def asked_for(monkeypatch, *options):

@@ -148,16 +148,16 @@ class TestStabilityMap:
         good.grades[17200] = int(Grade.NAN)
         row = Row(Target("planted", "sigmoid", "float32"), "", False, good, ORIGIN)
         picture = stability.draw(Survey([row]), "float32", gradients=False)
-        assert picture.count(b"fill: #101010") == 2  # in the band, and in the legend
+        assert picture.count("fill: #101010") == 2  # in the band, and in the legend
         good.grades[17200] = int(Grade.ONE)
         picture = stability.draw(Survey([row]), "float32", gradients=False)
-        assert picture.count(b"fill: #101010") == 1
+        assert picture.count("fill: #101010") == 1
 
     def test_the_same_data_give_the_same_picture(self):
         found = survey(Target("numpy_textbook", "binary_cross_entropy", "float32", 0.0))
         pictures = {stability.draw(found, "float32", gradients=False) for _ in range(2)}
         assert len(pictures) == 1
-        assert b"<dc:date>" not in pictures.pop()
+        assert "<dc:date>" not in pictures.pop()
         assert stability.draw(found, "float64", gradients=False) is None
 
     def test_table(self):

@@ -648,5 +648,5 @@ def _stability_map(surveys: Iterable[Survey], dtype: str) -> str:
     for survey in surveys:
         drawn = stability.draw(survey, dtype, gradients=False)
         if drawn:
-            return charts.inline(drawn.decode(), f"stability-{dtype}")
+            return charts.inline(drawn, f"stability-{dtype}")
     return ""

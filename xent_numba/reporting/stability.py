@@ -17,7 +17,7 @@ from xent_numba.accuracy.stability import Band, bands, where
 from xent_numba.accuracy.study import Row, Survey
 from xent_numba.operations import OPERATIONS
 from xent_numba.reporting.study import line
-from xent_numba.results.files import svg
+from xent_numba.results import svg
 
 #: Blue is right and orange is wrong, told apart by the colour blind and in print by their darkness.
 _COLOURS = {
@@ -46,7 +46,7 @@ _INTERVALS = 3
 Panel = tuple[str, float | None, str]
 
 
-def draw(survey: Survey, dtype: str, *, gradients: bool) -> bytes | None:
+def draw(survey: Survey, dtype: str, *, gradients: bool) -> str | None:
     """Draw a band for every implementation, a panel for every operation and label, as SVG.
 
     Parameters
@@ -60,7 +60,7 @@ def draw(survey: Survey, dtype: str, *, gradients: bool) -> bytes | None:
 
     Returns
     -------
-    bytes or None
+    str or None
         The same for the same survey; None if it has no such row.
     """
     rows = {(_panel(row), row.target.implementation): row for row in _rows(survey, dtype)}
@@ -89,7 +89,7 @@ def draw(survey: Survey, dtype: str, *, gradients: bool) -> bytes | None:
         _draw_panel(axes, place, found, first=axes in grid[:, 0])
     if None not in places:
         figure.legend(handles=_handles(), loc="outside lower center", ncols=4, fontsize=7)
-    return svg(figure)
+    return svg.render(figure)
 
 
 def markdown(survey: Survey) -> str:

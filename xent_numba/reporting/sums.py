@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from xent_numba.accuracy.sums import OPERATION, REDUCTIONS, Reduced, Sums
 from xent_numba.reporting.study import line
-from xent_numba.results.files import svg
+from xent_numba.results import svg
 
 _OURS = "numba_parallel"
 # Okabe and Ito, "Color Universal Design", 2008; lines of one colour differ in mark and dashes.
@@ -19,7 +19,7 @@ _MARKS = "os^Dv<>pXh*P"
 _FLOOR = {"float32": 1e-11, "float64": 1e-19}
 
 
-def draw(sums: Sums) -> bytes:
+def draw(sums: Sums) -> str:
     """Draw relative errors over the number of samples, for every dtype and reduction, as SVG."""
     dtypes = sorted({row.dtype for row in sums.rows})
     # The last line is drawn above the others.
@@ -35,7 +35,7 @@ def draw(sums: Sums) -> bytes:
         axes.set_xlabel("samples", fontsize=8)
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=7.5)
-    return svg(figure)
+    return svg.render(figure)
 
 
 def _draw_panel(

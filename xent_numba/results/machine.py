@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,35 +27,78 @@ _LISTEN_SECONDS = 0.2
 _CPU = Path("/sys/devices/system/cpu")
 
 
-def fingerprint() -> dict[str, Any]:
-    """Describe processor, memory, graphics processor, system and versions.
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Processor, memory, graphics processor, system and versions.
 
-    Returns
-    -------
-    dict
-        Ready for JSON. What cannot be read here is None.
+    Attributes
+    ----------
+    cpu, architecture : str
+        Name of the processor, and its kind; empty where it is not known, as all text here.
+    cores, cpus, usable_cpus : int or None
+        Physical cores, logical ones, and those that this process may run on.
+    affinity : list of int or None
+        Which these are; None where the system does not tell.
+    caches : dict of str to str
+        Size by level.
+    memory_bytes : int or None
+        Of the whole machine.
+    huge_pages, governor : str or None
+        As Linux tells them.
+    turbo : bool or None
+        Whether it is on.
+    gpu : str or None
+        Name and driver; None if there is none.
+    system, python : str
+        Of the operating system and of the interpreter.
+    versions : dict of str to str
+        Of this package, and of those that compute.
     """
+
+    cpu: str = ""
+    architecture: str = ""
+    cores: int | None = None
+    cpus: int | None = None
+    usable_cpus: int | None = None
+    affinity: list[int] | None = None
+    caches: dict[str, str] = field(default_factory=dict)
+    memory_bytes: int | None = None
+    huge_pages: str | None = None
+    governor: str | None = None
+    turbo: bool | None = None
+    gpu: str | None = None
+    system: str = ""
+    python: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def describe() -> Machine:
+    """Describe this machine; what cannot be read here is empty or None."""
     import cpuinfo
     import psutil
 
-    cpu = cpuinfo.get_cpu_info()
-    return {
-        "cpu": cpu.get("brand_raw"),
-        "architecture": platform.machine(),
-        "cores": psutil.cpu_count(logical=False),
-        "cpus": psutil.cpu_count(),
-        "usable_cpus": usable_cpus(),
-        "affinity": affinity(),
-        "caches": _caches(),
-        "memory_bytes": psutil.virtual_memory().total,
-        "huge_pages": _read(Path("/sys/kernel/mm/transparent_hugepage/enabled")),
-        "governor": _read(_CPU / "cpu0/cpufreq/scaling_governor"),
-        "turbo": _turbo(),
-        "gpu": _gpu(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "versions": versions(),
-    }
+    return Machine(
+        cpu=cpuinfo.get_cpu_info().get("brand_raw") or "",
+        architecture=platform.machine(),
+        cores=psutil.cpu_count(logical=False),
+        cpus=psutil.cpu_count(),
+        usable_cpus=usable_cpus(),
+        affinity=affinity(),
+        caches=_caches(),
+        memory_bytes=psutil.virtual_memory().total,
+        huge_pages=_read(Path("/sys/kernel/mm/transparent_hugepage/enabled")),
+        governor=_read(_CPU / "cpu0/cpufreq/scaling_governor"),
+        turbo=_turbo(),
+        gpu=_gpu(),
+        system=platform.platform(),
+        python=platform.python_version(),
+        versions=versions(),
+    )
+
+
+def fingerprint() -> dict[str, Any]:
+    """Return `describe` as a dictionary."""
+    return asdict(describe())
 
 
 def versions() -> dict[str, str]:
