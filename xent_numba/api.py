@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from xent_numba import dispatch
-from xent_numba.operations import OPERATIONS, Reduction
+from xent_numba.operations import OPERATIONS, Call, Reduction
 
 _SIGMOID = OPERATIONS["sigmoid"]
 _BINARY_CROSS_ENTROPY = OPERATIONS["binary_cross_entropy"]
@@ -66,7 +66,7 @@ def sigmoid(
         found = dispatch.small_sigmoid(scores, out, implementation)
         if found is not None:
             return found
-    return dispatch.evaluate(_SIGMOID, scores, None, None, "none", out, None, implementation)
+    return dispatch.evaluate(Call(_SIGMOID, scores, out=out), implementation)
 
 
 def binary_cross_entropy(
@@ -129,16 +129,8 @@ def binary_cross_entropy(
     ----------
     .. [1] C. M. Bishop, "Pattern Recognition and Machine Learning", Springer 2006, eq. (4.90).
     """
-    return dispatch.evaluate(
-        _BINARY_CROSS_ENTROPY,
-        probabilities,
-        labels,
-        sample_weight,
-        reduction,
-        out,
-        None,
-        implementation,
-    )
+    call = Call(_BINARY_CROSS_ENTROPY, probabilities, labels, sample_weight, reduction, out)
+    return dispatch.evaluate(call, implementation)
 
 
 def logistic_loss(
@@ -199,9 +191,8 @@ def logistic_loss(
     ----------
     .. [1] M. Maechler, "Accurately computing log(1 - exp(-|a|))", R package Rmpfr vignette, 2012.
     """
-    return dispatch.evaluate(
-        _LOGISTIC_LOSS, scores, labels, sample_weight, reduction, out, None, implementation
-    )
+    call = Call(_LOGISTIC_LOSS, scores, labels, sample_weight, reduction, out)
+    return dispatch.evaluate(call, implementation)
 
 
 def binary_cross_entropy_with_logits(
@@ -263,9 +254,8 @@ def binary_cross_entropy_with_logits(
     ----------
     .. [1] M. Maechler, "Accurately computing log(1 - exp(-|a|))", R package Rmpfr vignette, 2012.
     """
-    return dispatch.evaluate(
-        _WITH_LOGITS, scores, labels, sample_weight, reduction, out, None, implementation
-    )
+    call = Call(_WITH_LOGITS, scores, labels, sample_weight, reduction, out)
+    return dispatch.evaluate(call, implementation)
 
 
 def logistic_loss_and_grad(
@@ -328,16 +318,8 @@ def logistic_loss_and_grad(
     Infinite scores give the limits: gradient 0 at a margin of +inf, -y at -inf.
     One pass over the inputs gives both.
     """
-    return dispatch.evaluate(
-        _LOGISTIC_LOSS_AND_GRAD,
-        scores,
-        labels,
-        sample_weight,
-        reduction,
-        out,
-        grad_out,
-        implementation,
-    )
+    call = Call(_LOGISTIC_LOSS_AND_GRAD, scores, labels, sample_weight, reduction, out, grad_out)
+    return dispatch.evaluate(call, implementation)
 
 
 def binary_cross_entropy_with_logits_and_grad(
@@ -401,13 +383,5 @@ def binary_cross_entropy_with_logits_and_grad(
     Infinite scores give the limits: gradient -y at -inf, 1 - y at +inf.
     One pass over the inputs gives both.
     """
-    return dispatch.evaluate(
-        _WITH_LOGITS_AND_GRAD,
-        scores,
-        labels,
-        sample_weight,
-        reduction,
-        out,
-        grad_out,
-        implementation,
-    )
+    call = Call(_WITH_LOGITS_AND_GRAD, scores, labels, sample_weight, reduction, out, grad_out)
+    return dispatch.evaluate(call, implementation)
