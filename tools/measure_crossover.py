@@ -1,4 +1,6 @@
-"""From how many samples on threads pay: ``python tools/measure_crossover.py`` writes crossover.md.
+"""From how many samples on threads pay.
+
+``python tools/measure_crossover.py`` writes ``reports/crossover.md``.
 
 Serial and parallel kernels take turns on the same arrays. Below the crossover a parallel launch
 costs more than it saves; ``kernels/cpu/threads.py`` has the figure that is used.
@@ -57,7 +59,7 @@ def main() -> None:
     for size in SIZES:
         times = [t for dtype in ("float32", "float64") for t in medians(dtype, size)]
         lines.append(f"| {size:,} | " + " | ".join(f"{t:.1f}" for t in times) + " |")
-    page = Path(__file__).parents[1] / "docs" / "crossover.md"
+    page = Path(__file__).parents[1] / "reports" / "crossover.md"
     page.write_text("\n".join([*lines, ""]))
     print(f"wrote {page.name}")  # noqa: T201
 

@@ -1,4 +1,6 @@
-"""What checking the values costs: ``python tools/measure_validation.py`` writes validation.md.
+"""What checking the values costs.
+
+``python tools/measure_validation.py`` writes ``reports/validation.md``.
 
 The kernels that sum losses are compiled twice, as they are and from the same source without the
 lines that look at labels and probabilities. Both take turns, on one thread, on samples
@@ -93,7 +95,7 @@ def main() -> None:
                     f"| `{operation}` | {dtype} | {label_dtype} | {checked:.3f} | {bare:.3f} "
                     f"| {100 * (checked / bare - 1):+.1f} % |"
                 )
-    page = Path(__file__).parents[1] / "docs" / "validation.md"
+    page = Path(__file__).parents[1] / "reports" / "validation.md"
     page.write_text("\n".join([*lines, ""]))
     print(f"wrote {page.name}")  # noqa: T201
 

@@ -32,3 +32,7 @@ __all__ = [
     "sigmoid",
 ]
 __version__ = "0.1.0"
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

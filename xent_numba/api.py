@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from xent_numba import dispatch
-from xent_numba.operations import OPERATIONS, Call, Reduction
+from xent_numba.operations import OPERATIONS, Reduction
 
 _SIGMOID = OPERATIONS["sigmoid"]
 _BINARY_CROSS_ENTROPY = OPERATIONS["binary_cross_entropy"]
@@ -61,12 +61,18 @@ def sigmoid(
     ----------
     .. [1] D. R. Cox, "The regression analysis of binary sequences", Journal of the Royal
        Statistical Society B 20 (1958), 215-242.
+
+    Examples
+    --------
+    >>> import xent_numba
+    >>> xent_numba.sigmoid([-2.0, 0.0, 2.0]).round(3)
+    array([0.119, 0.5  , 0.881])
     """
     if type(scores) is np.ndarray:
         found = dispatch.small_sigmoid(scores, out, implementation)
         if found is not None:
             return found
-    return dispatch.evaluate(Call(_SIGMOID, scores, out=out), implementation)
+    return dispatch.evaluate(_SIGMOID, scores, None, None, "none", out, None, implementation)
 
 
 def binary_cross_entropy(
@@ -128,9 +134,23 @@ def binary_cross_entropy(
     References
     ----------
     .. [1] C. M. Bishop, "Pattern Recognition and Machine Learning", Springer 2006, eq. (4.90).
+
+    Examples
+    --------
+    >>> import xent_numba
+    >>> xent_numba.binary_cross_entropy([0.9, 0.2], [1, 0], reduction="none").round(3)
+    array([0.105, 0.223])
     """
-    call = Call(_BINARY_CROSS_ENTROPY, probabilities, labels, sample_weight, reduction, out)
-    return dispatch.evaluate(call, implementation)
+    return dispatch.evaluate(
+        _BINARY_CROSS_ENTROPY,
+        probabilities,
+        labels,
+        sample_weight,
+        reduction,
+        out,
+        None,
+        implementation,
+    )
 
 
 def logistic_loss(
@@ -189,10 +209,17 @@ def logistic_loss(
 
     References
     ----------
-    .. [1] M. Maechler, "Accurately computing log(1 - exp(-|a|))", R package Rmpfr vignette, 2012.
+    .. [1] M. Maechler, "Accurately computing log(1 - exp(-\|a\|))", R package Rmpfr vignette, 2012.
+
+    Examples
+    --------
+    >>> import xent_numba
+    >>> xent_numba.logistic_loss([2.0, -1.0], [1, -1], reduction="none").round(3)
+    array([0.127, 0.313])
     """
-    call = Call(_LOGISTIC_LOSS, scores, labels, sample_weight, reduction, out)
-    return dispatch.evaluate(call, implementation)
+    return dispatch.evaluate(
+        _LOGISTIC_LOSS, scores, labels, sample_weight, reduction, out, None, implementation
+    )
 
 
 def binary_cross_entropy_with_logits(
@@ -250,12 +277,15 @@ def binary_cross_entropy_with_logits(
     The default implementation is within 1 ULP of the true value per sample. Its sums err no more
     than samples do on average, and by one rounding; they do not depend on the number of threads.
 
-    References
-    ----------
-    .. [1] M. Maechler, "Accurately computing log(1 - exp(-|a|))", R package Rmpfr vignette, 2012.
+    Examples
+    --------
+    >>> import xent_numba
+    >>> xent_numba.binary_cross_entropy_with_logits([2.0, -1.0], [1, 0], reduction="none").round(3)
+    array([0.127, 0.313])
     """
-    call = Call(_WITH_LOGITS, scores, labels, sample_weight, reduction, out)
-    return dispatch.evaluate(call, implementation)
+    return dispatch.evaluate(
+        _WITH_LOGITS, scores, labels, sample_weight, reduction, out, None, implementation
+    )
 
 
 def logistic_loss_and_grad(
@@ -302,24 +332,28 @@ def logistic_loss_and_grad(
         Derivative of the reduced loss with respect to each score: w dL/ds for "none" and "sum",
         w dL/ds / sum(w) for "mean".
 
-    Raises
-    ------
-    ValueError
-        For a label or weight outside its set (the first one is named), shapes that
-        differ, an unknown reduction or implementation, an `out` that does not fit, a mean over no
-        samples or over weights that sum to 0.
-    TypeError
-        For complex, object and other dtypes that are not accepted.
-    ImplementationUnavailableError
-        If the implementation cannot run here.
-
     Notes
     -----
     Infinite scores give the limits: gradient 0 at a margin of +inf, -y at -inf.
-    One pass over the inputs gives both.
+    One pass over the inputs gives both. Errors are those of `logistic_loss`.
+
+    Examples
+    --------
+    >>> import xent_numba
+    >>> loss, gradient = xent_numba.logistic_loss_and_grad([2.0, 0.0], [1, -1], reduction="sum")
+    >>> gradient.round(3)
+    array([-0.119,  0.5  ])
     """
-    call = Call(_LOGISTIC_LOSS_AND_GRAD, scores, labels, sample_weight, reduction, out, grad_out)
-    return dispatch.evaluate(call, implementation)
+    return dispatch.evaluate(
+        _LOGISTIC_LOSS_AND_GRAD,
+        scores,
+        labels,
+        sample_weight,
+        reduction,
+        out,
+        grad_out,
+        implementation,
+    )
 
 
 def binary_cross_entropy_with_logits_and_grad(
@@ -367,21 +401,25 @@ def binary_cross_entropy_with_logits_and_grad(
         Derivative of the reduced loss with respect to each score: w dL/ds for "none" and "sum",
         w dL/ds / sum(w) for "mean".
 
-    Raises
-    ------
-    ValueError
-        For a label or weight outside its set (the first one is named), shapes that
-        differ, an unknown reduction or implementation, an `out` that does not fit, a mean over no
-        samples or over weights that sum to 0.
-    TypeError
-        For complex, object and other dtypes that are not accepted.
-    ImplementationUnavailableError
-        If the implementation cannot run here.
-
     Notes
     -----
     Infinite scores give the limits: gradient -y at -inf, 1 - y at +inf.
-    One pass over the inputs gives both.
+    One pass over the inputs gives both. Errors are those of `binary_cross_entropy_with_logits`.
+
+    Examples
+    --------
+    >>> import xent_numba
+    >>> loss, gradient = xent_numba.binary_cross_entropy_with_logits_and_grad([2.0, 0.0], [1, 0])
+    >>> gradient.round(3)
+    array([-0.06,  0.25])
     """
-    call = Call(_WITH_LOGITS_AND_GRAD, scores, labels, sample_weight, reduction, out, grad_out)
-    return dispatch.evaluate(call, implementation)
+    return dispatch.evaluate(
+        _WITH_LOGITS_AND_GRAD,
+        scores,
+        labels,
+        sample_weight,
+        reduction,
+        out,
+        grad_out,
+        implementation,
+    )

@@ -12,25 +12,41 @@ from typing import Any
 
 import numpy as np
 
-from xent_numba.operations import Call
+from xent_numba.operations import REDUCTIONS, Operation
 from xent_numba.validation import (
-    check_reduction,
-    check_shape,
     float_dtype,
+    misshapen,
+    no_samples,
     raise_bad_weight_sum,
+    unknown_reduction,
 )
 
 
-def evaluate(compute: Callable[..., Any], call: Call) -> Any:
+def evaluate(
+    compute: Callable[..., Any],
+    operation: Operation,
+    first: Any,
+    labels: Any,
+    sample_weight: Any,
+    reduction: str,
+    implementation: str,
+) -> Any:
     """The operation on dask arrays, lazily.
 
     Parameters
     ----------
     compute : callable
         The public function, called with the NumPy arrays of one chunk.
-    call : Call
-        `first` is a dask array, whose chunks are the unit of work; labels and weights are brought
-        to its chunks.
+    operation : Operation
+        What `compute` computes.
+    first : dask.array.Array
+        Scores or probabilities; its chunks are the unit of work.
+    labels, sample_weight : array_like or None
+        Brought to the chunks of `first`.
+    reduction : {"none", "sum", "mean"}
+        As in the public function.
+    implementation : str
+        Computes each chunk.
 
     Returns
     -------
@@ -40,7 +56,8 @@ def evaluate(compute: Callable[..., Any], call: Call) -> Any:
     import dask
     import dask.array as da
 
-    operation, first, labels, sample_weight, reduction, _, _ = call
+    if reduction not in REDUCTIONS:
+        raise unknown_reduction(reduction)
     first = first.astype(float_dtype(operation.first, first.dtype))
     if np.isnan(first.size):
         raise ValueError(
@@ -48,14 +65,16 @@ def evaluate(compute: Callable[..., Any], call: Call) -> Any:
             "known chunk sizes, such as those after .compute_chunk_sizes()"
         )
     if operation.labels is None:
-        return first.map_blocks(compute, dtype=first.dtype)
+        return first.map_blocks(compute, implementation=implementation, dtype=first.dtype)
 
     inputs = {"labels": labels, "sample_weight": sample_weight}
     inputs = {name: da.asarray(value) for name, value in inputs.items() if value is not None}
     for name, array in inputs.items():
-        check_shape(name, array, call, first.shape)
+        if array.shape != first.shape:
+            raise misshapen(name, array, operation.first, first.shape)
         inputs[name] = array.rechunk(first.chunks)
-    check_reduction(call, first.shape)
+    if reduction == "mean" and first.size == 0:
+        raise no_samples(operation.first, first.shape)
 
     chunks = list(first.blocks.ravel())
     results = []
@@ -64,6 +83,7 @@ def evaluate(compute: Callable[..., Any], call: Call) -> Any:
             chunk,
             **dict(zip(inputs, others, strict=True)),
             reduction="none" if reduction == "none" else "sum",
+            implementation=implementation,
         )
         results.append(tuple(call) if operation.gradient else (call,))
 

@@ -1,0 +1,104 @@
+"""The pages: examples run, mathematics renders on GitHub too, the house is drawn as it is."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import tomllib
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import xent_numba
+from tools import plot_house
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = {page.relative_to(DOCS).as_posix(): page.read_text() for page in DOCS.rglob("*.md")}
+EXAMPLES = {
+    name: found
+    for name, text in PAGES.items()
+    if (found := re.findall(r"^```python\n(>>> .*?)^```", text, re.S | re.M))
+}
+FUNCTIONS = [name for name in xent_numba.__all__ if hasattr(xent_numba.api, name)]
+
+written_for_numpy_2 = pytest.mark.skipif(
+    np.lib.NumpyVersion(np.__version__) < "2.0.0", reason="NumPy 1 shows numbers otherwise"
+)
+
+
+def run(source, names, name):
+    parsed = doctest.DocTestParser().get_doctest(source, names, name, None, 0)
+    said = []
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(parsed, out=said.append)
+    assert parsed.examples, f"{name} has no example"
+    assert not said, "".join(said)
+
+
+@written_for_numpy_2
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_examples_of_a_page_run(name):
+    if name == "dask.md":
+        pytest.importorskip("dask")
+    run("\n".join(EXAMPLES[name]), {}, name)
+
+
+def test_there_are_pages_with_examples():
+    assert {"start.md", "dask.md"} <= set(EXAMPLES)
+
+
+@written_for_numpy_2
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_examples_of_a_function_run(name):
+    documentation = getattr(xent_numba, name).__doc__
+    assert "Examples\n    --------\n" in documentation
+    run(documentation, {}, name)
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_mathematics_renders_on_github_too(name):
+    """There Markdown takes the backslash from punctuation, except in a fence."""
+    prose = re.sub(r"^```.*?^```", "", PAGES[name], flags=re.S | re.M)
+    prose = re.sub(r"`[^`\n]*`", "", prose)
+    assert "$$" not in prose
+    for formula in re.findall(r"\$([^$]+)\$", prose):
+        assert not re.search(r"\\[^a-zA-Z]", formula), formula
+
+
+def test_on_the_derivation_e_is_eulers_number():
+    """The exponential that the kernels call e has another name where e is a number."""
+    text = re.sub(r"^```(?!math).*?^```|`[^`\n]*`", "", PAGES["derivation.md"], flags=re.S | re.M)
+    for formula in re.findall(r"```math\n(.*?)```|\$([^$]+)\$", text, re.S):
+        symbols = re.sub(r"\\[a-z]+(\{(low|cases)\})?", " ", "".join(formula))
+        assert not re.search(r"e(?!\^|$)", symbols), formula
+
+
+def test_nothing_is_executable_but_the_configuration():
+    assert [path.name for path in DOCS.rglob("*.py") if "_build" not in path.parts] == ["conf.py"]
+
+
+def test_the_picture_of_the_house_is_the_contract():
+    drawn = unescape(plot_house.PICTURE.read_text())
+    for _, room in plot_house.rows():
+        for text in (room, plot_house.purpose(room)):
+            assert text in drawn, "run python tools/plot_house.py"
+
+
+def test_every_page_is_in_the_contents():
+    listed = set(re.findall(r"^[a-z_]+(?:/index)?$", PAGES["index.md"], re.M))
+    pages = {name.removesuffix(".md") for name in PAGES if not name.startswith("adr/0")}
+    assert pages - listed == {"index"}
+
+
+def test_the_citation_is_that_of_the_package():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert citation["version"] == xent_numba.__version__
+    assert citation["repository-code"] == project["urls"]["Repository"]
+    assert citation["license"] == project["license"]
+    assert [author["name"] for author in citation["authors"]] == [
+        author["name"] for author in project["authors"]
+    ]
