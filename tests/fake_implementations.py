@@ -14,11 +14,11 @@ from xent_numba.registry import implements
 {before}
 
 @implements("sigmoid", formulation="stable", max_ulp={{"float32": 4, "float64": 4}})
-def sigmoid(scores, *, out):
+def sigmoid(call):
     """1 / (1 + exp(-s)), or what the test wants."""
     {body}
 '''
-_RIGHT = "return numpy_stable.sigmoid(scores, out=out)"
+_RIGHT = "return numpy_stable.sigmoid(call)"
 _BIND = """
 def bind(operation, inputs, reduction):
     {body}
@@ -29,9 +29,11 @@ SOURCES = {
     "fake_slow": _SIGMOID.format(
         name="Right and slow", before="", body=f"time.sleep(0.003)\n    {_RIGHT}"
     ),
-    "fake_half": _SIGMOID.format(name="Half", before="", body="out[...] = 0.5\n    return out"),
+    "fake_half": _SIGMOID.format(
+        name="Half", before="", body="call.out[...] = 0.5\n    return call.out"
+    ),
     "fake_nan": _SIGMOID.format(
-        name="Not a number", before="", body="out[...] = float('nan')\n    return out"
+        name="Not a number", before="", body="call.out[...] = float('nan')\n    return call.out"
     ),
     "fake_raising": _SIGMOID.format(
         name="Raising", before="", body="raise OverflowError('math range error')"
@@ -55,13 +57,13 @@ SOURCES = {
         name="Dies after some calls",
         before=_BIND.format(
             body="""from xent_numba.measurement import worker
-    import numpy as np
+    from xent_numba.operations import OPERATIONS, Call
     started = time.perf_counter()
 
     def call():
         if time.perf_counter() - started > 0.5:
             os._exit(4)
-        return numpy_stable.sigmoid(inputs[0], out=np.empty_like(inputs[0]))
+        return numpy_stable.sigmoid(Call(OPERATIONS["sigmoid"], inputs[0], out=inputs[0] * 0))
 
     return call"""
         ),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from xent_numba import dispatch
-from xent_numba.operations import OPERATIONS, Reduction
+from xent_numba.operations import OPERATIONS, Call, Reduction
 
 _SIGMOID = OPERATIONS["sigmoid"]
 _BINARY_CROSS_ENTROPY = OPERATIONS["binary_cross_entropy"]
@@ -72,7 +72,7 @@ def sigmoid(
         found = dispatch.small_sigmoid(scores, out, implementation)
         if found is not None:
             return found
-    return dispatch.evaluate(_SIGMOID, scores, None, None, "none", out, None, implementation)
+    return dispatch.evaluate(Call(_SIGMOID, scores, out=out), implementation)
 
 
 def binary_cross_entropy(
@@ -141,16 +141,8 @@ def binary_cross_entropy(
     >>> xent_numba.binary_cross_entropy([0.9, 0.2], [1, 0], reduction="none").round(3)
     array([0.105, 0.223])
     """
-    return dispatch.evaluate(
-        _BINARY_CROSS_ENTROPY,
-        probabilities,
-        labels,
-        sample_weight,
-        reduction,
-        out,
-        None,
-        implementation,
-    )
+    call = Call(_BINARY_CROSS_ENTROPY, probabilities, labels, sample_weight, reduction, out)
+    return dispatch.evaluate(call, implementation)
 
 
 def logistic_loss(
@@ -217,9 +209,8 @@ def logistic_loss(
     >>> xent_numba.logistic_loss([2.0, -1.0], [1, -1], reduction="none").round(3)
     array([0.127, 0.313])
     """
-    return dispatch.evaluate(
-        _LOGISTIC_LOSS, scores, labels, sample_weight, reduction, out, None, implementation
-    )
+    call = Call(_LOGISTIC_LOSS, scores, labels, sample_weight, reduction, out)
+    return dispatch.evaluate(call, implementation)
 
 
 def binary_cross_entropy_with_logits(
@@ -283,9 +274,8 @@ def binary_cross_entropy_with_logits(
     >>> xent_numba.binary_cross_entropy_with_logits([2.0, -1.0], [1, 0], reduction="none").round(3)
     array([0.127, 0.313])
     """
-    return dispatch.evaluate(
-        _WITH_LOGITS, scores, labels, sample_weight, reduction, out, None, implementation
-    )
+    call = Call(_WITH_LOGITS, scores, labels, sample_weight, reduction, out)
+    return dispatch.evaluate(call, implementation)
 
 
 def logistic_loss_and_grad(
@@ -344,16 +334,8 @@ def logistic_loss_and_grad(
     >>> gradient.round(3)
     array([-0.119,  0.5  ])
     """
-    return dispatch.evaluate(
-        _LOGISTIC_LOSS_AND_GRAD,
-        scores,
-        labels,
-        sample_weight,
-        reduction,
-        out,
-        grad_out,
-        implementation,
-    )
+    call = Call(_LOGISTIC_LOSS_AND_GRAD, scores, labels, sample_weight, reduction, out, grad_out)
+    return dispatch.evaluate(call, implementation)
 
 
 def binary_cross_entropy_with_logits_and_grad(
@@ -413,13 +395,5 @@ def binary_cross_entropy_with_logits_and_grad(
     >>> gradient.round(3)
     array([-0.06,  0.25])
     """
-    return dispatch.evaluate(
-        _WITH_LOGITS_AND_GRAD,
-        scores,
-        labels,
-        sample_weight,
-        reduction,
-        out,
-        grad_out,
-        implementation,
-    )
+    call = Call(_WITH_LOGITS_AND_GRAD, scores, labels, sample_weight, reduction, out, grad_out)
+    return dispatch.evaluate(call, implementation)

@@ -12,41 +12,25 @@ from typing import Any
 
 import numpy as np
 
-from xent_numba.operations import REDUCTIONS, Operation
+from xent_numba.operations import Call
 from xent_numba.validation import (
+    check_reduction,
+    check_shape,
     float_dtype,
-    misshapen,
-    no_samples,
     raise_bad_weight_sum,
-    unknown_reduction,
 )
 
 
-def evaluate(
-    compute: Callable[..., Any],
-    operation: Operation,
-    first: Any,
-    labels: Any,
-    sample_weight: Any,
-    reduction: str,
-    implementation: str,
-) -> Any:
+def evaluate(compute: Callable[..., Any], call: Call) -> Any:
     """The operation on dask arrays, lazily.
 
     Parameters
     ----------
     compute : callable
         The public function, called with the NumPy arrays of one chunk.
-    operation : Operation
-        What `compute` computes.
-    first : dask.array.Array
-        Scores or probabilities; its chunks are the unit of work.
-    labels, sample_weight : array_like or None
-        Brought to the chunks of `first`.
-    reduction : {"none", "sum", "mean"}
-        As in the public function.
-    implementation : str
-        Computes each chunk.
+    call : Call
+        `first` is a dask array, whose chunks are the unit of work; labels and weights are brought
+        to its chunks.
 
     Returns
     -------
@@ -56,8 +40,7 @@ def evaluate(
     import dask
     import dask.array as da
 
-    if reduction not in REDUCTIONS:
-        raise unknown_reduction(reduction)
+    operation, first, labels, sample_weight, reduction, _, _ = call
     first = first.astype(float_dtype(operation.first, first.dtype))
     if np.isnan(first.size):
         raise ValueError(
@@ -65,16 +48,14 @@ def evaluate(
             "known chunk sizes, such as those after .compute_chunk_sizes()"
         )
     if operation.labels is None:
-        return first.map_blocks(compute, implementation=implementation, dtype=first.dtype)
+        return first.map_blocks(compute, dtype=first.dtype)
 
     inputs = {"labels": labels, "sample_weight": sample_weight}
     inputs = {name: da.asarray(value) for name, value in inputs.items() if value is not None}
     for name, array in inputs.items():
-        if array.shape != first.shape:
-            raise misshapen(name, array, operation.first, first.shape)
+        check_shape(name, array, call, first.shape)
         inputs[name] = array.rechunk(first.chunks)
-    if reduction == "mean" and first.size == 0:
-        raise no_samples(operation.first, first.shape)
+    check_reduction(call, first.shape)
 
     chunks = list(first.blocks.ravel())
     results = []
@@ -83,7 +64,6 @@ def evaluate(
             chunk,
             **dict(zip(inputs, others, strict=True)),
             reduction="none" if reduction == "none" else "sum",
-            implementation=implementation,
         )
         results.append(tuple(call) if operation.gradient else (call,))
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import numpy as np
 from numpy import ndarray
 
 from xent_numba import registry, validation
-from xent_numba.operations import OPERATIONS, Operation, Reduction
+from xent_numba.operations import OPERATIONS, Call, Reduction
 
 DEFAULTS = {"host": "numba_parallel", "device": "numba_cuda"}
 """The implementation that "auto" takes, by where an array lies."""
@@ -43,109 +42,85 @@ def _small_call(implementation: str) -> registry.SmallCall | None:
     return registry.get(name).small_sigmoid if name in registry.names() else None
 
 
-def evaluate(
-    operation: Operation,
-    first: Any,
-    labels: Any,
-    sample_weight: Any,
-    reduction: Reduction,
-    out: Any,
-    grad_out: Any,
-    implementation: str,
-) -> Any:
-    """Check the arguments, compute, and leave NaN in the outputs if that fails."""
-    on_device = False
-    if type(first) is not np.ndarray:
-        if hasattr(first, "__dask_graph__"):
-            return _evaluate_chunks(
-                operation, first, labels, sample_weight, reduction, out, grad_out, implementation
-            )
-        on_device = hasattr(first, "__cuda_array_interface__")
+def evaluate(call: Call, implementation: str) -> Any:
+    """Check the arguments, compute, and leave NaN in the outputs if that fails.
+
+    Parameters
+    ----------
+    call : Call
+        The arguments as the caller passed them.
+    implementation : str
+        Name of an implementation, or "auto".
+
+    Returns
+    -------
+    scalar, array or tuple
+        What the public function of the operation returns.
+    """
+    place = "host" if type(call.first) is ndarray else _place(call.first)
+    if place == "dask":
+        return _evaluate_chunks(call, implementation)
     if implementation == "auto":
-        implementation = DEFAULTS["device" if on_device else "host"]
+        implementation = DEFAULTS[place]
     elif not isinstance(implementation, str):
         raise TypeError(
             f"implementation is {implementation!r}; accepted is a name, such as those of "
             "xent_numba.implementations()"
         )
-    compute = registry.resolve(implementation, operation.name)
-    arrays = registry.get(implementation).arrays if on_device else validation.HOST
-    first, labels, sample_weight, target, gradient = validation.prepare(
-        operation, first, labels, sample_weight, reduction, out, grad_out, arrays
-    )
+    compute = registry.resolve(implementation, call.operation.name)
+    arrays = validation.HOST if place == "host" else registry.get(implementation).arrays
+    checked = validation.prepare(call, arrays)
+    _, first, _, _, reduction, out, gradients = checked
     try:
-        # Spelled out, since unpacking a dict would cost as much as the kernel on one sample.
-        per_sample = target if reduction == "none" else None
-        if operation.labels is None:
-            result = compute(first, out=target)
-        elif operation.gradient:
-            result = compute(
-                first,
-                labels,
-                sample_weight=sample_weight,
-                reduction=reduction,
-                out=per_sample,
-                grad_out=gradient,
-            )
-        else:
-            result = compute(
-                first, labels, sample_weight=sample_weight, reduction=reduction, out=per_sample
-            )
+        result = compute(checked)
     except BaseException:
-        for array in (target, gradient):
-            if array is not None:
-                arrays.poison(array)
+        _poison(arrays, out, gradients)
         raise
     if reduction != "none":
         result = first.dtype.type(result)
         if out is not None:
             out[()] = result
             result = out
-    else:
-        result = target if out is not None or target.shape else target[()]
-    return (result, gradient) if operation.gradient else result
+    elif not result.shape and call.out is None:
+        result = result[()]
+    return result if gradients is None else (result, gradients)
 
 
-def _evaluate_chunks(
-    operation: Operation,
-    first: Any,
-    labels: Any,
-    sample_weight: Any,
-    reduction: Reduction,
-    out: Any,
-    grad_out: Any,
-    implementation: str,
-) -> Any:
+def _place(first: Any) -> str:
+    """Where the elements of the first argument lie."""
+    if hasattr(first, "__dask_graph__"):
+        return "dask"
+    return "device" if hasattr(first, "__cuda_array_interface__") else "host"
+
+
+def _poison(arrays: validation.Arrays, *outputs: Any) -> None:
+    for array in outputs:
+        if array is not None:
+            arrays.poison(array)
+
+
+def _evaluate_chunks(call: Call, implementation: str) -> Any:
     from xent_numba import dask_arrays
 
-    for name, array in (("out", out), ("grad_out", grad_out)):
+    for name, array in (("out", call.out), ("grad_out", call.grad_out)):
         if array is not None:
             raise TypeError(
                 f"{name} is a {type(array).__name__}; accepted with a dask array is None, since "
                 "nothing is computed yet"
             )
-    compute = functools.partial(_evaluate_chunk, operation.name)
     return dask_arrays.evaluate(
-        compute, operation, first, labels, sample_weight, reduction, implementation
+        functools.partial(_evaluate_chunk, call.operation.name, implementation), call
     )
 
 
 def _evaluate_chunk(
     operation: str,
+    implementation: str,
     first: Any,
     labels: Any = None,
     *,
     sample_weight: Any = None,
     reduction: Reduction = "none",
-    implementation: str,
 ) -> Any:
-    return evaluate(
-        OPERATIONS[operation],
-        first,
-        labels,
-        sample_weight,
-        reduction,
-        None,
-        None,
-        implementation,
-    )
+    call = Call(OPERATIONS[operation], first, labels, sample_weight, reduction)
+    return evaluate(call, implementation)

@@ -7,7 +7,7 @@ reports all read it, so a statement about an operation is written once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -123,6 +123,39 @@ class Operation:
         arrays_written = (reduction == "none") + self.gradient
         labels_read = np.dtype(label_dtype).itemsize if label_dtype is not None else 0
         return np.dtype(dtype).itemsize * (1 + arrays_written) + labels_read
+
+
+class Call(NamedTuple):
+    """One evaluation of an operation: what it is given, and where its results go.
+
+    An implementation gets it after the checks: arrays of one shape, in native byte order.
+
+    Attributes
+    ----------
+    operation : Operation
+        What is computed.
+    first : array, any shape, float32 or float64
+        Scores or probabilities.
+    labels : array or None
+        One label for each sample; None where the operation takes none.
+    sample_weight : array or None
+        One weight for each sample; None for weights of 1.
+    reduction : {"none", "sum", "mean"}
+        What becomes of the losses.
+    out : array or None
+        Takes what is computed per sample, in the shape and dtype of `first`. For a sum or mean the
+        array of shape () that the caller passed, or None.
+    grad_out : array or None
+        Takes the gradient, in the shape and dtype of `first`; None where there is none.
+    """
+
+    operation: Operation
+    first: Any
+    labels: Any = None
+    sample_weight: Any = None
+    reduction: Reduction = "none"
+    out: Any = None
+    grad_out: Any = None
 
 
 _REAL_LINE = (-np.inf, np.inf)

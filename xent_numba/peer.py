@@ -1,52 +1,19 @@
-"""What the adapters of other libraries share: availability, threads, and where exp breaks."""
+"""What the adapters of other libraries share: availability, threads, tensors, known failures."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
 from importlib import util
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.registry import KnownFailure
+from xent_numba.known_failures import CLIFFS, KnownFailure
 
 REDUCE: dict[str, Callable[[ndarray], Any]] = {"none": np.asarray, "sum": np.sum, "mean": np.mean}
 
-
-class Cliffs(NamedTuple):
-    """Where an exponential breaks, as the smallest float at which it does.
-
-    Attributes
-    ----------
-    overflow : float
-        exp(x) is infinite.
-    subnormal : float
-        exp(-x) is subnormal.
-    zero : float
-        exp(-x) is the smallest subnormal.
-    largest : float
-        Largest finite float.
-    """
-
-    overflow: float
-    subnormal: float
-    zero: float
-    largest: float
-
-    def vanishes(self, ulp: float) -> float:
-        """Return the x from which on zero is within `ulp` steps of exp(-x)."""
-        return self.zero - math.log(ulp)
-
-
-CLIFFS = {
-    "float32": Cliffs(88.722839, 87.336545, 149 * math.log(2), float(np.finfo(np.float32).max)),
-    "float64": Cliffs(
-        709.7827128933841, 708.3964185322642, 1074 * math.log(2), float(np.finfo(np.float64).max)
-    ),
-}
 
 _FLUSHED = "the result is flushed to zero where it would be subnormal: exp(-s) overflows"
 _CLAMPED = "the logarithm is clamped to at least -100"

@@ -23,6 +23,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ import numpy as np
 from numpy import ndarray
 
 from xent_numba.errors import ImplementationUnavailableError
-from xent_numba.operations import OPERATIONS
+from xent_numba.known_failures import KnownFailure
+from xent_numba.operations import OPERATIONS, Call
 from xent_numba.validation import HOST, Arrays
 
 Formulation = Literal["textbook", "stable"]
@@ -45,36 +47,6 @@ _PACKAGE = f"{__package__}.implementations"
 
 
 @dataclass(frozen=True, slots=True)
-class KnownFailure:
-    """A closed interval of the first argument on which a result is wrong by nature.
-
-    Tests hold it to be wrong on all of the interval, so a failure that has gone is noticed too.
-
-    Attributes
-    ----------
-    reason : str
-        What goes wrong, for the reader of a report.
-    low, high : float
-        The interval of the score or probability.
-    label : float or None
-        The label it happens with; None for every label.
-    dtype : {"float32", "float64"} or None
-        The dtype it happens with; None for both.
-    """
-
-    reason: str
-    low: float
-    high: float
-    label: float | None = None
-    dtype: str | None = None
-
-    def covers(self, first: Any, label: Any, dtype: str) -> Any:
-        """Whether the failure is declared for an input, or for each of an array of them."""
-        inside = (self.low <= first) & (first <= self.high) & (self.dtype in (None, dtype))
-        return inside if self.label is None else inside & (label == self.label)
-
-
-@dataclass(frozen=True, slots=True)
 class Declaration:
     """What one function says of itself: the operation, and how well it is computed.
 
@@ -83,7 +55,9 @@ class Declaration:
     operation : str
         Name of the operation.
     function : callable
-        Called with validated arrays; see ``CONTRIBUTING.md`` for the signature.
+        Called with a `Call` whose arrays are checked.
+    summary : str
+        What it computes or calls, in one line.
     device : {"cpu", "cuda"}
         Where the arithmetic happens.
     formulation : {"textbook", "stable"}
@@ -98,7 +72,8 @@ class Declaration:
     """
 
     operation: str
-    function: Callable[..., Any]
+    function: Callable[[Call], Any]
+    summary: str
     device: Device
     formulation: Formulation
     max_ulp: Mapping[str, float]
@@ -119,29 +94,48 @@ class Declaration:
 
 
 def implements(
-    operation: str,
-    *,
+    *operations: str,
     device: Device = "cpu",
     formulation: Formulation,
     max_ulp: Mapping[str, float],
     max_ulp_gradient: Mapping[str, float] | None = None,
     known_failures: tuple[KnownFailure, ...] = (),
+    summary: str = "",
 ) -> Callable[[_F], _F]:
-    """Declare the decorated function to compute `operation`; see `Declaration`."""
-    if operation not in OPERATIONS:
-        raise ValueError(_not_found("operation", operation, OPERATIONS))
+    """Declare the decorated function to compute `operations`; see `Declaration`.
+
+    Decorators stack where the operations of one function differ in what is declared. Without a
+    `summary` it is the first line of the docstring.
+    """
+    for operation in operations:
+        if operation not in OPERATIONS:
+            raise ValueError(_not_found("operation", operation, OPERATIONS))
 
     def declare(function: _F) -> _F:
-        declaration = Declaration(
-            operation,
-            function,
-            device,
-            formulation,
-            max_ulp,
-            max_ulp_gradient or {},
-            known_failures,
+        signature = inspect.signature(function, follow_wrapped=False)
+        if len(signature.parameters) != 1:
+            raise TypeError(
+                f"{function.__name__} takes {signature}; accepted is one argument, the "
+                "xent_numba.operations.Call, as in CONTRIBUTING.md"
+            )
+        said = summary or (function.__doc__ or "").partition("\n")[0]
+        declared = getattr(function, "declarations", ())
+        function.declarations = (  # type: ignore[attr-defined]
+            *declared,
+            *(
+                Declaration(
+                    operation,
+                    function,
+                    said,
+                    device,
+                    formulation,
+                    max_ulp,
+                    max_ulp_gradient or {},
+                    known_failures,
+                )
+                for operation in operations
+            ),
         )
-        function.declaration = declaration  # type: ignore[attr-defined]
         return function
 
     return declare
@@ -186,8 +180,9 @@ class Implementation:
     @classmethod
     def from_module(cls, module: ModuleType) -> Implementation:
         """Read the declarations of an imported file."""
-        found = (getattr(value, "declaration", None) for value in vars(module).values())
-        declarations = {d.operation: d for d in found if isinstance(d, Declaration)}
+        found = (getattr(value, "declarations", None) for value in vars(module).values())
+        declared = {d.operation: d for some in found if isinstance(some, tuple) for d in some}
+        declarations = {name: declared[name] for name in OPERATIONS if name in declared}
         name = module.__name__.rpartition(".")[2]
         return cls(name, (module.__doc__ or "").partition("\n")[0], declarations, module)
 
@@ -250,7 +245,7 @@ def implementations() -> dict[str, Implementation]:
 
 
 @functools.cache
-def resolve(name: str, operation: str) -> Callable[..., Any]:
+def resolve(name: str, operation: str) -> Callable[[Call], Any]:
     """The function by which an implementation that can run here computes an operation."""
     implementation = get(name)
     implementation.require()

@@ -13,17 +13,22 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.operations import REDUCTIONS, Operation
+from xent_numba.operations import REDUCTIONS, Call, Operation
 
 LABEL_DTYPES = tuple(
     np.dtype(name) for name in ("bool", "int8", "uint8", "int32", "int64", "float32", "float64")
 )
 _LABEL_DTYPES = frozenset(LABEL_DTYPES)
 FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
+_new = tuple.__new__
 
 
 class Arrays(Protocol):
     """How arrays of one kind (host, device) are taken in and made."""
+
+    @property
+    def plain(self) -> type | None:
+        """A type whose instances need not be taken in."""
 
     def adopt(self, name: str, value: Any) -> Any:
         """`value` as an array of this kind, without a copy where it is one already."""
@@ -40,6 +45,8 @@ class Arrays(Protocol):
 
 class HostArrays:
     """NumPy arrays."""
+
+    plain: type = ndarray
 
     @staticmethod
     def adopt(name: str, value: Any) -> ndarray:
@@ -98,23 +105,14 @@ class HostArrays:
 HOST = HostArrays()
 
 
-def prepare(
-    operation: Operation,
-    first: Any,
-    labels: Any = None,
-    sample_weight: Any = None,
-    reduction: str = "none",
-    out: Any = None,
-    grad_out: Any = None,
-    arrays: Arrays = HOST,
-) -> tuple[Any, Any, Any, Any, Any]:
+def prepare(call: Call, arrays: Arrays = HOST) -> Call:
     """Check and convert arguments without reading an element.
 
     Returns
     -------
-    first, labels, sample_weight, out, grad_out : array or None
-        Arrays of one shape. `out` is allocated for the reduction "none" and left None for a
-        reduced loss; `grad_out` is allocated where the operation has a gradient.
+    Call
+        With arrays of one shape. `out` is allocated for the reduction "none", `grad_out` where the
+        operation has a gradient.
 
     Raises
     ------
@@ -123,35 +121,38 @@ def prepare(
     ValueError
         For a shape, a reduction or an `out` that is not accepted, or a mean over no samples.
     """
-    if reduction not in REDUCTIONS:
-        raise unknown_reduction(reduction)
+    operation, first, labels, sample_weight, reduction, out, grad_out = call
     # On one sample the checks outweigh the kernel: a plain array is let through at the door.
-    on_host = arrays is HOST
-    if not (on_host and type(first) is ndarray and first.dtype in FLOATS):
+    plain: Any = arrays.plain
+    if not (type(first) is plain and first.dtype in FLOATS):
         first = _as_float(operation.first, first, arrays)
     shape = first.shape
-    if operation.labels is not None:
-        if not (on_host and type(labels) is ndarray and labels.dtype in _LABEL_DTYPES):
-            labels = _as_labels(labels, arrays)
-        if labels.shape != shape:
-            raise misshapen("labels", labels, operation.first, shape)
+    if not (type(labels) is plain and labels.dtype in _LABEL_DTYPES and labels.shape == shape):
+        labels = _as_labels(call, shape, arrays)
     if sample_weight is not None:
         sample_weight = _as_float("sample_weight", sample_weight, arrays)
-        if sample_weight.shape != shape:
-            raise misshapen("sample_weight", sample_weight, operation.first, shape)
-    if reduction == "mean" and 0 in shape:
-        raise no_samples(operation.first, shape)
-    dtype = first.dtype
+        check_shape("sample_weight", sample_weight, call, shape)
+    if reduction not in REDUCTIONS or not first.size:
+        check_reduction(call, shape)
+    if reduction == "none" or out is not None or operation.gradient:
+        out, grad_out = _outputs(call, (first, labels, sample_weight), arrays)
+    # Half the time of Call(...), which is Python.
+    return _new(Call, (operation, first, labels, sample_weight, reduction, out, grad_out))
+
+
+def _outputs(call: Call, inputs: tuple[Any, Any, Any], arrays: Arrays) -> tuple[Any, Any]:
+    """Check the outputs, or allocate those that every implementation fills."""
+    first, out, grad_out = inputs[0], call.out, call.grad_out
     if out is not None:
-        out_shape = shape if reduction == "none" else ()
-        _check_out("out", out, out_shape, dtype, (first, labels, sample_weight), arrays)
+        shape = first.shape if call.reduction == "none" else ()
+        _check_out("out", out, shape, first.dtype, inputs, arrays)
     if grad_out is not None:
-        _check_out("grad_out", grad_out, shape, dtype, (first, labels, sample_weight, out), arrays)
-    if out is None and reduction == "none":
-        out = np.empty(shape, dtype) if on_host else arrays.empty_like(first)
-    if grad_out is None and operation.gradient:
+        _check_out("grad_out", grad_out, first.shape, first.dtype, (*inputs, out), arrays)
+    if out is None and call.reduction == "none":
+        out = arrays.empty_like(first)
+    if grad_out is None and call.operation.gradient:
         grad_out = arrays.empty_like(first)
-    return first, labels, sample_weight, out, grad_out
+    return out, grad_out
 
 
 def raise_bad_value(
@@ -205,33 +206,36 @@ def float_dtype(name: str, dtype: np.dtype) -> np.dtype:
     return np.dtype(np.float64)
 
 
-def _as_labels(value: Any, arrays: Arrays) -> Any:
-    array = arrays.adopt("labels", value)
+def _as_labels(call: Call, shape: tuple[int, ...], arrays: Arrays) -> Any:
+    if call.operation.labels is None:
+        return None
+    array = arrays.adopt("labels", call.labels)
     if array.dtype not in _LABEL_DTYPES:
         raise TypeError(
             f"labels has dtype {array.dtype}; accepted are {', '.join(map(str, LABEL_DTYPES))}"
         )
+    check_shape("labels", array, call, shape)
     return array
 
 
-def unknown_reduction(reduction: Any) -> ValueError:
-    """The error for a reduction there is none of."""
-    return ValueError(f"reduction is {reduction!r}; accepted are {', '.join(REDUCTIONS)}")
+def check_shape(name: str, array: Any, call: Call, shape: tuple[int, ...]) -> None:
+    """Raise for an argument whose shape is not that of the first."""
+    if array.shape != shape:
+        raise ValueError(
+            f"{name} has shape {array.shape}; accepted is the shape of {call.operation.first}, "
+            f"{shape}"
+        )
 
 
-def no_samples(first_name: str, shape: tuple[int, ...]) -> ValueError:
-    """The error for the mean over no samples."""
-    return ValueError(
-        f"reduction is 'mean' and {first_name} has shape {shape}, no samples; accepted is at "
-        "least one sample, or the reduction 'sum' or 'none'"
-    )
-
-
-def misshapen(name: str, array: Any, first_name: str, shape: tuple[int, ...]) -> ValueError:
-    """The error for an argument whose shape is not that of the first."""
-    return ValueError(
-        f"{name} has shape {array.shape}; accepted is the shape of {first_name}, {shape}"
-    )
+def check_reduction(call: Call, shape: tuple[int, ...]) -> None:
+    """Raise for a reduction there is none of, and for the mean over no samples."""
+    if call.reduction not in REDUCTIONS:
+        raise ValueError(f"reduction is {call.reduction!r}; accepted are {', '.join(REDUCTIONS)}")
+    if call.reduction == "mean" and 0 in shape:
+        raise ValueError(
+            f"reduction is 'mean' and {call.operation.first} has shape {shape}, no samples; "
+            "accepted is at least one sample, or the reduction 'sum' or 'none'"
+        )
 
 
 def _check_out(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,12 +25,12 @@ from xent_numba.registry import implements
 
 
 @implements("sigmoid", formulation="stable", max_ulp={"float32": 4, "float64": 4})
-def sigmoid(scores, *, out):
+def sigmoid(call):
     """1 / (1 + exp(-s))."""
-    return numpy_stable.sigmoid(scores, out=out)
+    return numpy_stable.sigmoid(call)
 '''
 WRONG = ADDED.replace(
-    "return numpy_stable.sigmoid(scores, out=out)", "out[...] = 0.5\n    return out"
+    "return numpy_stable.sigmoid(call)", "call.out[...] = 0.5\n    return call.out"
 )
 
 
@@ -160,6 +161,47 @@ def test_an_added_file_is_an_asv_parameter(copy):
     )
     result = python(copy, "-c", code)
     assert not result.returncode, result.stderr
+
+
+def test_the_block_of_contributing_is_accepted_as_it_stands(copy):
+    """By the linters, the type checker, and the tests that the page names."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    added = copy / "xent_numba" / "implementations" / "yours.py"
+    added.write_text(page.split("```python\n")[1].split("```")[0], encoding="utf-8")
+    command = next(line for line in page.splitlines() if line.startswith("pytest "))
+    options = shlex.split(command)[1:]
+    # One file of those that the command would collect: the folder takes minutes to read.
+    tests = ["tests/accuracy/test_edge_cases.py", "tests/test_interface.py"]
+    for run in (
+        ["ruff", "check", str(added)],
+        ["ruff", "format", "--check", str(added)],
+        ["mypy", str(added)],
+        ["pytest", "-p", "no:cacheprovider", *options, *tests],
+    ):
+        result = python(copy, "-m", *run)
+        assert not result.returncode, result.stdout + result.stderr
+    assert " passed" in result.stdout
+
+
+def test_a_file_of_the_former_signature_is_told_the_new_one():
+    def sigmoid(scores, *, out):
+        return out
+
+    with pytest.raises(
+        TypeError, match=r"sigmoid takes \(scores, \*, out\); accepted is one arg.*Call"
+    ):
+        registry.implements("sigmoid", formulation="stable", max_ulp={})(sigmoid)
+
+
+def test_one_function_declares_a_family():
+    @registry.implements("sigmoid", formulation="stable", max_ulp={}, summary="A.")
+    @registry.implements("logistic_loss", "binary_cross_entropy", formulation="stable", max_ulp={})
+    def compute(call):
+        """Return nothing."""
+
+    found = {(d.operation, d.summary) for d in compute.declarations}
+    said = "Return nothing."
+    assert found == {("sigmoid", "A."), ("logistic_loss", said), ("binary_cross_entropy", said)}
 
 
 def test_a_required_implementation_may_not_be_skipped(copy, monkeypatch):

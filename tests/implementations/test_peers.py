@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import xent_numba
-from xent_numba import ImplementationUnavailableError, peer, registry, workloads
+from xent_numba import ImplementationUnavailableError, known_failures, peer, registry, workloads
 from xent_numba.operations import OPERATIONS
 
 PACKAGES = {
@@ -171,8 +171,8 @@ def test_torch_compiled_needs_a_compiler(monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "operation"), PAIRS)
-def test_docstring_says_what_is_called(name, operation):
-    summary = (registry.get(name).operations[operation].function.__doc__ or "").partition("\n")[0]
+def test_summary_says_what_is_called(name, operation):
+    summary = registry.get(name).operations[operation].summary
     assert summary.endswith(".")
     assert any(word in summary for word in ("scipy", "sklearn", "numexpr", "torch", "jax"))
 
@@ -195,7 +195,7 @@ def test_threads_are_those_of_numba(monkeypatch):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_cliffs_are_where_exp_breaks(dtype):
-    at, limits = peer.CLIFFS[dtype], np.finfo(dtype)
+    at, limits = known_failures.CLIFFS[dtype], np.finfo(dtype)
     kind = limits.dtype.type
 
     def just_below(x):

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.operations import OPERATIONS
-from xent_numba.peer import CLIFFS, missing
-from xent_numba.reduction import elementwise, from_losses, from_losses_and_gradients
-from xent_numba.registry import KnownFailure, implements
+from xent_numba import reduction
+from xent_numba.known_failures import CLIFFS, KnownFailure
+from xent_numba.operations import OPERATIONS, Call
+from xent_numba.peer import missing
+from xent_numba.registry import implements
 
 _FLUSHED = "a subnormal result is flushed to zero"
 _FLUSHED_INPUT = "a subnormal probability is taken for zero"
@@ -133,37 +134,22 @@ def _per_sample(operation: str, *inputs: ndarray) -> Any:
         KnownFailure(_FLUSHED, -at.vanishes(3), -at.subnormal, dtype=dtype)
         for dtype, at in CLIFFS.items()
     ),
+    summary="jax.nn.sigmoid(s).",
 )
-@elementwise
-def sigmoid(scores: ndarray) -> ndarray:
-    """jax.nn.sigmoid(s)."""
-    return np.asarray(_per_sample("sigmoid", scores))
-
-
 @implements(
     "logistic_loss",
     formulation="stable",
     max_ulp={"float32": 3, "float64": 3},
     known_failures=_flushed_tails(-1.0, 1.0),
+    summary="jax.nn.softplus(-y s); weights multiply it, and sums by NumPy.",
 )
-@from_losses("logistic_loss")
-def logistic_loss(scores: ndarray, labels: ndarray) -> ndarray:
-    """jax.nn.softplus(-y s); weights multiply it, and sums by NumPy."""
-    return np.asarray(_per_sample("logistic_loss", scores, labels))
-
-
 @implements(
     "binary_cross_entropy_with_logits",
     formulation="stable",
     max_ulp={"float32": 3, "float64": 3},
     known_failures=_flushed_tails(0.0, 1.0),
+    summary="jax.nn.softplus(-|s|) + w |s|, w the share of the label across from s; sums by NumPy.",
 )
-@from_losses("binary_cross_entropy_with_logits")
-def binary_cross_entropy_with_logits(scores: ndarray, labels: ndarray) -> ndarray:
-    """jax.nn.softplus(-|s|) + w |s|, w the share of the label across from s; sums by NumPy."""
-    return np.asarray(_per_sample("binary_cross_entropy_with_logits", scores, labels))
-
-
 @implements(
     "binary_cross_entropy",
     formulation="stable",
@@ -174,27 +160,16 @@ def binary_cross_entropy_with_logits(scores: ndarray, labels: ndarray) -> ndarra
         for name, step, normal in _SUBNORMALS
         for label, steps in ((0.0, 4), (1.0, 1))
     ),
+    summary="-(xlogy(y, p) + xlog1py(1 - y, -p)) of jax.scipy.special; sums by NumPy.",
 )
-@from_losses("binary_cross_entropy")
-def binary_cross_entropy(probabilities: ndarray, labels: ndarray) -> ndarray:
-    """-(xlogy(y, p) + xlog1py(1 - y, -p)) of jax.scipy.special; sums by NumPy."""
-    return np.asarray(_per_sample("binary_cross_entropy", probabilities, labels))
-
-
 @implements(
     "logistic_loss_and_grad",
     formulation="stable",
     max_ulp={"float32": 3, "float64": 3},
     max_ulp_gradient={"float32": 9, "float64": 36},
     known_failures=_flushed_tails(-1.0, 1.0),
+    summary="jax.nn.softplus(-y s) and its jax.vjp; sums by NumPy.",
 )
-@from_losses_and_gradients("logistic_loss_and_grad")
-def logistic_loss_and_grad(scores: ndarray, labels: ndarray) -> tuple[ndarray, ndarray]:
-    """jax.nn.softplus(-y s) and its jax.vjp; sums by NumPy."""
-    losses, gradients = _per_sample("logistic_loss_and_grad", scores, labels)
-    return losses, gradients
-
-
 @implements(
     "binary_cross_entropy_with_logits_and_grad",
     formulation="stable",
@@ -205,11 +180,8 @@ def logistic_loss_and_grad(scores: ndarray, labels: ndarray) -> tuple[ndarray, n
         KnownFailure(_INFINITE, np.inf, np.inf, label=1.0),
         KnownFailure(_INFINITE, -np.inf, -np.inf, label=0.0),
     ),
+    summary="(1 - y) jax.nn.softplus(s) + y jax.nn.softplus(-s) and its jax.vjp; sums by NumPy.",
 )
-@from_losses_and_gradients("binary_cross_entropy_with_logits_and_grad")
-def binary_cross_entropy_with_logits_and_grad(
-    scores: ndarray, labels: ndarray
-) -> tuple[ndarray, ndarray]:
-    """(1 - y) jax.nn.softplus(s) + y jax.nn.softplus(-s) and its jax.vjp; sums by NumPy."""
-    losses, gradients = _per_sample("binary_cross_entropy_with_logits_and_grad", scores, labels)
-    return losses, gradients
+def compute(call: Call) -> Any:
+    """Compute per sample by a compiled function; sums by NumPy."""
+    return reduction.evaluate(call, functools.partial(_per_sample, call.operation.name))

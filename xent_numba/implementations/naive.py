@@ -6,16 +6,17 @@ arithmetic would return an infinity.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import exp, inf, log
-from sys import float_info
 
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.reduction import elementwise, from_losses, from_losses_and_gradients
-from xent_numba.registry import KnownFailure, implements
+from xent_numba.known_failures import CLIFFS, KnownFailure
+from xent_numba.reduction import per_sample
+from xent_numba.registry import implements
 
 #: Largest errors where nothing is lost. One rounding to float32 hides those of double precision.
 _SIGMOID_ULP = {"float32": 0.51, "float64": 3.0}
@@ -26,9 +27,7 @@ _GRADIENT_ULP = {"float32": 0.6, "float64": 8.0}
 _LOST = {"float32": 20.0, "float64": 2.0}
 _CANCELLED = {"float32": 17.6, "float64": 1.5}
 _SMALL = {"float32": 1e-9, "float64": 0.1}
-_OVERFLOW = 709.7827128933841
-_SUBNORMAL_BITS = {"float32": 149, "float64": 1074}
-_MAX = float_info.max
+_OVERFLOW, _MAX = CLIFFS["float64"].overflow, CLIFFS["float64"].largest
 
 _RAISES_BELOW = KnownFailure("exp raises OverflowError", -_MAX, -_OVERFLOW)
 _RAISES_ABOVE = KnownFailure("exp raises OverflowError", _OVERFLOW, _MAX)
@@ -45,7 +44,7 @@ def _logistic_failures() -> Iterator[KnownFailure]:
     yield replace(_RAISES_BELOW, label=1.0)
     yield replace(_RAISES_ABOVE, label=-1.0)
     for dtype, lost in _LOST.items():
-        reason, vanished = "1 + exp(-m) loses the tail", _vanished(dtype)
+        reason, vanished = "1 + exp(-m) loses the tail", CLIFFS[dtype].vanishes(_LOSS_ULP[dtype])
         yield KnownFailure(reason, lost, vanished, 1.0, dtype)
         yield KnownFailure(reason, -vanished, -lost, -1.0, dtype)
 
@@ -55,14 +54,9 @@ def _with_logits_failures() -> Iterator[KnownFailure]:
     yield KnownFailure("0 inf and inf - inf are NaN", inf, inf)
     yield KnownFailure("0 inf is NaN", -inf, -inf, 0.0)
     for dtype, lost in _LOST.items():
-        cancelled, vanished = _CANCELLED[dtype], _vanished(dtype)
+        cancelled, vanished = _CANCELLED[dtype], CLIFFS[dtype].vanishes(_LOSS_ULP[dtype])
         yield KnownFailure("1 + exp(s) loses the tail", -vanished, -lost, 0.0, dtype)
         yield KnownFailure("log(1 + exp(s)) - s cancels", cancelled, vanished, 1.0, dtype)
-
-
-def _vanished(dtype: str) -> float:
-    """The m for which a zero in the place of e^-m is wrong by `_LOSS_ULP` subnormal steps."""
-    return _SUBNORMAL_BITS[dtype] * log(2) - log(_LOSS_ULP[dtype])
 
 
 def _total(values: ndarray) -> float:
@@ -70,6 +64,9 @@ def _total(values: ndarray) -> float:
     for value in values.ravel().tolist():
         total += value
     return total
+
+
+_each_sample = functools.partial(per_sample, total=_total)
 
 
 def _each(formula: Callable[..., float], *arrays: ndarray) -> ndarray:
@@ -84,7 +81,7 @@ def _each(formula: Callable[..., float], *arrays: ndarray) -> ndarray:
     max_ulp=_SIGMOID_ULP,
     known_failures=(_RAISES_BELOW,),
 )
-@elementwise
+@per_sample
 def sigmoid(scores: ndarray) -> ndarray:
     """1 / (1 + exp(-s))."""
     return _each(lambda s: 1 / (1 + exp(-s)), scores)
@@ -96,7 +93,7 @@ def sigmoid(scores: ndarray) -> ndarray:
     max_ulp=_PROBABILITY_ULP,
     known_failures=tuple(_probability_failures()),
 )
-@from_losses("binary_cross_entropy", _total)
+@_each_sample
 def binary_cross_entropy(probabilities: ndarray, labels: ndarray) -> ndarray:
     """-[y log p + (1 - y) log(1 - p)]."""
     return _each(lambda p, y: -(y * log(p) + (1 - y) * log(1 - p)), probabilities, labels)
@@ -108,7 +105,7 @@ def binary_cross_entropy(probabilities: ndarray, labels: ndarray) -> ndarray:
     max_ulp=_LOSS_ULP,
     known_failures=tuple(_logistic_failures()),
 )
-@from_losses("logistic_loss", _total)
+@_each_sample
 def logistic_loss(scores: ndarray, labels: ndarray) -> ndarray:
     """log(1 + exp(-y s))."""
     return _each(lambda s, y: log(1 + exp(-y * s)), scores, labels)
@@ -120,7 +117,7 @@ def logistic_loss(scores: ndarray, labels: ndarray) -> ndarray:
     max_ulp=_LOSS_ULP,
     known_failures=tuple(_with_logits_failures()),
 )
-@from_losses("binary_cross_entropy_with_logits", _total)
+@_each_sample
 def binary_cross_entropy_with_logits(scores: ndarray, labels: ndarray) -> ndarray:
     """log(1 + exp(s)) - y s."""
     return _each(lambda s, y: log(1 + exp(s)) - y * s, scores, labels)
@@ -133,7 +130,7 @@ def binary_cross_entropy_with_logits(scores: ndarray, labels: ndarray) -> ndarra
     max_ulp_gradient=_SIGMOID_ULP,
     known_failures=(*_logistic_failures(), _RAISES_BELOW, _RAISES_ABOVE),
 )
-@from_losses_and_gradients("logistic_loss_and_grad", _total)
+@_each_sample
 def logistic_loss_and_grad(scores: ndarray, labels: ndarray) -> tuple[ndarray, ndarray]:
     """log(1 + exp(-y s)) and -y / (1 + exp(y s))."""
     loss = _each(lambda s, y: log(1 + exp(-y * s)), scores, labels)
@@ -147,7 +144,7 @@ def logistic_loss_and_grad(scores: ndarray, labels: ndarray) -> tuple[ndarray, n
     max_ulp_gradient=_GRADIENT_ULP,
     known_failures=(*_with_logits_failures(), _RAISES_BELOW),
 )
-@from_losses_and_gradients("binary_cross_entropy_with_logits_and_grad", _total)
+@_each_sample
 def binary_cross_entropy_with_logits_and_grad(
     scores: ndarray, labels: ndarray
 ) -> tuple[ndarray, ndarray]:

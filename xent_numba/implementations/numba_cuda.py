@@ -18,12 +18,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.operations import OPERATIONS
+from xent_numba.operations import OPERATIONS, Call, Operation, Reduction
 from xent_numba.registry import implements
 from xent_numba.validation import HOST, raise_bad_value, raise_bad_weight_sum
 
@@ -74,6 +74,8 @@ def unavailable_for_timing() -> str | None:
 
 class DeviceArrays:
     """Arrays with ``__cuda_array_interface__``."""
+
+    plain: type | None = None
 
     @staticmethod
     def adopt(name: str, value: Any) -> Any:
@@ -161,21 +163,24 @@ def bind(operation: str, inputs: tuple[ndarray, ...], reduction: str) -> Callabl
     """Return a call that computes on copies of the inputs that are on the device already."""
     from numba import cuda
 
-    first, *labels = (cuda.to_device(np.ascontiguousarray(array)) for array in inputs)
-    function = globals()[operation]
-    outputs: dict[str, Any] = {"out": None}
-    if reduction == "none":
-        outputs["out"] = cuda.device_array_like(first)
-    if OPERATIONS[operation].gradient:
-        outputs["grad_out"] = cuda.device_array_like(first)
-    options = {"sample_weight": None, "reduction": reduction} if labels else {}
+    columns = [cuda.to_device(np.ascontiguousarray(array)) for array in inputs]
+    first, labels = columns if len(columns) == 2 else (columns[0], None)
+    chosen = OPERATIONS[operation]
+    call = Call(
+        chosen,
+        first,
+        labels,
+        reduction=cast(Reduction, reduction),
+        out=cuda.device_array_like(first) if reduction == "none" else None,
+        grad_out=cuda.device_array_like(first) if chosen.gradient else None,
+    )
 
-    def compute() -> Any:
-        result = function(first, *labels, **options, **outputs)
+    def run() -> Any:
+        result = compute(call)
         cuda.synchronize()
         return result
 
-    return compute
+    return run
 
 
 def clock() -> Callable[[], float]:
@@ -185,83 +190,63 @@ def clock() -> Callable[[], float]:
     return device.Clock()
 
 
-@implements("sigmoid", device="cuda", formulation="stable", max_ulp=_ULP)
-def sigmoid(scores: Any, *, out: Any) -> Any:
-    """1/(1 + e) or e/(1 + e) with e = exp(-|s|)."""
-    _compute("sigmoid", scores, None, None, "none", out)
-    return out
-
-
-@implements("binary_cross_entropy", device="cuda", formulation="stable", max_ulp=_ULP)
-def binary_cross_entropy(
-    probabilities: Any, labels: Any, *, sample_weight: Any, reduction: str, out: Any
-) -> Any:
-    """-log p or -log(1 - p), with 1 - p kept unrounded."""
-    return _compute("binary_cross_entropy", probabilities, labels, sample_weight, reduction, out)
-
-
-@implements("logistic_loss", device="cuda", formulation="stable", max_ulp=_ULP)
-def logistic_loss(scores: Any, labels: Any, *, sample_weight: Any, reduction: str, out: Any) -> Any:
-    """log(1 + e^-m), mirrored for negative margins."""
-    return _compute("logistic_loss", scores, labels, sample_weight, reduction, out)
-
-
-@implements("binary_cross_entropy_with_logits", device="cuda", formulation="stable", max_ulp=_ULP)
-def binary_cross_entropy_with_logits(
-    scores: Any, labels: Any, *, sample_weight: Any, reduction: str, out: Any
-) -> Any:
-    """The logistic loss of the margin (2y - 1)s; soft labels add their distance times it."""
-    name = "binary_cross_entropy_with_logits"
-    return _compute(name, scores, labels, sample_weight, reduction, out)
-
-
+@implements(
+    "sigmoid",
+    device="cuda",
+    formulation="stable",
+    max_ulp=_ULP,
+    summary="1/(1 + e) or e/(1 + e) with e = exp(-|s|).",
+)
+@implements(
+    "binary_cross_entropy",
+    device="cuda",
+    formulation="stable",
+    max_ulp=_ULP,
+    summary="-log p or -log(1 - p), with 1 - p kept unrounded.",
+)
+@implements(
+    "logistic_loss",
+    device="cuda",
+    formulation="stable",
+    max_ulp=_ULP,
+    summary="log(1 + e^-m), mirrored for negative margins.",
+)
+@implements(
+    "binary_cross_entropy_with_logits",
+    device="cuda",
+    formulation="stable",
+    max_ulp=_ULP,
+    summary="The logistic loss of the margin (2y - 1)s; soft labels add their distance times it.",
+)
 @implements(
     "logistic_loss_and_grad",
     device="cuda",
     formulation="stable",
     max_ulp=_ULP,
     max_ulp_gradient=_ULP,
+    summary="Loss and -y g(-ys) from one exponential and one division.",
 )
-def logistic_loss_and_grad(
-    scores: Any, labels: Any, *, sample_weight: Any, reduction: str, out: Any, grad_out: Any
-) -> Any:
-    """Loss and -y g(-ys) from one exponential and one division."""
-    name = "logistic_loss_and_grad"
-    return _compute(name, scores, labels, sample_weight, reduction, out, grad_out)
-
-
 @implements(
     "binary_cross_entropy_with_logits_and_grad",
     device="cuda",
     formulation="stable",
     max_ulp=_ULP,
     max_ulp_gradient=_ULP,
+    summary="Loss and g(s) - y from one exponential and one division.",
 )
-def binary_cross_entropy_with_logits_and_grad(
-    scores: Any, labels: Any, *, sample_weight: Any, reduction: str, out: Any, grad_out: Any
-) -> Any:
-    """Loss and g(s) - y from one exponential and one division."""
-    name = "binary_cross_entropy_with_logits_and_grad"
-    return _compute(name, scores, labels, sample_weight, reduction, out, grad_out)
-
-
-def _compute(
-    name: str,
-    first: Any,
-    labels: Any,
-    weights: Any,
-    reduction: str,
-    out: Any,
-    grad_out: Any = None,
-) -> Any:
+def compute(call: Call) -> Any:
+    """Launch on columns of device memory; host arrays are copied there and back."""
     from xent_numba.kernels.cuda import arrays
 
+    operation, first, labels, weights, reduction, out, grad_out = call
+    if reduction != "none":
+        out = None
     if not first.size:
         return 0.0 if out is None else out
-    call = {
-        operation_name: array
-        for operation_name, array in (
-            (OPERATIONS[name].first, first),
+    given = {
+        name: array
+        for name, array in (
+            (operation.first, first),
             ("labels", labels),
             ("sample_weight", weights),
             ("out", out),
@@ -270,35 +255,39 @@ def _compute(
         if array is not None
     }
     if isinstance(first, ndarray):
-        columns = {key: _to_device(key, array) for key, array in call.items()}
-        result = _run(name, call, columns, reduction, 0)
+        columns = {key: _to_device(key, array) for key, array in given.items()}
+        result = _run(operation, given, columns, reduction, 0)
         for key in ("out", "grad_out"):
-            if key in call:
-                call[key][...] = columns[key].array.copy_to_host()
+            if key in given:
+                given[key][...] = columns[key].array.copy_to_host()
         return out if reduction == "none" else result
-    adopted = {key: arrays.adopt(key, array) for key, array in call.items()}
+    adopted = {key: arrays.adopt(key, array) for key, array in given.items()}
     here = next(iter(adopted.values())).device
     for key, array in adopted.items():
         if array.device != here:
             raise ValueError(
                 f"{key} is on device {array.device}; accepted is device {here}, where "
-                f"{OPERATIONS[name].first} is"
+                f"{operation.first} is"
             )
     columns = {key: array.column for key, array in adopted.items()}
     with arrays.on_device(here):
         stream = arrays.join_streams(adopted.values())
-        result = _run(name, call, columns, reduction, stream)
+        result = _run(operation, given, columns, reduction, stream)
     return out if reduction == "none" else result
 
 
 def _run(
-    name: str, call: dict[str, Any], columns: dict[str, Any], reduction: str, stream: Any
+    operation: Operation,
+    given: dict[str, Any],
+    columns: dict[str, Any],
+    reduction: str,
+    stream: Any,
 ) -> Any:
     """Compute on columns of the current device; the sum or mean, where there is one."""
     from xent_numba.kernels.cpu import blocks, summation
     from xent_numba.kernels.cuda import grid
 
-    operation = OPERATIONS[name]
+    name = operation.name
     launch = grid.Launch(stream)
     first = columns[operation.first]
     labels, weights = columns.get("labels"), columns.get("sample_weight")
@@ -318,8 +307,8 @@ def _run(
     partials = grid.launch_pass(name, first, labels, weights, losses, gradients, divisor, launch)
     totals = grid.fold(partials, launch)
     if totals[grid.BAD]:
-        given = (call.get(key) for key in (operation.first, "labels", "sample_weight"))
-        raise_bad_value(operation, *(_on_host(array, launch) for array in given))
+        inputs = (given.get(key) for key in (operation.first, "labels", "sample_weight"))
+        raise_bad_value(operation, *(_on_host(array, launch) for array in inputs))
     if reduction == "none":
         return None
     value, error, weight, weight_error = totals[: grid.BAD]

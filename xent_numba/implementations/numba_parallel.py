@@ -17,7 +17,7 @@ from numpy import ndarray
 from xent_numba.kernels import SMALL_CALL
 from xent_numba.kernels.cpu import blocks, log_of_product, losses, passes, threads
 from xent_numba.kernels.cpu.caching import ufunc
-from xent_numba.operations import OPERATIONS
+from xent_numba.operations import Call
 from xent_numba.registry import SmallCall, implements
 from xent_numba.validation import raise_bad_value, raise_bad_weight_sum
 
@@ -49,9 +49,16 @@ def small_sigmoid() -> SmallCall:
     return SmallCall(ufunc("sigmoid_ufunc", losses.quiet_sigmoid.py_func), SMALL_CALL)
 
 
-@implements("sigmoid", formulation="stable", max_ulp=_ULP)
-def sigmoid(scores: ndarray, *, out: ndarray) -> ndarray:
-    """1/(1 + e) or e/(1 + e) with e = exp(-|s|) to one and a half times the precision."""
+@implements(
+    "sigmoid",
+    formulation="stable",
+    max_ulp=_ULP,
+    summary="1/(1 + e) or e/(1 + e) with e = exp(-|s|) to one and a half times the precision.",
+)
+def sigmoid(call: Call) -> ndarray:
+    """Compute by a ufunc, in one pass, or block by block, as size and layout allow."""
+    scores: ndarray = call.first
+    out: ndarray = call.out
     if scores.size <= SMALL_CALL:
         # A kernel does not look at what NumPy was told about underflow; a ufunc does.
         with np.errstate(all="ignore"):
@@ -72,81 +79,61 @@ def sigmoid(scores: ndarray, *, out: ndarray) -> ndarray:
     return out
 
 
-@implements("binary_cross_entropy", formulation="stable", max_ulp=_ULP)
-def binary_cross_entropy(
-    probabilities: ndarray,
-    labels: ndarray,
-    *,
-    sample_weight: ndarray | None,
-    reduction: str,
-    out: ndarray | None,
-) -> Any:
-    """-log p or -log(1 - p), with 1 - p kept unrounded."""
-    return _loss("binary_cross_entropy", probabilities, labels, sample_weight, reduction, out, None)
-
-
-@implements("logistic_loss", formulation="stable", max_ulp=_ULP)
-def logistic_loss(
-    scores: ndarray,
-    labels: ndarray,
-    *,
-    sample_weight: ndarray | None,
-    reduction: str,
-    out: ndarray | None,
-) -> Any:
-    """log(1 + e^-m), mirrored for negative margins."""
-    return _loss("logistic_loss", scores, labels, sample_weight, reduction, out, None)
-
-
-@implements("binary_cross_entropy_with_logits", formulation="stable", max_ulp=_ULP)
-def binary_cross_entropy_with_logits(
-    scores: ndarray,
-    labels: ndarray,
-    *,
-    sample_weight: ndarray | None,
-    reduction: str,
-    out: ndarray | None,
-) -> Any:
-    """The logistic loss of the margin (2y - 1)s; soft labels add their distance times it."""
-    name = "binary_cross_entropy_with_logits"
-    return _loss(name, scores, labels, sample_weight, reduction, out, None)
-
-
 @implements(
-    "logistic_loss_and_grad", formulation="stable", max_ulp=_ULP, max_ulp_gradient=_ULP_GRADIENT
+    "binary_cross_entropy",
+    formulation="stable",
+    max_ulp=_ULP,
+    summary="-log p or -log(1 - p), with 1 - p kept unrounded.",
 )
-def logistic_loss_and_grad(
-    scores: ndarray,
-    labels: ndarray,
-    *,
-    sample_weight: ndarray | None,
-    reduction: str,
-    out: ndarray | None,
-    grad_out: ndarray,
-) -> Any:
-    """Loss and -y g(-ys) from one exponential and one division."""
-    name = "logistic_loss_and_grad"
-    return _loss(name, scores, labels, sample_weight, reduction, out, grad_out)
-
-
+@implements(
+    "logistic_loss",
+    formulation="stable",
+    max_ulp=_ULP,
+    summary="log(1 + e^-m), mirrored for negative margins.",
+)
+@implements(
+    "binary_cross_entropy_with_logits",
+    formulation="stable",
+    max_ulp=_ULP,
+    summary="The logistic loss of the margin (2y - 1)s; soft labels add their distance times it.",
+)
+@implements(
+    "logistic_loss_and_grad",
+    formulation="stable",
+    max_ulp=_ULP,
+    max_ulp_gradient=_ULP_GRADIENT,
+    summary="Loss and -y g(-ys) from one exponential and one division.",
+)
 @implements(
     "binary_cross_entropy_with_logits_and_grad",
     formulation="stable",
     max_ulp=_ULP,
     max_ulp_gradient=_ULP_GRADIENT,
+    summary="Loss and g(s) - y from one exponential and one division.",
 )
-def binary_cross_entropy_with_logits_and_grad(
-    scores: ndarray,
-    labels: ndarray,
-    *,
-    sample_weight: ndarray | None,
-    reduction: str,
-    out: ndarray | None,
-    grad_out: ndarray,
-) -> Any:
-    """Loss and g(s) - y from one exponential and one division."""
-    name = "binary_cross_entropy_with_logits_and_grad"
-    return _loss(name, scores, labels, sample_weight, reduction, out, grad_out)
+def loss(call: Call) -> Any:
+    """Compute losses, their sum or mean, and gradients, in one pass."""
+    operation, first, labels, weights, reduction, out, gradients = call
+    name, mean = operation.name, reduction == "mean"
+    if reduction != "none":
+        out = None
+    bare = first.size <= SMALL_CALL and weights is out is gradients is None
+    if bare and _is_plain(first) and _is_plain(labels):
+        # All of a small call is overhead, so the commonest has a kernel of three arguments.
+        single, _, _, _ = _KERNELS[name]
+        found, value = single(_flat(first), _flat(labels), mean)
+    else:
+        divisor = _divisor(first.size, weights) if mean and gradients is not None else 1.0
+        arrays = (first, labels, weights, out, gradients)
+        compute = (
+            _compute if all(a is None or _is_plain(a) for a in arrays) else _compute_by_section
+        )
+        found, value = compute(name, *arrays, divisor, _mode(*arrays), mean)
+    if found == blocks.BAD_VALUE:
+        raise_bad_value(operation, first, labels, weights)
+    if found == blocks.BAD_WEIGHT_SUM:
+        raise_bad_weight_sum(value)
+    return value if out is None else out
 
 
 def _is_plain(array: ndarray) -> bool:
@@ -168,35 +155,6 @@ def _pieces(array: ndarray) -> Iterator[ndarray]:
     else:
         for start in range(0, array.size, log_of_product.SECTION):
             yield array.flat[start : start + log_of_product.SECTION]
-
-
-def _loss(
-    name: str,
-    first: ndarray,
-    labels: ndarray,
-    weights: ndarray | None,
-    reduction: str,
-    out: ndarray | None,
-    gradients: ndarray | None,
-) -> Any:
-    mean = reduction == "mean"
-    bare = first.size <= SMALL_CALL and weights is out is gradients is None
-    if bare and _is_plain(first) and _is_plain(labels):
-        # All of a small call is overhead, so the commonest has a kernel of three arguments.
-        single, _, _, _ = _KERNELS[name]
-        found, value = single(_flat(first), _flat(labels), mean)
-    else:
-        divisor = _divisor(first.size, weights) if mean and gradients is not None else 1.0
-        arrays = (first, labels, weights, out, gradients)
-        compute = (
-            _compute if all(a is None or _is_plain(a) for a in arrays) else _compute_by_section
-        )
-        found, value = compute(name, *arrays, divisor, _mode(*arrays), mean)
-    if found == blocks.BAD_VALUE:
-        raise_bad_value(OPERATIONS[name], first, labels, weights)
-    if found == blocks.BAD_WEIGHT_SUM:
-        raise_bad_weight_sum(value)
-    return value if out is None else out
 
 
 def _mode(

@@ -14,27 +14,25 @@ import numpy as np
 from numba import njit, prange
 from numpy import ndarray
 
-from xent_numba.reduction import elementwise, from_losses, from_losses_and_gradients
-from xent_numba.registry import KnownFailure, implements
+from xent_numba.known_failures import CLIFFS, KnownFailure
+from xent_numba.reduction import per_sample
+from xent_numba.registry import implements
 
 _ULP = {"float32": 4.0, "float64": 4.0}
-_OVERFLOW = {"float32": 128 * math.log(2), "float64": 1024 * math.log(2)}
-_VANISHED = {"float32": 150 * math.log(2), "float64": 1075 * math.log(2)}
-_MAX = float(np.finfo(np.float64).max)
+_MAX = CLIFFS["float64"].largest
 
 
 def _sigmoid_failures(sign: float, label: float | None = None) -> Iterator[KnownFailure]:
     """Where g is 0 and should be subnormal, for scores of this sign."""
-    for dtype, overflow in _OVERFLOW.items():
-        vanished = _VANISHED[dtype] - math.log(_ULP[dtype])
-        low, high = sorted((sign * overflow, sign * vanished))
+    for dtype, at in CLIFFS.items():
+        low, high = sorted((sign * at.overflow, sign * at.vanishes(_ULP[dtype])))
         yield KnownFailure("exp overflows: 0 for a subnormal", low, high, label, dtype)
 
 
 def _loss_failures(negative: float) -> Iterator[KnownFailure]:
-    for dtype, overflow in _OVERFLOW.items():
-        yield KnownFailure("exp overflows", -_MAX, -overflow, 1.0, dtype)
-        yield KnownFailure("exp overflows", overflow, _MAX, negative, dtype)
+    for dtype, at in CLIFFS.items():
+        yield KnownFailure("exp overflows", -_MAX, -at.overflow, 1.0, dtype)
+        yield KnownFailure("exp overflows", at.overflow, _MAX, negative, dtype)
 
 
 def _loss_and_gradient_failures(negative: float) -> Iterator[KnownFailure]:
@@ -49,7 +47,7 @@ _compile = njit(parallel=True, fastmath=True)
 @implements(
     "sigmoid", formulation="textbook", max_ulp=_ULP, known_failures=tuple(_sigmoid_failures(-1))
 )
-@elementwise
+@per_sample
 @_compile
 def sigmoid(scores: ndarray) -> ndarray:
     """1 / (1 + exp(-s))."""
@@ -66,7 +64,7 @@ def sigmoid(scores: ndarray) -> ndarray:
     max_ulp=_ULP,
     known_failures=(KnownFailure("-log 1 is -0", 1.0, 1.0, 1.0),),
 )
-@from_losses("binary_cross_entropy")
+@per_sample
 @_compile
 def binary_cross_entropy(probabilities: ndarray, labels: ndarray) -> ndarray:
     """-[y log p + (1 - y) log1p(-p)], a class of weight zero left out."""
@@ -87,7 +85,7 @@ def binary_cross_entropy(probabilities: ndarray, labels: ndarray) -> ndarray:
     max_ulp=_ULP,
     known_failures=tuple(_loss_failures(-1.0)),
 )
-@from_losses("logistic_loss")
+@per_sample
 @_compile
 def logistic_loss(scores: ndarray, labels: ndarray) -> ndarray:
     """log1p(exp(-y s))."""
@@ -104,7 +102,7 @@ def logistic_loss(scores: ndarray, labels: ndarray) -> ndarray:
     max_ulp=_ULP,
     known_failures=tuple(_loss_failures(0.0)),
 )
-@from_losses("binary_cross_entropy_with_logits")
+@per_sample
 @_compile
 def binary_cross_entropy_with_logits(scores: ndarray, labels: ndarray) -> ndarray:
     """Return y log1p(exp(-s)) + (1 - y) log1p(exp(s)), a class of weight zero left out."""
@@ -126,7 +124,7 @@ def binary_cross_entropy_with_logits(scores: ndarray, labels: ndarray) -> ndarra
     max_ulp_gradient=_ULP,
     known_failures=tuple(_loss_and_gradient_failures(-1.0)),
 )
-@from_losses_and_gradients("logistic_loss_and_grad")
+@per_sample
 @_compile
 def logistic_loss_and_grad(scores: ndarray, labels: ndarray) -> tuple[ndarray, ndarray]:
     """The loss, and -y / (1 + exp(y s))."""
@@ -146,7 +144,7 @@ def logistic_loss_and_grad(scores: ndarray, labels: ndarray) -> tuple[ndarray, n
     max_ulp_gradient=_ULP,
     known_failures=tuple(_loss_and_gradient_failures(0.0)),
 )
-@from_losses_and_gradients("binary_cross_entropy_with_logits_and_grad")
+@per_sample
 @_compile
 def binary_cross_entropy_with_logits_and_grad(
     scores: ndarray, labels: ndarray

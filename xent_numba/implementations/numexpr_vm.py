@@ -5,14 +5,16 @@ numexpr can sum as well, but on one thread.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
+from xent_numba import reduction
+from xent_numba.operations import Call
 from xent_numba.peer import bind_filled, missing, threads
-from xent_numba.reduction import from_losses
 from xent_numba.registry import implements
 
 _WRONG = "where(s > 0, 1 - y, y)"
@@ -55,41 +57,41 @@ def _names(operation: str) -> tuple[str, str]:
     return ("p" if operation == "binary_cross_entropy" else "s", "y")
 
 
-def _fill(operation: str, *arrays: ndarray) -> ndarray:
+def _values(operation: str, *inputs: ndarray) -> ndarray:
     import numexpr
 
-    *inputs, out = arrays
     names = dict(zip(_names(operation), inputs, strict=False))
-    numexpr.evaluate(_FORMULAS[operation], names, {}, out=out)
-    return out
+    return np.asarray(numexpr.evaluate(_FORMULAS[operation], names, {}))
 
 
-@implements("sigmoid", formulation="stable", max_ulp={"float32": 3, "float64": 3})
-def sigmoid(scores: ndarray, *, out: ndarray) -> ndarray:
-    """numexpr.evaluate of 1 / (1 + exp(-s)), with the exponential of a negative number only."""
-    return _fill("sigmoid", scores, out)
-
-
-@implements("logistic_loss", formulation="stable", max_ulp={"float32": 2, "float64": 2})
-@from_losses("logistic_loss")
-def logistic_loss(scores: ndarray, labels: ndarray) -> ndarray:
-    """numexpr.evaluate of max(-y s, 0) + log1p(exp(-|s|))."""
-    return _fill("logistic_loss", scores, labels, np.empty_like(scores))
-
-
+@implements(
+    "sigmoid",
+    formulation="stable",
+    max_ulp={"float32": 3, "float64": 3},
+    summary="numexpr.evaluate of 1 / (1 + exp(-s)), exp of a negative number only.",
+)
+@implements(
+    "logistic_loss",
+    formulation="stable",
+    max_ulp={"float32": 2, "float64": 2},
+    summary="numexpr.evaluate of max(-y s, 0) + log1p(exp(-|s|)).",
+)
 @implements(
     "binary_cross_entropy_with_logits",
     formulation="stable",
     max_ulp={"float32": 2, "float64": 2},
+    summary=(
+        "numexpr.evaluate of w |s| + log1p(exp(-|s|)), w the share of the label across from s."
+    ),
 )
-@from_losses("binary_cross_entropy_with_logits")
-def binary_cross_entropy_with_logits(scores: ndarray, labels: ndarray) -> ndarray:
-    """numexpr.evaluate of w |s| + log1p(exp(-|s|)), w the share of the label across from s."""
-    return _fill("binary_cross_entropy_with_logits", scores, labels, np.empty_like(scores))
-
-
-@implements("binary_cross_entropy", formulation="stable", max_ulp={"float32": 2, "float64": 2})
-@from_losses("binary_cross_entropy")
-def binary_cross_entropy(probabilities: ndarray, labels: ndarray) -> ndarray:
-    """numexpr.evaluate of -[y log(p) + (1 - y) log1p(-p)], a class of weight zero adds nothing."""
-    return _fill("binary_cross_entropy", probabilities, labels, np.empty_like(probabilities))
+@implements(
+    "binary_cross_entropy",
+    formulation="stable",
+    max_ulp={"float32": 2, "float64": 2},
+    summary=(
+        "numexpr.evaluate of -[y log(p) + (1 - y) log1p(-p)], a class of weight zero adds nothing."
+    ),
+)
+def compute(call: Call) -> Any:
+    """Evaluate the formula of the operation."""
+    return reduction.evaluate(call, functools.partial(_values, call.operation.name))

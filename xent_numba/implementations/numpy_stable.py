@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.reduction import elementwise, from_losses, from_losses_and_gradients
+from xent_numba.reduction import per_sample
 from xent_numba.registry import implements
 
 #: float32 is dominated by NumPy's vectorised exp and log, which are within some 2.5 and 3.8 ULP.
@@ -22,14 +22,14 @@ _PROBABILITY_ULP = {"float32": 4.0, "float64": 1.5}
 
 
 @implements("sigmoid", formulation="stable", max_ulp=_SIGMOID_ULP)
-@elementwise
+@per_sample
 def sigmoid(scores: ndarray) -> ndarray:
     """1 / (1 + exp(-s)), with the exponential of a negative number only."""
     return _sigmoid(scores)
 
 
 @implements("binary_cross_entropy", formulation="stable", max_ulp=_PROBABILITY_ULP)
-@from_losses("binary_cross_entropy")
+@per_sample
 def binary_cross_entropy(probabilities: ndarray, labels: ndarray) -> ndarray:
     """-[y log p + (1 - y) log1p(-p)], where a class of weight zero adds nothing."""
     positive = np.where(labels == 0, 0, -labels * np.log(probabilities))
@@ -38,14 +38,14 @@ def binary_cross_entropy(probabilities: ndarray, labels: ndarray) -> ndarray:
 
 
 @implements("logistic_loss", formulation="stable", max_ulp=_LOSS_ULP)
-@from_losses("logistic_loss")
+@per_sample
 def logistic_loss(scores: ndarray, labels: ndarray) -> ndarray:
     """log(1 + exp(-y s))."""
     return _softplus(-labels * scores)
 
 
 @implements("binary_cross_entropy_with_logits", formulation="stable", max_ulp=_LOSS_ULP)
-@from_losses("binary_cross_entropy_with_logits")
+@per_sample
 def binary_cross_entropy_with_logits(scores: ndarray, labels: ndarray) -> ndarray:
     """log1p(exp(-|s|)) + w |s|, with w the share of the label that s is on the wrong side of."""
     return _with_logits(scores, labels)
@@ -54,7 +54,7 @@ def binary_cross_entropy_with_logits(scores: ndarray, labels: ndarray) -> ndarra
 @implements(
     "logistic_loss_and_grad", formulation="stable", max_ulp=_LOSS_ULP, max_ulp_gradient=_SIGMOID_ULP
 )
-@from_losses_and_gradients("logistic_loss_and_grad")
+@per_sample
 def logistic_loss_and_grad(scores: ndarray, labels: ndarray) -> tuple[ndarray, ndarray]:
     """The loss, and -y g(-y s)."""
     return _softplus(-labels * scores), -labels * _sigmoid(-labels * scores)
@@ -66,7 +66,7 @@ def logistic_loss_and_grad(scores: ndarray, labels: ndarray) -> tuple[ndarray, n
     max_ulp=_LOSS_ULP,
     max_ulp_gradient=_SIGMOID_ULP,
 )
-@from_losses_and_gradients("binary_cross_entropy_with_logits_and_grad")
+@per_sample
 def binary_cross_entropy_with_logits_and_grad(
     scores: ndarray, labels: ndarray
 ) -> tuple[ndarray, ndarray]:

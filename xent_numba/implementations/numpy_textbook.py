@@ -7,55 +7,48 @@ off digits of e^-m, in the end all of them, which matters until e^-m itself is n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf, log
-from sys import float_info
+from math import inf
 
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.reduction import elementwise, from_losses, from_losses_and_gradients
-from xent_numba.registry import KnownFailure, implements
+from xent_numba.known_failures import CLIFFS, KnownFailure
+from xent_numba.reduction import per_sample
+from xent_numba.registry import implements
 
 _SIGMOID_ULP = {"float32": 4.0, "float64": 3.0}
 _PROBABILITY_ULP = {"float32": 7.0, "float64": 5.0}
 _LOSS_ULP = {"float32": 12.0, "float64": 12.0}
 #: From where on errors pass `_LOSS_ULP`: log(1 + e^-m), and log(1 + e^s) - s.
 _LOST, _CANCELLED = 2.0, 1.5
-_OVERFLOW = {"float32": 128 * log(2), "float64": 709.7827128933841}
-_SUBNORMAL_BITS = {"float32": 149, "float64": 1074}
-_MAX = float_info.max
-
-
-def _vanished(dtype: str, ulp: float) -> float:
-    """The m for which a zero in the place of e^-m is wrong by `ulp` steps of the subnormal grid."""
-    return _SUBNORMAL_BITS[dtype] * log(2) - log(ulp)
+_MAX = CLIFFS["float64"].largest
 
 
 def _sigmoid_failures() -> Iterator[KnownFailure]:
-    for dtype, overflow in _OVERFLOW.items():
-        vanished = _vanished(dtype, _SIGMOID_ULP[dtype])
+    for dtype, at in CLIFFS.items():
+        vanished = at.vanishes(_SIGMOID_ULP[dtype])
         yield KnownFailure(
-            "exp(-s) overflows: 0 for a subnormal", -vanished, -overflow, dtype=dtype
+            "exp(-s) overflows: 0 for a subnormal", -vanished, -at.overflow, dtype=dtype
         )
 
 
 def _logistic_failures() -> Iterator[KnownFailure]:
-    for dtype, overflow in _OVERFLOW.items():
-        vanished = _vanished(dtype, _LOSS_ULP[dtype])
+    for dtype, at in CLIFFS.items():
+        vanished = at.vanishes(_LOSS_ULP[dtype])
         lost, infinite = "1 + exp(-m) loses the tail", "exp(-m) overflows"
         yield KnownFailure(lost, _LOST, vanished, 1.0, dtype)
         yield KnownFailure(lost, -vanished, -_LOST, -1.0, dtype)
-        yield KnownFailure(infinite, -_MAX, -overflow, 1.0, dtype)
-        yield KnownFailure(infinite, overflow, _MAX, -1.0, dtype)
+        yield KnownFailure(infinite, -_MAX, -at.overflow, 1.0, dtype)
+        yield KnownFailure(infinite, at.overflow, _MAX, -1.0, dtype)
 
 
 def _with_logits_failures() -> Iterator[KnownFailure]:
     yield KnownFailure("log(1 + exp(s)) - s cancels, then overflows", _CANCELLED, inf, 1.0)
     yield KnownFailure("0 inf is NaN", -inf, -inf, 0.0)
-    for dtype, overflow in _OVERFLOW.items():
-        vanished = _vanished(dtype, _LOSS_ULP[dtype])
+    for dtype, at in CLIFFS.items():
+        vanished = at.vanishes(_LOSS_ULP[dtype])
         yield KnownFailure("1 + exp(s) loses the tail", -vanished, -_LOST, 0.0, dtype)
-        yield KnownFailure("exp(s) overflows", overflow, inf, 0.0, dtype)
+        yield KnownFailure("exp(s) overflows", at.overflow, inf, 0.0, dtype)
 
 
 _PROBABILITY_FAILURES = (
@@ -70,7 +63,7 @@ _PROBABILITY_FAILURES = (
     max_ulp=_SIGMOID_ULP,
     known_failures=tuple(_sigmoid_failures()),
 )
-@elementwise
+@per_sample
 def sigmoid(scores: ndarray) -> ndarray:
     """1 / (1 + exp(-s))."""
     return 1 / (1 + np.exp(-scores))
@@ -82,7 +75,7 @@ def sigmoid(scores: ndarray) -> ndarray:
     max_ulp=_PROBABILITY_ULP,
     known_failures=_PROBABILITY_FAILURES,
 )
-@from_losses("binary_cross_entropy")
+@per_sample
 def binary_cross_entropy(probabilities: ndarray, labels: ndarray) -> ndarray:
     """-[y log p + (1 - y) log(1 - p)]."""
     return -(labels * np.log(probabilities) + (1 - labels) * np.log(1 - probabilities))
@@ -94,7 +87,7 @@ def binary_cross_entropy(probabilities: ndarray, labels: ndarray) -> ndarray:
     max_ulp=_LOSS_ULP,
     known_failures=tuple(_logistic_failures()),
 )
-@from_losses("logistic_loss")
+@per_sample
 def logistic_loss(scores: ndarray, labels: ndarray) -> ndarray:
     """log(1 + exp(-y s))."""
     return np.log(1 + np.exp(-labels * scores))
@@ -106,7 +99,7 @@ def logistic_loss(scores: ndarray, labels: ndarray) -> ndarray:
     max_ulp=_LOSS_ULP,
     known_failures=tuple(_with_logits_failures()),
 )
-@from_losses("binary_cross_entropy_with_logits")
+@per_sample
 def binary_cross_entropy_with_logits(scores: ndarray, labels: ndarray) -> ndarray:
     """log(1 + exp(s)) - y s."""
     return np.log(1 + np.exp(scores)) - labels * scores
@@ -119,7 +112,7 @@ def binary_cross_entropy_with_logits(scores: ndarray, labels: ndarray) -> ndarra
     max_ulp_gradient=_LOSS_ULP,
     known_failures=tuple(_logistic_failures()),
 )
-@from_losses_and_gradients("logistic_loss_and_grad")
+@per_sample
 def logistic_loss_and_grad(scores: ndarray, labels: ndarray) -> tuple[ndarray, ndarray]:
     """log(1 + exp(-y s)) and -y / (1 + exp(y s))."""
     loss = np.log(1 + np.exp(-labels * scores))
@@ -133,7 +126,7 @@ def logistic_loss_and_grad(scores: ndarray, labels: ndarray) -> tuple[ndarray, n
     max_ulp_gradient=_LOSS_ULP,
     known_failures=tuple(_with_logits_failures()),
 )
-@from_losses_and_gradients("binary_cross_entropy_with_logits_and_grad")
+@per_sample
 def binary_cross_entropy_with_logits_and_grad(
     scores: ndarray, labels: ndarray
 ) -> tuple[ndarray, ndarray]:

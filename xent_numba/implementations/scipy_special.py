@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from xent_numba import reduction
+from xent_numba.operations import Call
 from xent_numba.peer import SIGMOID_FLUSHED, bind_filled, missing
-from xent_numba.reduction import from_losses
 from xent_numba.registry import implements
 
 
@@ -70,32 +71,27 @@ _FILL: dict[str, Callable[..., ndarray]] = {
     formulation="stable",
     max_ulp={"float32": 3, "float64": 3},
     known_failures=SIGMOID_FLUSHED,
+    summary="scipy.special.expit(s).",
 )
-def sigmoid(scores: ndarray, *, out: ndarray) -> ndarray:
-    """scipy.special.expit(s)."""
-    return _fill_sigmoid(scores, out)
-
-
-@implements("logistic_loss", formulation="stable", max_ulp={"float32": 2, "float64": 2})
-@from_losses("logistic_loss")
-def logistic_loss(scores: ndarray, labels: ndarray) -> ndarray:
-    """-scipy.special.log_expit(y s)."""
-    return _fill_logistic_loss(scores, labels, np.empty_like(scores))
-
-
+@implements(
+    "logistic_loss",
+    formulation="stable",
+    max_ulp={"float32": 2, "float64": 2},
+    summary="-scipy.special.log_expit(y s).",
+)
 @implements(
     "binary_cross_entropy_with_logits",
     formulation="stable",
     max_ulp={"float32": 2, "float64": 2},
+    summary="-scipy.special.log_expit(|s|) + w |s|, w the share of the label across from s.",
 )
-@from_losses("binary_cross_entropy_with_logits")
-def binary_cross_entropy_with_logits(scores: ndarray, labels: ndarray) -> ndarray:
-    """-scipy.special.log_expit(|s|) + w |s|, w the share of the label across from s."""
-    return _fill_with_logits(scores, labels, np.empty_like(scores))
-
-
-@implements("binary_cross_entropy", formulation="stable", max_ulp={"float32": 2, "float64": 3})
-@from_losses("binary_cross_entropy")
-def binary_cross_entropy(probabilities: ndarray, labels: ndarray) -> ndarray:
-    """-(scipy.special.xlogy(y, p) + scipy.special.xlog1py(1 - y, -p))."""
-    return _fill_binary_cross_entropy(probabilities, labels, np.empty_like(probabilities))
+@implements(
+    "binary_cross_entropy",
+    formulation="stable",
+    max_ulp={"float32": 2, "float64": 3},
+    summary="-(scipy.special.xlogy(y, p) + scipy.special.xlog1py(1 - y, -p)).",
+)
+def compute(call: Call) -> Any:
+    """Fill an array by the ufuncs of the operation."""
+    fill = _FILL[call.operation.name]
+    return reduction.evaluate(call, lambda *inputs: fill(*inputs, np.empty_like(inputs[0])))

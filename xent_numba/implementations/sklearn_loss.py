@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.peer import CLIFFS, REDUCE, bind_filled, missing, threads
-from xent_numba.reduction import from_losses, from_losses_and_gradients
-from xent_numba.registry import KnownFailure, implements
+from xent_numba.known_failures import CLIFFS, KnownFailure
+from xent_numba.peer import REDUCE, bind_filled, missing, threads
+from xent_numba.reduction import per_sample
+from xent_numba.registry import implements
 
 _CANCELS = "the tail of label 1 is lost: log(1 + exp(s)) - s cancels"
 _INFINITE = "an infinite score times 0, or minus itself, is NaN"
@@ -72,7 +73,7 @@ def _fill_losses_and_gradients(
         KnownFailure(_INFINITE, np.inf, np.inf),
     ),
 )
-@from_losses("binary_cross_entropy_with_logits")
+@per_sample
 def binary_cross_entropy_with_logits(scores: ndarray, labels: ndarray) -> ndarray:
     """sklearn._loss.HalfBinomialLoss().loss(y, s)."""
     s, y = _flat(scores), _flat(labels)
@@ -90,7 +91,7 @@ def binary_cross_entropy_with_logits(scores: ndarray, labels: ndarray) -> ndarra
         KnownFailure(_INFINITE, np.inf, np.inf, label=1.0),
     ),
 )
-@from_losses_and_gradients("binary_cross_entropy_with_logits_and_grad")
+@per_sample
 def binary_cross_entropy_with_logits_and_grad(
     scores: ndarray, labels: ndarray
 ) -> tuple[ndarray, ndarray]:

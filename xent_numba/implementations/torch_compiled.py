@@ -12,7 +12,8 @@ from typing import Any, cast
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.operations import OPERATIONS
+from xent_numba import reduction
+from xent_numba.operations import OPERATIONS, Call
 from xent_numba.peer import (
     SIGMOID_FLUSHED,
     TORCH_CLAMPED,
@@ -21,7 +22,6 @@ from xent_numba.peer import (
     tensor,
     threads,
 )
-from xent_numba.reduction import elementwise, from_losses, from_losses_and_gradients
 from xent_numba.registry import implements
 
 
@@ -121,71 +121,43 @@ def _per_sample(operation: str, *inputs: ndarray) -> Any:
     formulation="stable",
     max_ulp={"float32": 3, "float64": 3},
     known_failures=SIGMOID_FLUSHED,
+    summary="torch.compile(torch.sigmoid).",
 )
-@elementwise
-def sigmoid(scores: ndarray) -> ndarray:
-    """torch.compile(torch.sigmoid)."""
-    return np.asarray(_per_sample("sigmoid", scores))
-
-
 @implements(
     "binary_cross_entropy",
     formulation="stable",
     max_ulp={"float32": 2, "float64": 2},
     known_failures=TORCH_CLAMPED,
+    summary="torch.compile(torch.nn.functional.binary_cross_entropy); bound, with its reduction.",
 )
-@from_losses("binary_cross_entropy")
-def binary_cross_entropy(probabilities: ndarray, labels: ndarray) -> ndarray:
-    """torch.compile(torch.nn.functional.binary_cross_entropy); bound, with its reduction."""
-    return np.asarray(_per_sample("binary_cross_entropy", probabilities, labels))
-
-
-@implements("logistic_loss", formulation="stable", max_ulp={"float32": 2, "float64": 2})
-@from_losses("logistic_loss")
-def logistic_loss(scores: ndarray, labels: ndarray) -> ndarray:
-    """torch.compile of -torch.nn.functional.logsigmoid(y s); bound, with its reduction."""
-    return np.asarray(_per_sample("logistic_loss", scores, labels))
-
-
+@implements(
+    "logistic_loss",
+    formulation="stable",
+    max_ulp={"float32": 2, "float64": 2},
+    summary="torch.compile of -torch.nn.functional.logsigmoid(y s); bound, with its reduction.",
+)
 @implements(
     "binary_cross_entropy_with_logits",
     formulation="stable",
     max_ulp={"float32": 2, "float64": 2},
+    # Its own binary_cross_entropy_with_logits takes as long and loses the tail of label 0.
+    summary="torch.compile of w |s| - torch.nn.functional.logsigmoid(|s|), w the label across.",
 )
-@from_losses("binary_cross_entropy_with_logits")
-def binary_cross_entropy_with_logits(scores: ndarray, labels: ndarray) -> ndarray:
-    """torch.compile of w |s| - torch.nn.functional.logsigmoid(|s|), w the label across from s.
-
-    Its own binary_cross_entropy_with_logits takes as long and loses the tail of label 0.
-    """
-    return np.asarray(_per_sample("binary_cross_entropy_with_logits", scores, labels))
-
-
 @implements(
     "logistic_loss_and_grad",
     formulation="stable",
     max_ulp={"float32": 2, "float64": 2},
     max_ulp_gradient={"float32": 4, "float64": 4},
+    summary="torch.compile of -torch.nn.functional.logsigmoid(y s) and its torch.func.vjp.",
 )
-@from_losses_and_gradients("logistic_loss_and_grad")
-def logistic_loss_and_grad(scores: ndarray, labels: ndarray) -> tuple[ndarray, ndarray]:
-    """torch.compile of -torch.nn.functional.logsigmoid(y s) and its torch.func.vjp."""
-    losses, gradients = _per_sample("logistic_loss_and_grad", scores, labels)
-    return losses, gradients
-
-
 @implements(
     "binary_cross_entropy_with_logits_and_grad",
     formulation="stable",
     max_ulp={"float32": 8, "float64": 8},
     max_ulp_gradient={"float32": 8, "float64": 8},
     known_failures=TORCH_WITH_LOGITS_AND_GRAD,
+    summary="torch.compile of its binary_cross_entropy_with_logits and its torch.func.vjp.",
 )
-@from_losses_and_gradients("binary_cross_entropy_with_logits_and_grad")
-def binary_cross_entropy_with_logits_and_grad(
-    scores: ndarray, labels: ndarray
-) -> tuple[ndarray, ndarray]:
-    """torch.compile of its binary_cross_entropy_with_logits and its torch.func.vjp."""
-    name = "binary_cross_entropy_with_logits_and_grad"
-    losses, gradients = _per_sample(name, scores, labels)
-    return losses, gradients
+def compute(call: Call) -> Any:
+    """Compute per sample by a compiled function; sums by NumPy."""
+    return reduction.evaluate(call, functools.partial(_per_sample, call.operation.name))

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.operations import OPERATIONS
+from xent_numba.known_failures import CLIFFS, KnownFailure
+from xent_numba.operations import OPERATIONS, Call
 from xent_numba.peer import (
-    CLIFFS,
     SIGMOID_FLUSHED,
     TORCH_CLAMPED,
     TORCH_WITH_LOGITS,
@@ -19,7 +19,7 @@ from xent_numba.peer import (
     tensor,
     threads,
 )
-from xent_numba.registry import KnownFailure, implements
+from xent_numba.registry import implements
 from xent_numba.validation import raise_bad_value, raise_bad_weight_sum
 
 _OVERFLOWS = "log(1 + exp(-y s)) is computed as it is written, and exp overflows"
@@ -73,18 +73,65 @@ def _with_gradient(loss: Any, scores: Any) -> tuple[Any, Any]:
     return loss.detach(), gradient
 
 
-def _evaluate(
-    operation: str,
-    first: ndarray,
-    labels: ndarray,
-    sample_weight: ndarray | None,
-    reduction: str,
-    out: ndarray | None,
-    grad_out: ndarray | None = None,
-) -> Any:
-    raise_bad_value(OPERATIONS[operation], first, labels, sample_weight)
-    scores = tensor(first).requires_grad_(grad_out is not None)
-    loss = _losses()[OPERATIONS[operation].loss]
+@implements(
+    "sigmoid",
+    formulation="stable",
+    max_ulp={"float32": 3, "float64": 3},
+    known_failures=SIGMOID_FLUSHED,
+    summary="torch.sigmoid(s).",
+)
+@implements(
+    "binary_cross_entropy",
+    formulation="stable",
+    max_ulp={"float32": 2, "float64": 2},
+    known_failures=TORCH_CLAMPED,
+    summary="torch.nn.functional.binary_cross_entropy(p, y); weights multiply its losses.",
+)
+@implements(
+    "logistic_loss",
+    formulation="textbook",
+    max_ulp={"float32": 2, "float64": 2},
+    known_failures=_SOFT_MARGIN_FAILURES,
+    summary="torch.nn.functional.soft_margin_loss(s, y); weights multiply its losses.",
+)
+@implements(
+    "binary_cross_entropy_with_logits",
+    formulation="stable",
+    max_ulp={"float32": 8, "float64": 8},
+    known_failures=TORCH_WITH_LOGITS,
+    summary="torch.nn.functional.binary_cross_entropy_with_logits(s, y); weights multiply it.",
+)
+@implements(
+    "logistic_loss_and_grad",
+    formulation="textbook",
+    max_ulp={"float32": 2, "float64": 2},
+    max_ulp_gradient={"float32": 3, "float64": 3},
+    known_failures=(
+        *_SOFT_MARGIN_FAILURES,
+        KnownFailure(_INFINITE, np.inf, np.inf, label=-1.0),
+        KnownFailure(_INFINITE, -np.inf, -np.inf, label=1.0),
+    ),
+    summary="torch.nn.functional.soft_margin_loss(s, y) and torch.autograd.grad.",
+)
+@implements(
+    "binary_cross_entropy_with_logits_and_grad",
+    formulation="stable",
+    max_ulp={"float32": 8, "float64": 8},
+    max_ulp_gradient={"float32": 8, "float64": 8},
+    known_failures=TORCH_WITH_LOGITS_AND_GRAD,
+    summary="torch.nn.functional.binary_cross_entropy_with_logits(s, y) and torch.autograd.grad.",
+)
+def compute(call: Call) -> Any:
+    """Call torch on tensors that share the arrays' memory where they can."""
+    import torch
+
+    operation, first, labels, sample_weight, reduction, out, grad_out = call
+    if labels is None:
+        out[...] = torch.sigmoid(tensor(first)).numpy()
+        return out
+    raise_bad_value(operation, first, labels, sample_weight)
+    scores = tensor(first).requires_grad_(operation.gradient)
+    loss = _losses()[operation.loss]
     target = tensor(labels.astype(first.dtype, copy=False))
     if sample_weight is None:
         value = loss(scores, target, reduction=reduction)
@@ -100,134 +147,10 @@ def _evaluate(
             if not 0 < total < float("inf"):
                 raise_bad_weight_sum(total.item())
             value = value / total
-    if grad_out is not None:
+    if operation.gradient:
         value, gradient = _with_gradient(value, scores)
         grad_out[...] = gradient.numpy()
-    if out is None:
+    if reduction != "none":
         return value.item()
     out[...] = value.numpy()
     return out
-
-
-@implements(
-    "sigmoid",
-    formulation="stable",
-    max_ulp={"float32": 3, "float64": 3},
-    known_failures=SIGMOID_FLUSHED,
-)
-def sigmoid(scores: ndarray, *, out: ndarray) -> ndarray:
-    """torch.sigmoid(s)."""
-    import torch
-
-    out[...] = torch.sigmoid(tensor(scores)).numpy()
-    return out
-
-
-@implements(
-    "binary_cross_entropy",
-    formulation="stable",
-    max_ulp={"float32": 2, "float64": 2},
-    known_failures=TORCH_CLAMPED,
-)
-def binary_cross_entropy(
-    probabilities: ndarray,
-    labels: ndarray,
-    *,
-    sample_weight: ndarray | None,
-    reduction: str,
-    out: ndarray | None,
-) -> Any:
-    """torch.nn.functional.binary_cross_entropy(p, y); weights multiply its losses."""
-    return _evaluate("binary_cross_entropy", probabilities, labels, sample_weight, reduction, out)
-
-
-@implements(
-    "logistic_loss",
-    formulation="textbook",
-    max_ulp={"float32": 2, "float64": 2},
-    known_failures=_SOFT_MARGIN_FAILURES,
-)
-def logistic_loss(
-    scores: ndarray,
-    labels: ndarray,
-    *,
-    sample_weight: ndarray | None,
-    reduction: str,
-    out: ndarray | None,
-) -> Any:
-    """torch.nn.functional.soft_margin_loss(s, y); weights multiply its losses."""
-    return _evaluate("logistic_loss", scores, labels, sample_weight, reduction, out)
-
-
-@implements(
-    "binary_cross_entropy_with_logits",
-    formulation="stable",
-    max_ulp={"float32": 8, "float64": 8},
-    known_failures=TORCH_WITH_LOGITS,
-)
-def binary_cross_entropy_with_logits(
-    scores: ndarray,
-    labels: ndarray,
-    *,
-    sample_weight: ndarray | None,
-    reduction: str,
-    out: ndarray | None,
-) -> Any:
-    """torch.nn.functional.binary_cross_entropy_with_logits(s, y); weights multiply its losses."""
-    return _evaluate(
-        "binary_cross_entropy_with_logits", scores, labels, sample_weight, reduction, out
-    )
-
-
-@implements(
-    "logistic_loss_and_grad",
-    formulation="textbook",
-    max_ulp={"float32": 2, "float64": 2},
-    max_ulp_gradient={"float32": 3, "float64": 3},
-    known_failures=(
-        *_SOFT_MARGIN_FAILURES,
-        KnownFailure(_INFINITE, np.inf, np.inf, label=-1.0),
-        KnownFailure(_INFINITE, -np.inf, -np.inf, label=1.0),
-    ),
-)
-def logistic_loss_and_grad(
-    scores: ndarray,
-    labels: ndarray,
-    *,
-    sample_weight: ndarray | None,
-    reduction: str,
-    out: ndarray | None,
-    grad_out: ndarray,
-) -> Any:
-    """torch.nn.functional.soft_margin_loss(s, y) and torch.autograd.grad."""
-    return _evaluate(
-        "logistic_loss_and_grad", scores, labels, sample_weight, reduction, out, grad_out
-    )
-
-
-@implements(
-    "binary_cross_entropy_with_logits_and_grad",
-    formulation="stable",
-    max_ulp={"float32": 8, "float64": 8},
-    max_ulp_gradient={"float32": 8, "float64": 8},
-    known_failures=TORCH_WITH_LOGITS_AND_GRAD,
-)
-def binary_cross_entropy_with_logits_and_grad(
-    scores: ndarray,
-    labels: ndarray,
-    *,
-    sample_weight: ndarray | None,
-    reduction: str,
-    out: ndarray | None,
-    grad_out: ndarray,
-) -> Any:
-    """torch.nn.functional.binary_cross_entropy_with_logits(s, y) and torch.autograd.grad."""
-    return _evaluate(
-        "binary_cross_entropy_with_logits_and_grad",
-        scores,
-        labels,
-        sample_weight,
-        reduction,
-        out,
-        grad_out,
-    )

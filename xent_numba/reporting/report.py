@@ -581,7 +581,7 @@ def _calls() -> list[tuple[str, str, list[tuple[str, str]]]]:
             name,
             implementation.summary,
             [
-                (operation, (declaration.function.__doc__ or "").partition("\n")[0])
+                (operation, declaration.summary)
                 for operation, declaration in implementation.operations.items()
             ],
         )
