@@ -42,7 +42,7 @@ BUDGET, QUICK_BUDGET = 60.0, 4.0
 MAX_SIZE = 2**30
 FACTOR = 4
 ALL = "all"
-_EXTRA = ("cpuinfo", "jinja2", "matplotlib", "mpmath", "psutil", "rich", "scipy")
+_EXTRA = ("jinja2", "matplotlib", "mpmath", "psutil", "rich", "scipy")
 
 
 class UsageError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
 import subprocess
 from dataclasses import asdict, dataclass, field
@@ -73,19 +74,22 @@ class Machine:
 
 
 def describe() -> Machine:
-    """Describe this machine; what cannot be read here is empty or None."""
-    import cpuinfo
-    import psutil
-
+    """Describe this machine; what cannot be read here, or not without psutil, is empty or None."""
+    try:
+        import psutil
+    except ModuleNotFoundError:
+        cores, memory = None, None
+    else:
+        cores, memory = psutil.cpu_count(logical=False), psutil.virtual_memory().total
     return Machine(
-        cpu=cpuinfo.get_cpu_info().get("brand_raw") or "",
+        cpu=_processor(),
         architecture=platform.machine(),
-        cores=psutil.cpu_count(logical=False),
-        cpus=psutil.cpu_count(),
+        cores=cores,
+        cpus=os.cpu_count(),
         usable_cpus=usable_cpus(),
         affinity=affinity(),
         caches=_caches(),
-        memory_bytes=psutil.virtual_memory().total,
+        memory_bytes=memory,
         huge_pages=_read(Path("/sys/kernel/mm/transparent_hugepage/enabled")),
         governor=_read(_CPU / "cpu0/cpufreq/scaling_governor"),
         turbo=_turbo(),
@@ -155,6 +159,15 @@ def commit() -> dict[str, Any]:
         "commit": _run("git", "-C", str(folder), "rev-parse", "HEAD"),
         "modified": bool(changes),
     }
+
+
+def _processor() -> str:
+    """Name of the processor, as its maker writes it where the system tells."""
+    if named := re.search(r"^model name\s*: (.+)$", _read(Path("/proc/cpuinfo")) or "", re.M):
+        return named[1].strip()
+    if platform.system() == "Darwin":
+        return _run("sysctl", "-n", "machdep.cpu.brand_string") or ""
+    return platform.processor()
 
 
 def _caches() -> dict[str, str]:
