@@ -21,6 +21,7 @@ from required import missing
 
 import xent_numba
 from xent_numba import registry
+from xent_numba.accuracy.tolerance import Tolerance
 from xent_numba.operations import OPERATIONS, Operation
 from xent_numba.registry import Declaration
 
@@ -62,6 +63,13 @@ class Target:
             "gradient": self.declaration.max_ulp_gradient,
         }
         return by_dtype[kind][self.dtype.name]
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """Declared accuracy, as the judge takes it; failures are not excused."""
+        gradient = self.limit("gradient") if self.operation.gradient else None
+        soft = self.declaration.max_ulp_soft.get(self.dtype.name)
+        return Tolerance(self.limit("loss"), gradient, soft)
 
     def sample(self, size: int, label_dtype: str = "int8", seed: int = 7) -> tuple[np.ndarray, ...]:
         """Random arguments on which no failure is declared."""

@@ -17,6 +17,7 @@ import xent_numba
 from tools import cuda_tuning
 from xent_numba import registry
 from xent_numba.accuracy.judge import judge
+from xent_numba.accuracy.tolerance import Tolerance
 from xent_numba.implementations import numba_cuda
 from xent_numba.kernels.cuda import arrays, device, grid
 from xent_numba.kernels.cuda.access import Column
@@ -55,8 +56,7 @@ def test_reductions(operation, dtype, reduction, weighted):
         operation,
         (first, labels),
         reduction=reduction,
-        max_ulp=2,
-        max_ulp_gradient=2,
+        tolerance=Tolerance(2),
         sample_weight=weights if weighted else None,
     )
     assert verdict.ok, verdict.reason

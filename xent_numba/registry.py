@@ -69,6 +69,8 @@ class Declaration:
         The same for the gradient; empty where there is none.
     known_failures : tuple of KnownFailure
         Where the result is wrong by nature.
+    max_ulp_soft : mapping of str to float
+        Largest error of a loss with soft labels; where a dtype is missing, that of hard ones.
     """
 
     operation: str
@@ -79,6 +81,7 @@ class Declaration:
     max_ulp: Mapping[str, float]
     max_ulp_gradient: Mapping[str, float]
     known_failures: tuple[KnownFailure, ...]
+    max_ulp_soft: Mapping[str, float]
 
     def known_failures_at(
         self, first: ndarray, labels: ndarray | None
@@ -100,6 +103,7 @@ def implements(
     max_ulp: Mapping[str, float],
     max_ulp_gradient: Mapping[str, float] | None = None,
     known_failures: tuple[KnownFailure, ...] = (),
+    max_ulp_soft: Mapping[str, float] | None = None,
     summary: str = "",
 ) -> Callable[[_F], _F]:
     """Declare the decorated function to compute `operations`; see `Declaration`.
@@ -132,6 +136,7 @@ def implements(
                     max_ulp,
                     max_ulp_gradient or {},
                     known_failures,
+                    max_ulp_soft or {},
                 )
                 for operation in operations
             ),

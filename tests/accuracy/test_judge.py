@@ -11,9 +11,9 @@ import pytest
 
 import xent_numba
 from xent_numba import registry
-from xent_numba.accuracy import judge as judging
-from xent_numba.accuracy import oracle
+from xent_numba.accuracy import oracle, reference
 from xent_numba.accuracy.judge import judge
+from xent_numba.accuracy.tolerance import Tolerance
 from xent_numba.operations import OPERATIONS
 
 SIZE = 10_007
@@ -26,8 +26,7 @@ def verdict_on(target, reduction, sample_weight=None):
         target.operation,
         target.sample(SIZE),
         reduction=reduction,
-        max_ulp=target.limit("loss"),
-        max_ulp_gradient=target.limit("gradient") if target.operation.gradient else None,
+        tolerance=target.tolerance,
         sample_weight=sample_weight,
     )
 
@@ -128,7 +127,7 @@ def test_faults_in_gradient_and_reduction(fault, reason, weighted):
         LOGISTIC,
         arguments,
         reduction="mean",
-        max_ulp=1,
+        tolerance=Tolerance(1),
         sample_weight=weights,
     )
     assert verdict.ok == (not reason)
@@ -139,21 +138,22 @@ def test_faults_in_gradient_and_reduction(fault, reason, weighted):
 def test_mpmath_decides_what_the_reference_cannot(monkeypatch):
     """A reference that is wrong is not believed on the samples that mpmath checks."""
     scores = np.linspace(-3, 3, 31)
-    right = judging.wide_formulas.losses
+    right = reference.samples
+
+    def wrong(*arguments):
+        return right(*arguments).times(1 + 1e-13)
 
     def compute(scores, labels, *, sample_weight=None, reduction="none", out=None):
-        out[...] = right(OPERATIONS["logistic_loss"], scores, labels) * (1 + 1e-13)
+        out[...] = wrong(OPERATIONS["logistic_loss"], scores, labels).doubles()[0]
         return out
 
-    monkeypatch.setattr(
-        judging.wide_formulas, "losses", lambda *arguments: right(*arguments) * (1 + 1e-13)
-    )
+    monkeypatch.setattr(reference, "samples", wrong)
     verdict = judge(
         compute,
         OPERATIONS["logistic_loss"],
         (scores, np.ones(31, np.int8)),
         reduction="none",
-        max_ulp=4,
+        tolerance=Tolerance(4),
     )
     assert not verdict.ok
 
@@ -164,7 +164,9 @@ def test_verdict_names_the_first_wrong_sample():
         out.flat[[7, 9]] = 0.25
         return out
 
-    verdict = judge(compute, OPERATIONS["sigmoid"], (np.ones((4, 5)),), reduction="none", max_ulp=4)
+    verdict = judge(
+        compute, OPERATIONS["sigmoid"], (np.ones((4, 5)),), reduction="none", tolerance=Tolerance(4)
+    )
     assert (verdict.ok, verdict.index, verdict.got) == (False, 7, 0.25)
     assert verdict.expected == pytest.approx(0.7310585786300049)
     assert "2 of 20 samples are wrong" in verdict.reason
@@ -175,7 +177,9 @@ def test_judge_leaves_no_trace_of_an_empty_array():
     def compute(scores, *, out):
         return out
 
-    assert judge(compute, OPERATIONS["sigmoid"], (np.empty(0),), reduction="none", max_ulp=0).ok
+    assert judge(
+        compute, OPERATIONS["sigmoid"], (np.empty(0),), reduction="none", tolerance=Tolerance(0)
+    ).ok
 
 
 class TestDeclaredFailures:
@@ -193,8 +197,7 @@ class TestDeclaredFailures:
             OPERATIONS["logistic_loss"],
             (scores, labels),
             reduction=reduction,
-            max_ulp=self.declaration.max_ulp["float64"],
-            declaration=declaration,
+            tolerance=Tolerance(self.declaration.max_ulp["float64"], declaration=declaration),
         )
 
     def test_lost_tails_are_excused_where_the_sum_is_right(self):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from xent_numba.accuracy.judge import judge
+from xent_numba.accuracy.tolerance import Tolerance
 from xent_numba.operations import OPERATIONS
 
 LOSS = OPERATIONS["logistic_loss"]
@@ -157,7 +158,7 @@ def special(arguments):
 
 
 def verdict_on(compute, arguments, reduction="mean"):
-    return judge(compute, LOSS, arguments, reduction=reduction, max_ulp=4)
+    return judge(compute, LOSS, arguments, reduction=reduction, tolerance=Tolerance(4))
 
 
 @pytest.mark.parametrize("name", MUTANTS)

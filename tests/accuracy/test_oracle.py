@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from tools import freeze_edge_cases
-from xent_numba.accuracy import oracle, wide_formulas
+from xent_numba.accuracy import oracle
 from xent_numba.accuracy.edge_cases import edge_cases
-from xent_numba.accuracy.ulp import Truth
 from xent_numba.operations import OPERATIONS
 
 DATA = Path(__file__).parents[1] / "data"
@@ -120,6 +119,17 @@ def test_gradient_is_the_derivative(name):
         )
 
 
+@pytest.mark.parametrize("score", [5e-324, -1e-308, 1e-20, -0.3, 0.999, 1.001, 40.0, -800.0])
+@pytest.mark.parametrize("label", [0.0, 0.1, 0.5, 1 - 2.0**-53, 1.0])
+def test_gradient_does_not_cancel(score, label):
+    """At half a label what is left of g(s) - y is all in the tail of g."""
+    operation = OPERATIONS["binary_cross_entropy_with_logits_and_grad"]
+    with mpmath.workprec(4000):
+        s, y = mpmath.mpf(score), mpmath.mpf(label)
+        literal = 1 / (1 + mpmath.exp(-s)) - y
+        assert abs(oracle.exact_gradient(operation, score, label) / literal - 1) < 2.0**-140
+
+
 def test_oracle_knows_no_implementation():
     tree = ast.parse(Path(oracle.__file__).read_text(encoding="utf-8"))
     modules = {
@@ -155,48 +165,3 @@ def test_frozen_tables_hold_the_edge_cases(operation):
         rows = content[dtype][: len(edge.first)]
         for column, array in enumerate(edge.arguments):
             np.testing.assert_array_equal([row[column] for row in rows], array)
-
-
-def random_arguments(operation, dtype, size):
-    """Half of them spread over all exponents, half where losses are of order one."""
-    rng = np.random.default_rng(12)
-    if operation.first == "probabilities":
-        small = 10.0 ** rng.uniform(-300, 0, size // 4)
-        first = np.concatenate([small, 1 - small, rng.uniform(0, 1, size - 2 * len(small))])
-    else:
-        spread = rng.choice([-1, 1], size // 2) * 10.0 ** rng.uniform(-12, 3, size // 2)
-        first = np.concatenate([spread, rng.normal(0, 8, size - len(spread))])
-    first = first.astype(dtype)
-    if operation.labels is None:
-        return (first,)
-    return first, rng.choice(operation.labels.hard, size).astype(np.int8)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda o: o.name)
-def test_reference_is_within_its_bound(operation, dtype):
-    """Rounded to the result's format, reference and oracle differ by less than the stated bound."""
-    edge = edge_cases(operation, np.dtype(dtype))
-    sample = random_arguments(operation, dtype, 1500)
-    arguments = [np.concatenate(pair) for pair in zip(edge.arguments, sample, strict=True)]
-    rows = list(zip(*(array.tolist() for array in arguments), strict=True))
-    pairs = [(wide_formulas.losses(operation, *arguments), oracle.exact)]
-    if operation.gradient:
-        pairs.append((wide_formulas.gradients(operation, *arguments)[0], oracle.exact_gradient))
-    for wide, evaluate in pairs:
-        got = Truth.from_wide(wide, np.dtype(dtype))
-        true = Truth.from_exact([evaluate(operation, *row) for row in rows], np.dtype(dtype))
-        finite = np.isfinite(true.nearest)
-        np.testing.assert_array_equal(np.isfinite(got.nearest), finite)
-        steps = np.ldexp(
-            got.nearest[finite].astype(np.longdouble) - true.nearest[finite], -true.exponent[finite]
-        )
-        steps += np.ldexp(got.residual[finite], got.exponent[finite] - true.exponent[finite])
-        error = np.abs(steps - true.residual[finite])
-        assert error.max() <= wide_formulas.BOUND[dtype]
-
-
-def test_reference_bound_is_small_where_longdouble_is_wider():
-    assert wide_formulas.BOUND["float32"] < 1e-6
-    if np.finfo(np.longdouble).nmant >= 63:
-        assert wide_formulas.BOUND["float64"] <= 1 / 128

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xent_numba.accuracy.ulp import Truth, ulp_error
+from xent_numba.accuracy.ulp import Truth
 
 FORMATS = {"float32": (24, -149, 128), "float64": (53, -1074, 1024)}
 INF = math.inf
@@ -26,6 +26,10 @@ def exact_error(got: float, exact: Fraction, dtype: str) -> Fraction:
         k -= abs(exact) < Fraction(2) ** k
         exponent = max(k - digits + 1, lowest)
     return abs(Fraction(got) - exact) / Fraction(2) ** exponent
+
+
+def ulp_error(got, values):
+    return Truth.from_exact(values, got.dtype).error(got)
 
 
 def to_mpf(value: Fraction) -> mpmath.mpf:
@@ -105,8 +109,27 @@ HALF_ABOVE_MAX32 = MAX32 + 2.0**103
 def test_float32_cases(got, exact, error):
     result = np.array([got], np.float32)
     assert ulp_error(result, [mpmath.mpf(exact)])[0] == error
-    wide = Truth.from_wide(np.array([exact]), np.dtype(np.float32))
-    assert wide.error(result)[0] == error
+    head, tail, exponent = np.array([exact]), np.zeros(1), np.zeros(1, np.int64)
+    pairs = Truth.from_pairs(head, tail, exponent, np.dtype(np.float32))
+    assert pairs.error(result)[0] == error
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+@given(data=st.data())
+def test_pairs_give_what_exact_values_give(dtype, data):
+    """Of every size, at both sides of a power of two, with a tail that decides."""
+    head = data.draw(st.floats(0.5, 1, exclude_max=True) | st.sampled_from([0.5, 0.75]))
+    tail = head * data.draw(st.integers(-(2**20), 2**20)) * 2.0**-75
+    exponent = data.draw(st.integers(-130, 1100))
+    exact = (Fraction(head) + Fraction(tail)) * Fraction(2) ** -exponent
+    pairs = Truth.from_pairs(
+        np.array([head]), np.array([tail]), np.array([exponent]), np.dtype(dtype)
+    )
+    true = Truth.from_exact([to_mpf(exact)], np.dtype(dtype))
+    assert pairs.exponent[0] == true.exponent[0] or not np.isfinite(true.nearest[0])
+    for got in (true.nearest, np.nextafter(true.nearest, np.array([1], dtype))):
+        expected = true.error(got)[0]
+        assert pairs.error(got)[0] == pytest.approx(expected, rel=1e-15, abs=2.0**-50)
 
 
 def test_a_finite_result_has_a_finite_error():

@@ -13,6 +13,7 @@ from xent_numba import registry
 from xent_numba.accuracy import sweep
 from xent_numba.accuracy.edge_cases import edge_cases
 from xent_numba.accuracy.judge import judge
+from xent_numba.accuracy.tolerance import Tolerance
 from xent_numba.implementations import numba_cuda
 from xent_numba.operations import OPERATIONS, REDUCTIONS
 
@@ -72,8 +73,7 @@ def test_agrees_with_the_oracle(cuda, operation, dtype):
                 operation,
                 arguments,
                 reduction=reduction,
-                max_ulp=2,
-                max_ulp_gradient=2,
+                tolerance=Tolerance(2),
             )
             assert verdict.ok, verdict.reason
 

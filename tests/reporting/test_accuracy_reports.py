@@ -1,4 +1,4 @@
-"""What the laboratory writes, from data; and that what judges is neither wrong nor partial."""
+"""What a study writes, from data; and that what judges is neither wrong nor partial."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from xent_numba import accuracy
-from xent_numba.accuracy import certify, reference
+from xent_numba.accuracy import certify, double_double, reference
 from xent_numba.accuracy.error_counts import Errors, Findings, Grade
 from xent_numba.accuracy.search import Seams
 from xent_numba.accuracy.stability import bands, where
@@ -65,45 +65,56 @@ def test_what_judges_imports_nothing_it_judges(module):
     assert not [n for n in names if n in ("xent_numba.kernels", "xent_numba.implementations")]
 
 
-class TestYardstick:
-    """It keeps its bound, at random inputs and where its formulas meet."""
+class TestCertificates:
+    """The reference keeps its bound, at random inputs and where its formulas meet."""
 
     def test_against_mpmath(self):
         found = certify.check(4000, pool=_Now(), origin=ORIGIN)
-        assert [c.inputs for c in found.certificates] == [1600, 1600, 400, 400]
+        assert [c.inputs for c in found.certificates] == [1000] * 2 + [400] * 4 + [200] * 2
+        assert [c.values for c in found.certificates] == [4000] * 2 + [800] * 4 + [200] * 2
         assert all(c.holds and c.largest > 0 for c in found.certificates)
         assert certify.Check.from_json(found.to_json()) == found
         page = certificate.markdown(found)
-        assert page.count("| yes |") == 4
+        assert page.count("| yes |") == 8
 
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
     @pytest.mark.parametrize("first", ["scores", "probabilities"])
-    def test_where_formulas_meet(self, first, dtype, monkeypatch):
+    @pytest.mark.parametrize("soft", [False, True])
+    def test_where_formulas_meet(self, first, dtype, soft, monkeypatch):
         """At 77 the pair goes over to e alone, at 1/2 the logarithm to log1p."""
         edges = {"scores": (76.9, 77.0, 2.0**-40, 1e-3), "probabilities": (0.5, 2.0**-110, 0.25)}
         near = np.array([np.nextafter(e, e * k) for e in edges[first] for k in (0.5, 1, 2)], dtype)
         monkeypatch.setattr(certify, "draw", lambda *arguments: near)
-        error, _ = certify._largest(first, dtype, near.size, 0)
+        error, _, _ = certify.largest_error(first, soft, dtype, near.size, 0)
         assert error <= reference.BOUND[dtype]
 
-    def test_a_wrong_yardstick_is_noticed(self, monkeypatch):
-        right = reference.of_scores
+    @pytest.mark.parametrize(
+        ("name", "wrong"),
+        [
+            ("of_scores", [False, True, True, True, True, True, True, True]),
+            ("samples", [True, True, True, True, False, False, False, False]),
+        ],
+    )
+    def test_a_wrong_reference_is_noticed(self, monkeypatch, name, wrong):
+        right = getattr(reference, name)
 
-        def wrong(magnitudes):
-            curves = right(magnitudes)
-            curves.low.values[:] *= 1 + 2.0**-49
-            return curves
+        def off(*arguments):
+            found = right(*arguments)
+            if name == "samples":
+                return found.times(1 + 2.0**-49)
+            found.low.values[:] *= 1 + 2.0**-49
+            return found
 
-        monkeypatch.setattr(reference, "of_scores", wrong)
+        monkeypatch.setattr(reference, name, off)
         found = certify.check(100, pool=_Now(), origin=ORIGIN)
-        assert [c.holds for c in found.certificates] == [False, True, True, True]
+        assert [c.holds for c in found.certificates] == wrong
         assert "| NO |" in certificate.markdown(found)
 
     def test_ln2_is_ln2(self):
         import mpmath
 
         with mpmath.workprec(400):
-            parts = reference._LN2_1, reference._LN2_2, reference._LN2_3
+            parts = double_double._LN2_1, double_double._LN2_2, double_double._LN2_3
             assert abs(mpmath.fsum(parts) - mpmath.log(2)) < mpmath.mpf(2) ** -130
 
 

@@ -1,4 +1,4 @@
-"""Whether the yardstick keeps its word: its values at random inputs against mpmath."""
+"""Whether the reference keeps its word: its values at random inputs against mpmath."""
 
 from __future__ import annotations
 
@@ -7,49 +7,67 @@ import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import mpmath
 import numpy as np
 from numpy import ndarray
 
 from xent_numba.accuracy import oracle, reference
-from xent_numba.accuracy.reference import BOUND, Curve
+from xent_numba.accuracy.reference import BOUND, Curve, Pairs
 from xent_numba.operations import OPERATIONS
 
 #: Inputs a process is given at a time.
 BATCH = 5000
-_KINDS = tuple(
-    (first, dtype) for first in ("scores", "probabilities") for dtype in ("float32", "float64")
-)
-_LOGISTIC, _PROBABILITY, _SIGMOID = (
-    OPERATIONS[name] for name in ("logistic_loss", "binary_cross_entropy", "sigmoid")
+#: Which inputs, whether with soft labels, and the share of all inputs that each dtype gets.
+_SHARES = {
+    ("scores", False): 0.25,
+    ("probabilities", False): 0.1,
+    ("scores", True): 0.1,
+    ("probabilities", True): 0.05,
+}
+_KINDS = tuple((*kind, dtype) for kind in _SHARES for dtype in ("float32", "float64"))
+_LOGISTIC, _PROBABILITY, _SIGMOID, _GRADIENT = (
+    OPERATIONS[name]
+    for name in (
+        "logistic_loss",
+        "binary_cross_entropy",
+        "sigmoid",
+        "binary_cross_entropy_with_logits_and_grad",
+    )
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """The largest error of the yardstick that was seen.
+    """The largest error of the reference that was seen.
 
     Attributes
     ----------
     first : {"scores", "probabilities"}
         Which inputs.
+    soft : bool
+        Whether each had a random label in [0, 1]; else each was evaluated for both classes.
     dtype : {"float32", "float64"}
         What the values judge.
     inputs : int
-        How many random inputs; each has two values (probabilities) or four.
+        Number of random inputs.
+    values : int
+        Number of values: four functions of a score, two of a probability; with soft labels a loss
+        and a gradient of a score, a loss of a probability.
     largest : float
-        Largest relative error.
+        Largest relative error; of a gradient with a soft label, relative to the sum of its terms.
     at : str
         Where it was, as a hexadecimal float.
     bound : float
         What is promised.
     """
 
-    first: Literal["scores", "probabilities"]
+    first: str
+    soft: bool
     dtype: str
     inputs: int
+    values: int
     largest: float
     at: str
     bound: float
@@ -93,13 +111,12 @@ def check(
     origin: dict[str, Any],
     report: Callable[[int, int], None] = lambda done, batches: None,
 ) -> Check:
-    """Hold the yardstick to mpmath.
+    """Hold the reference to mpmath.
 
     Parameters
     ----------
     inputs : int
-        How many random inputs, rounded up to whole batches: two fifths are scores of each dtype,
-        a tenth probabilities.
+        Number of random inputs, rounded up to whole batches.
     pool : concurrent.futures.Executor
         Shares out the work.
     origin : dict
@@ -111,29 +128,31 @@ def check(
     -------
     Check
     """
-    share = {"scores": 0.4, "probabilities": 0.1}
-    size = min(BATCH, max(1, inputs // 10))
+    size = min(BATCH, max(1, inputs // 20))
     batches = [
-        (first, dtype, size, seed)
-        for first, dtype in _KINDS
-        for seed in range(math.ceil(share[first] * inputs / size))
+        (first, soft, dtype, size, seed)
+        for first, soft, dtype in _KINDS
+        for seed in range(math.ceil(_SHARES[first, soft] * inputs / size))
     ]
-    found: dict[tuple[str, str], list[tuple[float, float]]] = {kind: [] for kind in _KINDS}
-    futures = [(batch, pool.submit(_largest, *batch)) for batch in batches]
-    for done, ((first, dtype, _, _), future) in enumerate(futures, 1):
-        found[first, dtype].append(future.result())
+    found: dict[tuple[str, bool, str], list[tuple[float, float, int]]] = {k: [] for k in _KINDS}
+    futures = [(batch[:3], pool.submit(largest_error, *batch)) for batch in batches]
+    for done, (kind, future) in enumerate(futures, 1):
+        found[kind].append(future.result())
         report(done, len(batches))
     return Check(
         [
-            Certificate(first, dtype, size * len(worst), *_named(max(worst)), BOUND[dtype])  # type: ignore[arg-type]
-            for (first, dtype), worst in found.items()
+            Certificate(
+                *kind,
+                inputs=size * len(errors),
+                values=sum(values for _, _, values in errors),
+                largest=max(errors)[0],
+                at=max(errors)[1].hex(),
+                bound=BOUND[kind[2]],
+            )
+            for kind, errors in found.items()
         ],
         origin,
     )
-
-
-def _named(worst: tuple[float, float]) -> tuple[float, str]:
-    return worst[0], worst[1].hex()
 
 
 def draw(first: str, dtype: str, size: int, seed: int) -> ndarray:
@@ -153,36 +172,76 @@ def draw(first: str, dtype: str, size: int, seed: int) -> ndarray:
     return np.asarray(np.clip(drawn, info.smallest_subnormal, 1 - info.epsneg))
 
 
-def _largest(first: str, dtype: str, size: int, seed: int) -> tuple[float, float]:
-    """The largest relative error among random inputs, and where it is."""
+def draw_labels(size: int, seed: int) -> ndarray:
+    """Random labels in [0, 1]: even, near 0 and near 1 in equal parts."""
+    rng = np.random.default_rng(seed)
+    near = np.exp2(rng.uniform(-70, 0, size))
+    return np.choose(rng.integers(0, 3, size), [rng.random(size), near, 1 - near])
+
+
+def largest_error(
+    first: str, soft: bool, dtype: str, size: int, seed: int
+) -> tuple[float, float, int]:
+    """The largest relative error among random inputs, where it is, and the number of values."""
     inputs = draw(first, dtype, size, seed)
-    worst = (0.0, 0.0)
-    for curve, exact in _curves(first, inputs):
-        for i, value in enumerate(inputs.tolist()):
-            true = exact(value)
-            error = float(abs(_value(curve, i, dtype) - true) / true)
-            worst = max(worst, (error, value))
-    return worst
+    values = _soft_values(first, inputs, seed) if soft else _hard_values(first, inputs)
+    errors = [(float(abs((got - true) / base)), value) for value, got, true, base in values]
+    return *max(errors), len(errors)
 
 
-def _curves(first: str, inputs: ndarray) -> Iterator[tuple[Curve, Callable[[float], Any]]]:
+_Value = tuple[float, Any, Any, Any]
+"""An input, the value of the reference, the true value, and what an error is relative to."""
+
+
+def _hard_values(first: str, inputs: ndarray) -> Iterator[_Value]:
     if first == "probabilities":
         curves = reference.of_probabilities(inputs)
-        yield curves.wrong, lambda p: oracle.exact(_PROBABILITY, p, 0.0)
-        yield curves.right, lambda p: oracle.exact(_PROBABILITY, p, 1.0)
-        return
-    curves = reference.of_scores(inputs)
-    assert curves.high is not None
-    assert curves.low is not None
-    yield curves.wrong, lambda s: oracle.exact(_LOGISTIC, s, -1.0)
-    yield curves.right, lambda s: oracle.exact(_LOGISTIC, s, 1.0)
-    yield curves.high, lambda s: oracle.exact(_SIGMOID, s)
-    yield curves.low, lambda s: oracle.exact(_SIGMOID, -s)
+        found: list[tuple[Curve | None, Callable[[float], Any]]] = [
+            (curves.wrong, lambda p: oracle.exact(_PROBABILITY, p, 0.0)),
+            (curves.right, lambda p: oracle.exact(_PROBABILITY, p, 1.0)),
+        ]
+    else:
+        curves = reference.of_scores(inputs)
+        found = [
+            (curves.wrong, lambda s: oracle.exact(_LOGISTIC, s, -1.0)),
+            (curves.right, lambda s: oracle.exact(_LOGISTIC, s, 1.0)),
+            (curves.high, lambda s: oracle.exact(_SIGMOID, s)),
+            (curves.low, lambda s: oracle.exact(_SIGMOID, -s)),
+        ]
+    for curve, exact in found:
+        assert curve is not None
+        for i, value in enumerate(inputs.tolist()):
+            true = exact(value)
+            yield value, _of_curve(curve, i), true, true
 
 
-def _value(curve: Curve, i: int, dtype: str) -> Any:
-    if dtype == "float32":
+def _soft_values(first: str, inputs: ndarray, seed: int) -> Iterator[_Value]:
+    labels = draw_labels(inputs.size, seed)
+    scores = first == "scores"
+    if scores:
+        inputs = inputs * np.random.default_rng(seed).choice([-1, 1], inputs.size).astype(
+            inputs.dtype
+        )
+    operation = _GRADIENT if scores else _PROBABILITY
+    losses = reference.samples(operation, inputs, labels)
+    gradients, terms = reference.gradients(operation, inputs, labels) if scores else (None, None)
+    for i, (value, label) in enumerate(zip(inputs.tolist(), labels.tolist(), strict=True)):
+        true = oracle.exact(operation, value, label)
+        yield value, _of_pairs(losses, i), true, true
+        if gradients is not None and terms is not None:
+            true = oracle.exact_gradient(operation, value, label)
+            yield value, _of_pairs(gradients, i), true, _of_pairs(terms, i)
+
+
+def _of_curve(curve: Curve, i: int) -> Any:
+    if not curve.rest.size:
         return mpmath.mpf(curve.values[i])
     with mpmath.workprec(oracle.PRECISION):
         units = mpmath.mpf(curve.units[i]) + mpmath.mpf(curve.rest[i])
         return units / mpmath.mpf(curve.scales[0, i]) / mpmath.mpf(curve.scales[1, i])
+
+
+def _of_pairs(pairs: Pairs, i: int) -> Any:
+    with mpmath.workprec(oracle.PRECISION):
+        total = mpmath.mpf(pairs.heads[i]) + mpmath.mpf(pairs.tails[i])
+        return mpmath.ldexp(total, -int(pairs.exponents[i]))

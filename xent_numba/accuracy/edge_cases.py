@@ -16,7 +16,8 @@ from xent_numba.operations import Operation
 
 #: Around what a vector, a thread block, a block of samples and several blocks hold.
 SIZES = (0, 1, 2, 255, 256, 257, 4095, 4097, 10007)
-SOFT_LABELS = (0.0625, 0.25, 0.5, 0.75, 1 - 2.0**-24)
+#: Of the first ones 1 - y is exact; of the others below one half it is not.
+SOFT_LABELS = (0.0625, 0.25, 0.5, 0.75, 1 - 2.0**-24, 1e-10, 0.1, 0.4155281, 0.7, 0.9)
 
 _MAGNITUDES = (
     *(

@@ -6,10 +6,13 @@ of the label that the score is on the wrong side of (y for s < 0, 1 - y for s > 
     g(s) = 1 / (1 + e)  or  e / (1 + e)
     L    = log1p(e) + w |s|                   labels 0/1; a label -1/+1 is (1 + y) / 2
     L    = y (-log p) + (1 - y) (-log1p(-p))
-    dL/ds = (1 - y) g(s) - y g(-s)
+    dL/ds = +-(w - (1 - w) e) / (1 + e),      + for s >= 0
+          = +-((2 w - 1) - (1 - w) expm1(-|s|)) / (1 + e)
 
-No line subtracts what may be nearly equal, but for the gradient at a soft label, where the
-difference of a double and a transcendental number costs about as many bits as a double has twice.
+The two forms of the gradient are for large and for small scores. No line subtracts what may be
+nearly equal, but for the gradient at a soft label, where the difference of a double and a
+transcendental number costs about as many bits as a double has twice: 2 w - 1 is no such number at
+w = 1/2, where the first form would lose all of a small score.
 """
 
 from __future__ import annotations
@@ -62,7 +65,12 @@ def exact_gradient(operation: Operation, first: float, label: float | None) -> A
     if math.isnan(first):
         return _mp.nan
     score, positive = _mp.mpf(first), _positive_share(operation, label)
-    return (1 - positive) * _sigmoid(score) - positive * _sigmoid(-score)
+    wrong, right = (1 - positive, positive) if score >= 0 else (positive, 1 - positive)
+    distance = abs(score)
+    e = _mp.exp(-distance)
+    small = distance < 1
+    slope = (2 * wrong - 1) - right * _mp.expm1(-distance) if small else wrong - right * e
+    return (slope if score >= 0 else -slope) / (1 + e)
 
 
 def _positive_share(operation: Operation, label: float | None) -> Any:

@@ -1,4 +1,4 @@
-"""The true values that a sweep holds results against, fast enough for billions of them.
+"""The true values that results are held against, fast enough for billions of them.
 
 For a score of magnitude x, e = exp(-x) gives all there is to compute on scores with hard labels:
 
@@ -6,29 +6,25 @@ For a score of magnitude x, e = exp(-x) gives all there is to compute on scores 
     g(-x) = e / (1 + e)         softplus(-x) = log1p(e)
 
 A loss is the softplus of minus the margin, the magnitude of its gradient the sigmoid of it. The
-losses on probabilities are -log p and -log1p(-p).
+losses on probabilities are -log p and -log1p(-p). A soft label y weighs the two labels by y and
+1 - y.
 
-float32 is held against the double nearest to these, with exp, log and log1p of the C library. It
-documents them to be within 1 ULP [1]_. No step of the formulas amplifies a relative error, and none
-makes more than four roundings of u = 2^-53, so with 2 u for each of at most two functions the error
-is below 8 u.
+A sweep of float32 holds results against the double nearest to these, with exp, log and log1p of the
+C library. It documents them to be within 1 ULP [1]_. No step of the formulas amplifies a relative
+error, and none makes more than four roundings of u = 2^-53, so with 2 u for each of at most two
+functions the error is below 8 u.
 
-float64 is held against a pair of doubles. Its exponential is a Taylor polynomial in double-double
-arithmetic [2]_, for an argument halved four or five times; the logarithm y of z is a double, and
-the rest of it log1p((z - expm1(y)) / (1 + expm1(y))). Every operation errs by less than 10 u^2, an
-argument is halved at most five times and then doubled, and some thirty operations follow one
-another: less than 2^-97. The bound leaves a factor of 100.
+Everything else is held against pairs of doubles; see `double_double`. A gradient at a soft label is
+the difference of two terms: its bound is relative to their sum.
 
-Both bounds are checked against mpmath; see `accuracy.certify`. What a bound leaves undecided, on
-which side of a rounding boundary a value lies, mpmath decides; see `accuracy.sweep`.
+All bounds are checked against mpmath; see `certify`. What a bound leaves undecided, on which side
+of a rounding boundary a value lies, mpmath decides; see `sweep`.
 
-This file imports nothing that it judges, and no library's polynomials but those of the C library.
+This folder imports nothing that it judges, and no library's polynomials but those of the C library.
 
 References
 ----------
 .. [1] The GNU C Library Reference Manual, "Known Maximum Errors in Math Functions".
-.. [2] M. Joldes, J.-M. Muller, V. Popescu, "Tight and rigorous error bounds for basic building
-   blocks of double-word arithmetic", ACM Trans. Math. Softw. 44 (2017), 15res.
 """
 
 from __future__ import annotations
@@ -36,12 +32,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from types import MappingProxyType
 
 import numpy as np
 from numba import njit
 from numpy import ndarray
+
+from xent_numba.accuracy import double_double
+from xent_numba.accuracy.ulp import Truth
+from xent_numba.operations import Operation
 
 #: Largest relative error of a true value.
 BOUND = MappingProxyType({"float32": 2.0**-50, "float64": 2.0**-90})
@@ -98,12 +97,14 @@ class Curves:
 
 def of_scores(magnitudes: ndarray) -> Curves:
     """Evaluate sigmoid and softplus at +-`magnitudes`, which may be infinite or NaN."""
-    return Curves(*_curves(_scores_float32, _scores_float64, 4, magnitudes))
+    return Curves(*_curves(_scores_float32, double_double.of_scores, 4, magnitudes))
 
 
 def of_probabilities(probabilities: ndarray) -> Curves:
     """Evaluate -log1p(-p) and -log p."""
-    return Curves(*_curves(_probabilities_float32, _probabilities_float64, 2, probabilities))
+    return Curves(
+        *_curves(_probabilities_float32, double_double.of_probabilities, 2, probabilities)
+    )
 
 
 def _curves(
@@ -112,8 +113,7 @@ def _curves(
     shape = (number, inputs.size)
     nothing = np.empty(0)
     if inputs.dtype == np.float32:
-        values, units = np.empty(shape), np.empty(shape)
-        single(inputs, values)
+        values, units = _float32(single, number, inputs), np.empty(shape)
         for value, unit in zip(values, units, strict=True):
             _in_units(value, unit)
             yield Curve(value, unit, nothing, np.empty((2, 0)))
@@ -123,8 +123,140 @@ def _curves(
     double(inputs, heads, tails, exponents)
     for head, tail, exponent in zip(heads, tails, exponents, strict=True):
         curve = Curve(head, tail, np.empty_like(head), np.empty((2, head.size)))
-        _pairs_in_units(head, tail, exponent, curve.rest, curve.scales)
+        double_double.in_units(head, tail, exponent, curve.rest, curve.scales)
         yield curve
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """True values of samples, (head + tail) 2^-exponent each.
+
+    Attributes
+    ----------
+    heads, tails : ndarray of float64, shape (n,)
+        A tail is at most half an ULP of its head.
+    exponents : ndarray of int64, shape (n,)
+        Not 0 where a double would overflow, or be subnormal.
+    """
+
+    heads: ndarray
+    tails: ndarray
+    exponents: ndarray
+
+    def times(self, factors: ndarray | float, divisor: float = 1.0) -> Pairs:
+        """Multiply by factors >= 0, such as weights, and divide by a number, such as their sum."""
+        product = Pairs(self.heads.copy(), self.tails.copy(), self.exponents.copy())
+        factors = np.broadcast_to(np.asarray(factors, np.float64), self.heads.shape)
+        double_double.multiply(
+            np.ascontiguousarray(factors),
+            divisor,
+            product.heads,
+            product.tails,
+            product.exponents,
+        )
+        return product
+
+    def doubles(self) -> tuple[ndarray, ndarray]:
+        """Doubles whose sum each value is, as far as its range goes: the nearest, and the rest."""
+        return np.ldexp(self.heads, -self.exponents), np.ldexp(self.tails, -self.exponents)
+
+    def truth(self, dtype: np.dtype) -> Truth:
+        """In the form in which results are held against them."""
+        return Truth.from_pairs(self.heads, self.tails, self.exponents, dtype)
+
+
+def samples(operation: Operation, first: ndarray, labels: ndarray | None = None) -> Pairs:
+    """Loss, or sigmoid, of each sample.
+
+    Parameters
+    ----------
+    operation : Operation
+        What is computed; of an operation with a gradient, the loss.
+    first : ndarray of float32 or float64, shape (n,)
+        Scores or probabilities.
+    labels : ndarray, shape (n,), optional
+        Labels, soft ones too, where the operation takes them.
+
+    Returns
+    -------
+    Pairs
+        Within `BOUND` of the dtype of `first`.
+    """
+    if labels is None:
+        return _gradients(first, np.zeros(first.size))[0]  # of the loss of label 0
+    positive = _positive_share(operation, labels)
+    if first.dtype == np.float64:
+        in_pairs = {
+            "scores": double_double.losses_of_scores,
+            "probabilities": double_double.losses_of_probabilities,
+        }
+        return Pairs(*_filled(in_pairs[operation.first], first, positive))
+    with np.errstate(invalid="ignore"):
+        if operation.first == "probabilities":
+            of_zero, of_one = _float32(_probabilities_float32, 2, first)
+            return _doubles(
+                np.where(positive > 0, positive * of_one, 0)
+                + np.where(positive < 1, (1 - positive) * of_zero, 0)
+            )
+        _, tail, _, _ = _float32(_scores_float32, 4, np.abs(first))
+        wrong = np.where(first < 0, positive, 1 - positive)
+        return _doubles(np.where(wrong > 0, wrong * np.abs(first), 0) + tail)
+
+
+def gradients(operation: Operation, scores: ndarray, labels: ndarray) -> tuple[Pairs, Pairs]:
+    """Derivative of the loss of each sample with respect to its score.
+
+    Parameters
+    ----------
+    operation : Operation
+        An operation on scores.
+    scores : ndarray of float32 or float64, shape (n,)
+        Scores.
+    labels : ndarray, shape (n,)
+        Labels, soft ones too.
+
+    Returns
+    -------
+    gradients, terms : Pairs
+        The gradients, and the sum of the magnitudes of the two terms each is the difference of:
+        `BOUND` is relative to that. With a hard label it is the magnitude of the gradient.
+    """
+    return _gradients(scores, _positive_share(operation, labels))
+
+
+def _gradients(scores: ndarray, positive: ndarray) -> tuple[Pairs, Pairs]:
+    if scores.dtype == np.float64:
+        found = _filled(double_double.gradients_of_scores, scores, positive, rows=2)
+        gradient, terms = (Pairs(*(array[row] for array in found)) for row in range(2))
+        return gradient, terms
+    _, _, high, low = _float32(_scores_float32, 4, np.abs(scores))
+    up = (1 - positive) * np.where(scores < 0, low, high)
+    down = positive * np.where(scores < 0, high, low)
+    return _doubles(up - down), _doubles(up + down)
+
+
+def _doubles(values: ndarray) -> Pairs:
+    return Pairs(values, np.zeros(values.size), np.zeros(values.size, np.int64))
+
+
+def _float32(loop: Callable[..., None], rows: int, inputs: ndarray) -> ndarray:
+    values = np.empty((rows, inputs.size))
+    loop(inputs, values)
+    return values
+
+
+def _filled(loop: Callable[..., None], *inputs: ndarray, rows: int = 1) -> tuple[ndarray, ...]:
+    doubles = [np.ascontiguousarray(array, np.float64) for array in inputs]
+    shape = (rows, doubles[0].size) if rows > 1 else doubles[0].shape
+    results = np.empty(shape), np.empty(shape), np.empty(shape, np.int64)
+    loop(*doubles, *results)
+    return results
+
+
+def _positive_share(operation: Operation, labels: ndarray) -> ndarray:
+    assert operation.labels is not None
+    negative, positive = operation.labels.hard
+    return np.asarray((labels.astype(np.float64) - negative) / (positive - negative))
 
 
 # float32: doubles.
@@ -168,200 +300,3 @@ def _ulps_in_one(bits: int) -> float:
     """2^(23 - k) for a double in [2^k, 2^(k+1)), at most 2^149: the inverse of its float32 ULP."""
     exponent = np.int64(2069) - max(bits >> np.int64(52), np.int64(897))
     return np.int64(exponent << np.int64(52)).view(np.float64)
-
-
-# float64: pairs of doubles.
-
-_SPLIT = 2.0**27 + 1
-_TERMS, _PAIRS = 16, 8
-
-
-def _pair(value: Fraction) -> tuple[float, float]:
-    head = float(value)
-    return head, float(value - Fraction(head))
-
-
-_FACTORIAL_HEADS, _FACTORIAL_TAILS = (
-    np.array(column)
-    for column in zip(
-        *(_pair(Fraction(1, math.factorial(k))) for k in range(_TERMS + 1)), strict=True
-    )
-)
-#: ln 2, in three doubles; the first two have 40 bits, so that a product with 11 bits is exact.
-_LN2 = Fraction(0xB17217F7D1CF79ABC9E3B39803F2F6AF40F343267, 1 << 164)
-_LN2_1 = math.ldexp(int(_LN2 * 2**40), -40)
-_LN2_2 = math.ldexp(int((_LN2 - Fraction(_LN2_1)) * 2**80), -80)
-_LN2_3 = float(_LN2 - Fraction(_LN2_1) - Fraction(_LN2_2))
-#: From here on exp(-x) is below 2^-110: log1p(e) and e / (1 + e) are e.
-_TINY_EXPONENTIAL = 77.0
-_TINY = 2.0**-110
-
-
-@_compile
-def _two_sum(a: float, b: float) -> tuple[float, float]:
-    total = a + b
-    part = total - a
-    return total, (a - (total - part)) + (b - part)
-
-
-@_compile
-def _quick_two_sum(a: float, b: float) -> tuple[float, float]:
-    total = a + b
-    return total, b - (total - a)
-
-
-@_compile
-def _two_product(a: float, b: float) -> tuple[float, float]:
-    product = a * b
-    a_large, b_large = _SPLIT * a, _SPLIT * b
-    a_high, b_high = a_large - (a_large - a), b_large - (b_large - b)
-    a_low, b_low = a - a_high, b - b_high
-    return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
-
-
-@_compile
-def _add(a: float, a_tail: float, b: float, b_tail: float) -> tuple[float, float]:
-    head, tail = _two_sum(a, b)
-    small, smaller = _two_sum(a_tail, b_tail)
-    head, tail = _quick_two_sum(head, tail + small)
-    return _quick_two_sum(head, tail + smaller)
-
-
-@_compile
-def _multiply(a: float, a_tail: float, b: float, b_tail: float) -> tuple[float, float]:
-    head, tail = _two_product(a, b)
-    return _quick_two_sum(head, tail + (a * b_tail + a_tail * b))
-
-
-@_compile
-def _quotient(a: float, a_tail: float, b: float, b_tail: float) -> tuple[float, float]:
-    first = a / b
-    product, product_tail = _multiply(b, b_tail, first, 0.0)
-    rest, rest_tail = _add(a, a_tail, -product, -product_tail)
-    return _quick_two_sum(first, (rest + rest_tail) / b)
-
-
-@_compile
-def _expm1(r: float, r_tail: float, halvings: int) -> tuple[float, float]:
-    """exp(r 2^halvings) - 1 for |r| < 0.022, by E(2r) = E(r) (2 + E(r))."""
-    # The terms from the ninth on are below u of the first: their own rounding does not matter.
-    total = _FACTORIAL_HEADS[_TERMS]
-    for k in range(_TERMS - 1, _PAIRS, -1):
-        total = total * r + _FACTORIAL_HEADS[k]
-    head, tail = total, 0.0
-    for k in range(_PAIRS, 0, -1):
-        head, tail = _multiply(head, tail, r, r_tail)
-        head, tail = _add(head, tail, _FACTORIAL_HEADS[k], _FACTORIAL_TAILS[k])
-    head, tail = _multiply(head, tail, r, r_tail)
-    for _ in range(halvings):
-        plus, plus_tail = _add(head, tail, 2.0, 0.0)
-        head, tail = _multiply(head, tail, plus, plus_tail)
-    return head, tail
-
-
-@_compile
-def _exp_of_minus(x: float) -> tuple[float, float, int]:
-    """exp(-x) = (head + tail) 2^-n."""
-    n = math.floor(x / _LN2_1 + 0.5)
-    r, r_tail = _two_sum(n * _LN2_1, -x)
-    r, r_tail = _add(r, r_tail, n * _LN2_2, n * _LN2_3)
-    head, tail = _expm1(r / 16, r_tail / 16, 4)
-    head, tail = _add(head, tail, 1.0, 0.0)
-    return head, tail, int(n)
-
-
-@_compile
-def _log1p(z: float, z_tail: float) -> tuple[float, float]:
-    """log1p(z) for -1/2 <= z <= 1."""
-    if abs(z) < _TINY:
-        return z, z_tail
-    y = math.log1p(z)
-    e, e_tail = _expm1(y / 32, 0.0, 5)
-    rest, rest_tail = _add(z, z_tail, -e, -e_tail)
-    delta = (rest + rest_tail) / (1 + e)
-    return _quick_two_sum(y, delta - 0.5 * delta * delta)
-
-
-@_compile
-def _minus_log(p: float) -> tuple[float, float]:
-    """-log p for 0 < p <= 1."""
-    if p > 0.5:
-        head, tail = _log1p(p - 1, 0.0)
-        return -head, -tail
-    y = -math.log(p)
-    e, e_tail, n = _exp_of_minus(y)
-    scaled = math.ldexp(math.ldexp(p, n // 2), n - n // 2)
-    delta = ((scaled - e) - e_tail) / e
-    return _quick_two_sum(y, 0.5 * delta * delta - delta)
-
-
-@_compile
-def _scores_float64(
-    magnitudes: ndarray, heads: ndarray, tails: ndarray, exponents: ndarray
-) -> None:
-    for i in range(magnitudes.size):
-        x = magnitudes[i]
-        exponents[:, i] = 0
-        if not x < math.inf:
-            # exp(-x) of an infinity or a NaN is all there is to know.
-            e = math.exp(-x)
-            heads[0, i], heads[1, i], heads[2, i], heads[3, i] = x, e, 1 - e, e
-            tails[:, i] = 0.0
-            continue
-        e, e_tail, n = _exp_of_minus(min(x, 2000.0))
-        if x < _TINY_EXPONENTIAL:
-            e, e_tail = math.ldexp(e, -n), math.ldexp(e_tail, -n)
-            tail, tail_tail = _log1p(e, e_tail)
-            plus, plus_tail = _add(1.0, 0.0, e, e_tail)
-            heads[1, i], tails[1, i] = tail, tail_tail
-            heads[0, i], tails[0, i] = _add(x, 0.0, tail, tail_tail)
-            heads[2, i], tails[2, i] = _quotient(1.0, 0.0, plus, plus_tail)
-            heads[3, i], tails[3, i] = _quotient(e, e_tail, plus, plus_tail)
-        else:
-            small = math.ldexp(e, -n)
-            heads[0, i], tails[0, i] = x, small
-            heads[1, i], tails[1, i], exponents[1, i] = e, e_tail, n
-            heads[2, i], tails[2, i] = 1.0, -max(small, 5e-324)
-            heads[3, i], tails[3, i], exponents[3, i] = e, e_tail, n
-
-
-@_compile
-def _probabilities_float64(
-    probabilities: ndarray, heads: ndarray, tails: ndarray, exponents: ndarray
-) -> None:
-    exponents[:] = 0
-    for i in range(probabilities.size):
-        p = probabilities[i]
-        if p == 0 or p == 1:
-            heads[0, i], heads[1, i] = (0.0, math.inf) if p == 0 else (math.inf, 0.0)
-            tails[:, i] = 0.0
-            continue
-        heads[1, i], tails[1, i] = _minus_log(p)
-        if p <= 0.5:
-            head, tail = _log1p(-p, 0.0)
-            heads[0, i], tails[0, i] = -head, -tail
-        else:
-            heads[0, i], tails[0, i] = _minus_log(1 - p)
-
-
-@_compile
-def _pairs_in_units(
-    heads: ndarray, tails: ndarray, exponents: ndarray, rests: ndarray, scales: ndarray
-) -> None:
-    """Turn (head + tail) 2^-exponent into the double nearest to it, and its ULPs.
-
-    Overwrites `heads` with values and `tails` with units.
-    """
-    for i in range(heads.size):
-        head, tail, shift = heads[i], tails[i], -exponents[i]
-        if head == 0 or not abs(head) < math.inf:
-            tails[i], rests[i], scales[0, i], scales[1, i] = head, 0.0, 1.0, 1.0
-            continue
-        fraction, exponent = math.frexp(head)
-        if fraction == 0.5 and tail < 0:
-            exponent -= 1  # the pair is in the binade below its head
-        ulp = max(exponent + shift - 53, -1074)
-        heads[i] = max(math.ldexp(head, shift), 5e-324)
-        tails[i], rests[i] = math.ldexp(head, shift - ulp), math.ldexp(tail, shift - ulp)
-        half = -ulp // 2
-        scales[0, i], scales[1, i] = math.ldexp(1.0, half), math.ldexp(1.0, -ulp - half)

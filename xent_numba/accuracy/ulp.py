@@ -58,28 +58,39 @@ class Truth:
         return cls(np.array(nearest, dtype), np.array(residual, float), np.array(exponent, int))
 
     @classmethod
-    def from_wide(cls, values: ndarray, dtype: np.dtype) -> Truth:
-        """Take over values computed in a wider floating-point format.
+    def from_pairs(
+        cls, heads: ndarray, tails: ndarray, exponents: ndarray, dtype: np.dtype
+    ) -> Truth:
+        """Take over values as pairs of doubles, (head + tail) 2^-exponent each.
 
         Parameters
         ----------
-        values : ndarray
-            float64 for float32 results, longdouble for float64 results.
+        heads, tails : ndarray of float64, shape (n,)
+            A tail is at most half an ULP of its head.
+        exponents : ndarray of int64, shape (n,)
+            Binary exponents, with the sign changed.
         dtype : numpy.dtype
             dtype of the results, float32 or float64.
 
         Returns
         -------
         Truth
-            As wrong as `values` are, see `reference.BOUND`.
+            As wrong as the pairs are; near the middle between two floats `nearest` may be the
+            other one.
         """
         lowest, digits, _ = _format(np.finfo(dtype))
         with np.errstate(over="ignore", under="ignore"):
-            nearest = values.astype(dtype)
-        usable = np.isfinite(nearest) & (values != 0)
-        exponent = np.where(usable, np.maximum(np.frexp(values)[1] - digits, lowest), lowest)
-        difference = np.where(usable, values, 0) - np.where(usable, nearest, 0)
-        return cls(nearest, np.ldexp(difference, -exponent).astype(np.float64), exponent)
+            nearest = np.ldexp(heads, -exponents).astype(dtype)
+        usable = np.isfinite(nearest) & (heads != 0)
+        fraction, binade = np.frexp(heads)
+        # A power of two less a tail is in the binade below.
+        below = (np.signbit(heads) != np.signbit(tails)) & (tails != 0)
+        binade = binade - ((np.abs(fraction) == 0.5) & below)
+        ulp = np.where(usable, np.maximum(binade - exponents - digits, lowest), lowest)
+        with np.errstate(all="ignore"):
+            units = np.ldexp(heads, -exponents - ulp) - np.ldexp(nearest.astype(np.float64), -ulp)
+            residual = units + np.ldexp(tails, -exponents - ulp)
+        return cls(nearest, np.where(usable, residual, 0.0), ulp)
 
     def error(self, got: ndarray, *, nonnegative: bool = False) -> ndarray:
         """ULP error of each result.
@@ -119,11 +130,6 @@ class Truth:
 
     def __getitem__(self, key: Any) -> Truth:
         return Truth(self.nearest[key], self.residual[key], self.exponent[key])
-
-
-def ulp_error(got: ndarray, values: Iterable[Any], *, nonnegative: bool = False) -> ndarray:
-    """ULP error of results against mpmath values; see `Truth.error`."""
-    return Truth.from_exact(values, got.dtype).error(got, nonnegative=nonnegative)
 
 
 def _format(info: np.finfo) -> tuple[int, int, int]:

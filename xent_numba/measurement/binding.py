@@ -12,8 +12,9 @@ import numpy as np
 from numpy import ndarray
 
 import xent_numba
-from xent_numba.accuracy import wide_formulas
-from xent_numba.accuracy.judge import REDUCED_RTOL, Verdict, judge
+from xent_numba.accuracy import reference
+from xent_numba.accuracy.judge import Verdict, judge
+from xent_numba.accuracy.tolerance import REDUCED_RTOL, Tolerance
 from xent_numba.measurement.case import DRAWN, Case
 from xent_numba.operations import OPERATIONS
 from xent_numba.registry import Implementation
@@ -77,19 +78,16 @@ def judge_call(
     Returns
     -------
     Verdict
-        Held to the accuracy that the implementation declares.
+        Held to the accuracy that the implementation declares, as far as the judge allows it.
     """
     if case.size > DRAWN:
         return _judge_repeated(implementation, case, inputs, call)
-    declaration = implementation.operations[case.operation]
     return judge(
         _judged(_public(implementation.name, case.operation), case, call),
         case.table_entry,
         inputs,
         reduction=case.reduction,
-        max_ulp=declaration.max_ulp[case.dtype],
-        max_ulp_gradient=declaration.max_ulp_gradient.get(case.dtype),
-        declaration=declaration,
+        tolerance=Tolerance.of(implementation.operations[case.operation], case.dtype),
     )
 
 
@@ -110,7 +108,7 @@ def _judge_repeated(
     reason = ""
     if case.reduction != "none":
         loss = OPERATIONS[case.table_entry.loss]
-        losses = wide_formulas.losses(loss, block[0], block[1]).astype(float)
+        losses, _ = reference.samples(loss, block[0], block[1]).doubles()
         whole, rest = divmod(case.size, DRAWN)
         expected = whole * math.fsum(losses) + math.fsum(losses[:rest])
         expected /= case.size if case.reduction == "mean" else 1
