@@ -58,22 +58,25 @@ def test_examples_of_a_function_run(name):
     run(documentation, {}, name)
 
 
+def inline_formulas(page):
+    prose = re.sub(r"^```.*?^```|`[^`\n]*`", "", PAGES[page], flags=re.S | re.M)
+    assert "$$" not in prose
+    return re.findall(r"\$([^$]+)\$", prose)
+
+
 @pytest.mark.parametrize("name", sorted(PAGES))
 def test_mathematics_renders_on_github_too(name):
     """There Markdown takes the backslash from punctuation, except in a fence."""
-    prose = re.sub(r"^```.*?^```", "", PAGES[name], flags=re.S | re.M)
-    prose = re.sub(r"`[^`\n]*`", "", prose)
-    assert "$$" not in prose
-    for formula in re.findall(r"\$([^$]+)\$", prose):
+    for formula in inline_formulas(name):
         assert not re.search(r"\\[^a-zA-Z]", formula), formula
 
 
 def test_on_the_derivation_e_is_eulers_number():
-    """The exponential that the kernels call e has another name where e is a number."""
-    text = re.sub(r"^```(?!math).*?^```|`[^`\n]*`", "", PAGES["derivation.md"], flags=re.S | re.M)
-    for formula in re.findall(r"```math\n(.*?)```|\$([^$]+)\$", text, re.S):
-        symbols = re.sub(r"\\[a-z]+(\{(low|cases)\})?", " ", "".join(formula))
-        assert not re.search(r"e(?!\^|$)", symbols), formula
+    """What the kernels call e has another name where e is a number: it is raised to a power."""
+    displayed = re.findall(r"^```math\n(.*?)^```", PAGES["derivation.md"], re.S | re.M)
+    for formula in (*displayed, *inline_formulas("derivation.md")):
+        symbols = re.sub(r"\\[a-z]+(\{(low|cases)\})?", " ", formula)
+        assert symbols.strip() == "e" or not re.search(r"e(?!\^)", symbols), formula
 
 
 def test_nothing_is_executable_but_the_configuration():
