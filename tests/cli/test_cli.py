@@ -18,7 +18,8 @@ from fake_implementations import write
 
 from xent_numba import cli, registry
 from xent_numba.cli import compare
-from xent_numba.measurement import comparison, suite
+from xent_numba.measurement import compare as measuring
+from xent_numba.measurement import suite
 from xent_numba.measurement.comparison import Comparison
 
 TINY = ("--quick", "--budget", "0.2", "--size", "1000", "--workload", "gaussian")
@@ -255,7 +256,7 @@ def asked_for(monkeypatch, *options):
         seen["implementations"] = [one.implementation for one in next(iter(entries.values()))]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(comparison, "compare", record)
+    monkeypatch.setattr(measuring, "compare", record)
     assert cli.main(["compare", *options]) == 130
     return seen
 
@@ -307,8 +308,8 @@ def test_sizes_are_log_spaced_with_both_ends(monkeypatch):
 
 
 def test_what_the_run_is_about_is_entered_twice_if_it_takes_part(monkeypatch):
-    assert asked_for(monkeypatch)["twin"] == "numba_parallel"
-    assert asked_for(monkeypatch, "--implementation", "naive")["twin"] == "naive"
+    assert asked_for(monkeypatch)["control"] == "numba_parallel"
+    assert asked_for(monkeypatch, "--implementation", "naive")["control"] == "naive"
 
 
 def test_one_implementation_may_take_part_with_two_numbers_of_threads(monkeypatch):
@@ -320,7 +321,7 @@ def test_one_implementation_may_take_part_with_two_numbers_of_threads(monkeypatc
 
 def test_a_part_of_the_suite_is_measured_and_written(tmp_path, monkeypatch, compared):
     kept = Comparison.from_json((compared[1] / "run.json").read_text())
-    monkeypatch.setattr(comparison, "compare", lambda entries, **settings: kept)
+    monkeypatch.setattr(measuring, "compare", lambda entries, **settings: kept)
     assert cli.main(["compare", "--suite", "full", "--output", str(tmp_path / "new")]) == 0
     names = {path.name for path in (tmp_path / "new").iterdir()}
     assert names == {f"{part}.{kind}" for part in suite.PARTS for kind in ("json", "md", "csv")}

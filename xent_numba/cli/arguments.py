@@ -83,10 +83,10 @@ def implementation(text: str) -> str:
     """Read the name of an implementation, or the path of a file that is one."""
     if not text.endswith(".py"):
         return one_of(registry.names())(text)
-    from xent_numba.measurement import worker
+    from xent_numba.measurement.participant import check_file
 
     try:
-        worker.check_file(Path(text))
+        check_file(Path(text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text

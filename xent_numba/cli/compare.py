@@ -12,7 +12,7 @@ from xent_numba import registry, workloads
 from xent_numba.cli import arguments, output
 from xent_numba.cli.arguments import ALL, DTYPES, expand, one_of, option, several
 from xent_numba.errors import UsageError
-from xent_numba.measurement.participant import Contestant
+from xent_numba.measurement.participant import Participant
 from xent_numba.measurement.suite import FULL, PARTS, SUBJECT
 from xent_numba.operations import OPERATIONS, REDUCTIONS
 from xent_numba.results import machine
@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
         if path := getattr(options, name):
             write(path, render(comparison))
     tables.show(comparison, output.console(options.output))
-    asked = {Contestant.of(text, 1).label for text in options.implementation or ()}
+    asked = {Participant.of(text, 1).label for text in options.implementation or ()}
     return int(
         any(
             row.preparation.status in ("wrong", "crashed")
@@ -118,7 +118,7 @@ def _suite(options: argparse.Namespace) -> int:
             part.enter(names, options.threads),
             options.errors,
             baseline=part.baseline,
-            twin=SUBJECT,
+            control=SUBJECT,
             budget=options.budget or part.budget,
             command=f"xent-numba compare --suite {part.name}",
         )
@@ -146,25 +146,25 @@ def _read(path: Path) -> Comparison:
 def _measured(options: argparse.Namespace) -> Comparison:
     cases = _cases(options)
     asked = options.implementation or list(registry.names())
-    members = [Contestant.of(text, options.threads) for text in asked]
-    baseline = Contestant.of(options.baseline, options.threads)
+    members = [Participant.of(text, options.threads) for text in asked]
+    baseline = Participant.of(options.baseline, options.threads)
     members = list(dict.fromkeys((*members, baseline)))
     labels = [one.label for one in members]
     return _compare(
         dict.fromkeys(cases, members),
         options.errors,
         baseline=baseline.label,
-        twin=SUBJECT if SUBJECT in labels else labels[0],
+        control=SUBJECT if SUBJECT in labels else labels[0],
         budget=options.budget or (QUICK_BUDGET if options.quick else BUDGET),
         command=options.command,
     )
 
 
 def _compare(entries: Entries, errors: output.Output, **settings: object) -> Comparison:
-    from xent_numba.measurement import comparison
+    from xent_numba.measurement import compare
 
     with output.progress(errors) as progress:
-        return comparison.compare(entries, report=progress, **settings)  # type: ignore[arg-type]
+        return compare.compare(entries, progress=progress, **settings)  # type: ignore[arg-type]
 
 
 def _cases(options: argparse.Namespace) -> list[Case]:

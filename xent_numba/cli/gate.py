@@ -20,7 +20,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("baseline", metavar="BASELINE", help="a revision, as git reads it")
     text = "a revision; the working tree if not given"
-    parser.add_argument("contender", nargs="?", metavar="CONTENDER", help=text)
+    parser.add_argument("candidate", nargs="?", metavar="CANDIDATE", help=text)
     text = "count what needs no clock, and compare exactly: all track_ benchmarks"
     parser.add_argument("--exact", action="store_true", help=text)
     text = "regular expression, as for asv run; all if it is not given"
@@ -50,15 +50,15 @@ def run(options: argparse.Namespace) -> int:
     """Compare, write, and then print."""
     from xent_numba.gate import GateError, gate, tables
     from xent_numba.gate.environments import Project
+    from xent_numba.gate.pairs import Limits
     from xent_numba.results.files import write
 
     request = gate.Request(
         baseline=options.baseline,
-        contender=options.contender,
+        candidate=options.candidate,
         exact=options.exact,
         chosen=options.bench or (),
-        threshold=options.threshold,
-        budget=60 * options.budget,
+        limits=Limits(budget=60 * options.budget, threshold=options.threshold),
         python=_program(options.python),
         cpus=options.cpu_affinity,
         patience=options.patience,
