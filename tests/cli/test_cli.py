@@ -221,7 +221,7 @@ def test_an_interruption_ends_all_processes_and_writes_nothing(tmp_path):
         children = psutil.Process(running.pid).children(recursive=True)
         # Before them others come and go, whose callers may keep an interruption to themselves.
         try:
-            spawned = any("spawn_main" in "".join(child.cmdline()) for child in children)
+            spawned = any("process.py" in "".join(child.cmdline()) for child in children)
         except psutil.Error:  # one of them has ended meanwhile
             return []
         return children if spawned else []
