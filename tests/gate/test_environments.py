@@ -14,7 +14,7 @@ def test_nothing_compiled_is_shared(tiny):
     tiny.edit("return 3", "return 4")
     folders = [
         project.side(name, revision, sys.executable).variables["NUMBA_CACHE_DIR"]
-        for name, revision in (("baseline", "HEAD"), ("contender", "HEAD"), ("contender", None))
+        for name, revision in (("baseline", "HEAD"), ("candidate", "HEAD"), ("candidate", None))
     ]
     assert len(set(folders)) == 3
 
