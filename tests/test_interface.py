@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xent_numba.validation import LABEL_DTYPES
+from xent_numba.host_arrays import LABEL_DTYPES
 
 LOSSES = pytest.mark.targets(lambda t: t.operation.labels)
 FLOAT32 = pytest.mark.targets(lambda t: t.dtype == np.float32)

@@ -23,9 +23,8 @@ from rich.progress import Progress, TimeElapsedColumn
 from scipy.stats import binomtest
 
 from xent_numba.gate import gate, revisions
-from xent_numba.gate.decision import MIN_PAIRS
 from xent_numba.gate.environments import Project
-from xent_numba.gate.pairs import Limits
+from xent_numba.gate.pairs import MIN_PAIRS
 from xent_numba.results import machine
 from xent_numba.results.files import write
 
@@ -135,7 +134,7 @@ def plant(head: str, path: str, old: str, new: str) -> str:
     return revisions.planted(ROOT, head, path, done.stdout.replace(old, new))
 
 
-def candidate(head: str, kind: str) -> str:
+def contender(head: str, kind: str) -> str:
     """Commit of what a commit is compared with."""
     if kind == AGAINST_ITSELF:
         return head
@@ -159,17 +158,19 @@ def run_clock(project: Project, head: str, kind: str, number: int) -> dict[str, 
     """Run the gate once."""
     request = gate.Request(
         baseline=head,
-        candidate=candidate(head, kind),
+        contender=contender(head, kind),
         chosen=(BENCH,),
-        limits=Limits(BUDGET_SECONDS, THRESHOLD, seed=number),
+        threshold=THRESHOLD,
+        budget=BUDGET_SECONDS,
         python=sys.executable,
         cpus=_one_cpu(),
+        seed=number,
     )
     outcome = gate.run(project, request, "")
     return {
         "status": outcome.status(strict=False),
         "verdicts": {t.benchmark: t.finding.verdict for t in outcome.timings},
-        "ratios": {t.benchmark: t.finding.ratio.value for t in outcome.timings},
+        "ratios": {t.benchmark: t.finding.ratio for t in outcome.timings},
         "detectable": {t.benchmark: t.finding.detectable for t in outcome.timings},
         "pairs": max(t.finding.pairs for t in outcome.timings),
         "others": max(outcome.others),
@@ -199,7 +200,7 @@ def run_asv(project: Project, head: str, kind: str, number: int) -> dict[str, An
     common = {"cwd": folder, "env": environment, "capture_output": True, "text": True}
     subprocess.run([*asv, "machine", "--yes"], **common, check=True)
     # asv wants two commits; one that differs in no file is the same.
-    other = candidate(head, kind)
+    other = contender(head, kind)
     if other == head:
         other = revisions.planted(ROOT, head, "LICENSE", (ROOT / "LICENSE").read_text())
     cpu = f"{_one_cpu()[0]}"
@@ -230,7 +231,7 @@ def run_exact(project: Project, head: str, kind: str, number: int) -> dict[str, 
     """Count on the commit and on one with a loss planted."""
     request = gate.Request(
         baseline=head,
-        candidate=candidate(head, kind),
+        contender=contender(head, kind),
         exact=True,
         chosen=(COUNTED,),
         python=sys.executable,
@@ -240,7 +241,7 @@ def run_exact(project: Project, head: str, kind: str, number: int) -> dict[str, 
         "status": outcome.status(strict=False),
         "values": len(outcome.values),
         "worse": [
-            [v.benchmark, v.baseline, v.candidate, v.unit]
+            [v.benchmark, v.baseline, v.contender, v.unit]
             for v in outcome.values
             if v.benchmark in outcome.regressions
         ],

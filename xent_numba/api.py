@@ -30,8 +30,8 @@ def sigmoid(
     Parameters
     ----------
     scores : array_like of real numbers, any shape
-        Pre-sigmoid scores s, dimensionless. float32 and float64 are computed in their own
-        precision; other real input becomes float64. +-inf are allowed, NaN propagates.
+        Pre-sigmoid scores s, dimensionless; +-inf are allowed, NaN propagates. float16 and float32
+        are computed in float32, all other real input in float64.
     out : ndarray, optional
         Where the result goes: the shape and dtype of `scores`. Left as it was if
         an argument does not fit, NaN if a value is not accepted.
@@ -48,7 +48,7 @@ def sigmoid(
     ValueError
         For an unknown implementation, or an `out` that does not fit.
     TypeError
-        For complex, object and other dtypes that are not accepted.
+        For dtypes that are no real numbers, and for masks and units, which would be ignored.
     ImplementationUnavailableError
         If the implementation cannot run here.
 
@@ -91,11 +91,11 @@ def binary_cross_entropy(
     Parameters
     ----------
     probabilities : array_like of real numbers, any shape
-        Probabilities p of the class 1, in [0, 1]. float32 and float64 are computed in their own
-        precision; other real input becomes float64.
+        Probabilities p of the class 1, in [0, 1]. float16 and float32 are computed in
+        float32, all other real input in float64.
     labels : array_like, shape of `probabilities`
-        0, 1, or a soft label in [0, 1], as bool, int8, uint8, int32, int64, float32 or float64,
-        read as they are. A soft label is rounded to the dtype of `probabilities`.
+        0, 1, or a soft label in [0, 1], of any real dtype; bool, int8, uint8, int32, int64, float32
+        and float64 are read as they are. A soft label is rounded to the dtype of `probabilities`.
     sample_weight : array_like, shape of `probabilities`, optional
         Weights w, finite and >= 0. w L is rounded to the dtype of the result; 0 times an
         infinite loss is NaN.
@@ -120,7 +120,7 @@ def binary_cross_entropy(
         differ, an unknown reduction or implementation, an `out` that does not fit, a mean over no
         samples or over weights that sum to 0.
     TypeError
-        For complex, object and other dtypes that are not accepted.
+        For dtypes that are no real numbers, and for masks and units, which would be ignored.
     ImplementationUnavailableError
         If the implementation cannot run here.
 
@@ -161,10 +161,10 @@ def logistic_loss(
     Parameters
     ----------
     scores : array_like of real numbers, any shape
-        Pre-sigmoid scores s, dimensionless. float32 and float64 are computed in their own
-        precision; other real input becomes float64. +-inf are allowed, NaN propagates.
+        Pre-sigmoid scores s, dimensionless; +-inf are allowed, NaN propagates. float16 and float32
+        are computed in float32, all other real input in float64.
     labels : array_like, shape of `scores`
-        -1 or +1, as bool, int8, uint8, int32, int64, float32 or float64, read as they are.
+        -1 or +1, of any real dtype; int8, int32, int64, float32 and float64 are read as they are.
     sample_weight : array_like, shape of `scores`, optional
         Weights w, finite and >= 0. w L is rounded to the dtype of the result; 0 times an
         infinite loss is NaN.
@@ -189,7 +189,7 @@ def logistic_loss(
         differ, an unknown reduction or implementation, an `out` that does not fit, a mean over no
         samples or over weights that sum to 0.
     TypeError
-        For complex, object and other dtypes that are not accepted.
+        For dtypes that are no real numbers, and for masks and units, which would be ignored.
     ImplementationUnavailableError
         If the implementation cannot run here.
 
@@ -229,11 +229,11 @@ def binary_cross_entropy_with_logits(
     Parameters
     ----------
     scores : array_like of real numbers, any shape
-        Pre-sigmoid scores s, dimensionless. float32 and float64 are computed in their own
-        precision; other real input becomes float64. +-inf are allowed, NaN propagates.
+        Pre-sigmoid scores s, dimensionless; +-inf are allowed, NaN propagates. float16 and float32
+        are computed in float32, all other real input in float64.
     labels : array_like, shape of `scores`
-        0, 1, or a soft label in [0, 1], as bool, int8, uint8, int32, int64, float32 or float64,
-        read as they are. A soft label is rounded to the dtype of `scores`.
+        0, 1, or a soft label in [0, 1], of any real dtype; bool, int8, uint8, int32, int64, float32
+        and float64 are read as they are. A soft label is rounded to the dtype of `scores`.
     sample_weight : array_like, shape of `scores`, optional
         Weights w, finite and >= 0. w L is rounded to the dtype of the result; 0 times an
         infinite loss is NaN.
@@ -258,7 +258,7 @@ def binary_cross_entropy_with_logits(
         differ, an unknown reduction or implementation, an `out` that does not fit, a mean over no
         samples or over weights that sum to 0.
     TypeError
-        For complex, object and other dtypes that are not accepted.
+        For dtypes that are no real numbers, and for masks and units, which would be ignored.
     ImplementationUnavailableError
         If the implementation cannot run here.
 
@@ -295,10 +295,10 @@ def logistic_loss_and_grad(
     Parameters
     ----------
     scores : array_like of real numbers, any shape
-        Pre-sigmoid scores s, dimensionless. float32 and float64 are computed in their own
-        precision; other real input becomes float64. +-inf are allowed, NaN propagates.
+        Pre-sigmoid scores s, dimensionless; +-inf are allowed, NaN propagates. float16 and float32
+        are computed in float32, all other real input in float64.
     labels : array_like, shape of `scores`
-        -1 or +1, as bool, int8, uint8, int32, int64, float32 or float64, read as they are.
+        -1 or +1, of any real dtype; int8, int32, int64, float32 and float64 are read as they are.
     sample_weight : array_like, shape of `scores`, optional
         Weights w, finite and >= 0. w L is rounded to the dtype of the result; 0 times an
         infinite loss is NaN.
@@ -355,11 +355,11 @@ def binary_cross_entropy_with_logits_and_grad(
     Parameters
     ----------
     scores : array_like of real numbers, any shape
-        Pre-sigmoid scores s, dimensionless. float32 and float64 are computed in their own
-        precision; other real input becomes float64. +-inf are allowed, NaN propagates.
+        Pre-sigmoid scores s, dimensionless; +-inf are allowed, NaN propagates. float16 and float32
+        are computed in float32, all other real input in float64.
     labels : array_like, shape of `scores`
-        0, 1, or a soft label in [0, 1], as bool, int8, uint8, int32, int64, float32 or float64,
-        read as they are. A soft label is rounded to the dtype of `scores`.
+        0, 1, or a soft label in [0, 1], of any real dtype; bool, int8, uint8, int32, int64, float32
+        and float64 are read as they are. A soft label is rounded to the dtype of `scores`.
     sample_weight : array_like, shape of `scores`, optional
         Weights w, finite and >= 0. w L is rounded to the dtype of the result; 0 times an
         infinite loss is NaN.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import numpy as np
 from numpy import ndarray
 
 from xent_numba import registry, validation
+from xent_numba.host_arrays import FLOATS, HOST, fits, is_labelled, is_on_device
 from xent_numba.operations import OPERATIONS, Call, Reduction
 
 DEFAULTS = {"host": "numba_parallel", "device": "numba_cuda"}
@@ -23,12 +25,12 @@ def small_sigmoid(scores: ndarray, out: Any, implementation: str) -> Any:
         None where the implementation offers no such way, or the arguments take a longer look.
     """
     short = _small_call(implementation)
-    if short is None or scores.size > short.limit or scores.dtype not in validation.FLOATS:
+    if short is None or scores.size > short.limit or scores.dtype not in FLOATS:
         return None
     try:
         if out is None:
             return short.ufunc(scores)
-        if validation.fits(out, scores):
+        if fits(out, scores):
             return short.ufunc(scores, out)
     except FloatingPointError:
         # NumPy was told to raise on underflow, of which the longer way says nothing.
@@ -57,9 +59,11 @@ def evaluate(call: Call, implementation: str) -> Any:
     scalar, array or tuple
         What the public function of the operation returns.
     """
-    place = "host" if type(call.first) is ndarray else _place(call.first)
-    if place == "dask":
-        return _evaluate_chunks(call, implementation)
+    place = "host"
+    if type(call.first) is not ndarray:
+        place = _place(call)
+        if place in _CONTAINERS:
+            return _CONTAINERS[place](call, implementation)
     if implementation == "auto":
         implementation = DEFAULTS[place]
     elif not isinstance(implementation, str):
@@ -68,46 +72,54 @@ def evaluate(call: Call, implementation: str) -> Any:
             "xent_numba.implementations()"
         )
     compute = registry.resolve(implementation, call.operation.name)
-    arrays = validation.HOST if place == "host" else registry.get(implementation).arrays
+    arrays = HOST if place == "host" else registry.get(implementation).arrays
     checked = validation.prepare(call, arrays)
-    _, first, _, _, reduction, out, gradients = checked
     try:
         result = compute(checked)
+        if checked.reduction != "none":
+            result = _rounded(result, checked.first.dtype)
     except BaseException:
-        _poison(arrays, out, gradients)
+        for array in (checked.out, checked.grad_out):
+            if array is not None:
+                arrays.poison(array)
         raise
-    if reduction != "none":
-        result = first.dtype.type(result)
-        if out is not None:
+    return _given_back(call, checked, result)
+
+
+def _rounded(value: Any, dtype: np.dtype) -> Any:
+    """A sum or mean in the dtype of the scores; NumPy is not told of an overflow that is inf."""
+    if 1e-37 < value < 1e37:
+        return dtype.type(value)
+    with np.errstate(all="ignore"):
+        return dtype.type(value)
+
+
+def _given_back(call: Call, checked: Call, result: Any) -> Any:
+    """What the caller gets: the arrays that were passed for it, else a scalar or new arrays."""
+    if (out := call.out) is not None:
+        if checked.reduction != "none":
             out[()] = result
-            result = out
-    elif not result.shape and call.out is None:
+        result = out
+    elif not result.shape:
         result = result[()]
-    return result if gradients is None else (result, gradients)
+    if not call.operation.gradient:
+        return result
+    return result, checked.grad_out if call.grad_out is None else call.grad_out
 
 
-def _place(first: Any) -> str:
-    """Where the elements of the first argument lie."""
-    if hasattr(first, "__dask_graph__"):
+def _place(call: Call) -> str:
+    """Where the elements of the first argument lie, or which container of arrays it is."""
+    name, first = call.operation.first, call.first
+    if is_labelled(first):
+        return "labelled"
+    if hasattr(type(first), "__dask_graph__"):
         return "dask"
-    return "device" if hasattr(first, "__cuda_array_interface__") else "host"
-
-
-def _poison(arrays: validation.Arrays, *outputs: Any) -> None:
-    for array in outputs:
-        if array is not None:
-            arrays.poison(array)
+    return "device" if is_on_device(name, first) else "host"
 
 
 def _evaluate_chunks(call: Call, implementation: str) -> Any:
     from xent_numba import dask_arrays
 
-    for name, array in (("out", call.out), ("grad_out", call.grad_out)):
-        if array is not None:
-            raise TypeError(
-                f"{name} is a {type(array).__name__}; accepted with a dask array is None, since "
-                "nothing is computed yet"
-            )
     return dask_arrays.evaluate(
         functools.partial(_evaluate_chunk, call.operation.name, implementation), call
     )
@@ -124,3 +136,14 @@ def _evaluate_chunk(
 ) -> Any:
     call = Call(OPERATIONS[operation], first, labels, sample_weight, reduction)
     return evaluate(call, implementation)
+
+
+def _evaluate_labelled(call: Call, implementation: str) -> Any:
+    from xent_numba import labelled_arrays
+
+    return labelled_arrays.evaluate(
+        functools.partial(evaluate, implementation=implementation), call
+    )
+
+
+_CONTAINERS = {"dask": _evaluate_chunks, "labelled": _evaluate_labelled}

@@ -14,7 +14,7 @@ import numpy as np
 from numpy import ndarray
 
 from xent_numba.operations import Call
-from xent_numba.validation import raise_bad_value, raise_bad_weight_sum
+from xent_numba.validation import check_values, raise_bad_weight_sum
 
 Total = Callable[[ndarray], Any]
 
@@ -53,7 +53,7 @@ def evaluate(call: Call, values: Callable[..., Any], total: Total = np.sum) -> A
         if labels is None:
             out[...] = values(first)
             return out
-        raise_bad_value(operation, first, labels, sample_weight)
+        check_values(operation, first, labels, sample_weight)
         scale = _scale(call, total)
         losses = values(first, labels.astype(first.dtype, copy=False))
         weight = 1 if sample_weight is None else sample_weight

@@ -34,9 +34,10 @@ import numpy as np
 from numpy import ndarray
 
 from xent_numba.errors import ImplementationUnavailableError
+from xent_numba.host_arrays import HOST
 from xent_numba.known_failures import KnownFailure
 from xent_numba.operations import OPERATIONS, Call
-from xent_numba.validation import HOST, Arrays
+from xent_numba.validation import Arrays
 
 Formulation = Literal["textbook", "stable"]
 Device = Literal["cpu", "cuda"]

@@ -23,9 +23,10 @@ from typing import Any, cast
 import numpy as np
 from numpy import ndarray
 
+from xent_numba.host_arrays import HOST, LABEL_DTYPES
 from xent_numba.operations import OPERATIONS, Call, Operation, Reduction
 from xent_numba.registry import implements
-from xent_numba.validation import HOST, raise_bad_value, raise_bad_weight_sum
+from xent_numba.validation import raise_bad_value, raise_bad_weight_sum
 
 _ULP = {"float32": 2, "float64": 2}
 _INSTALL = "pip install 'xent-numba[cuda]'"
@@ -95,6 +96,11 @@ class DeviceArrays:
             raise TypeError(
                 f"{name} has dtype {array.dtype}; accepted on a device are float16, bfloat16, "
                 "float32 and float64"
+            )
+        if name == "labels" and array.dtype not in LABEL_DTYPES:
+            raise TypeError(
+                f"labels has dtype {array.dtype}; accepted on a device are float16, bfloat16, "
+                f"{', '.join(map(str, LABEL_DTYPES))}"
             )
         return array
 

@@ -20,7 +20,7 @@ from xent_numba.peer import (
     threads,
 )
 from xent_numba.registry import implements
-from xent_numba.validation import raise_bad_value, raise_bad_weight_sum
+from xent_numba.validation import check_values, raise_bad_weight_sum
 
 _OVERFLOWS = "log(1 + exp(-y s)) is computed as it is written, and exp overflows"
 _INFINITE = "an infinite score divided by itself is NaN"
@@ -129,7 +129,7 @@ def compute(call: Call) -> Any:
     if labels is None:
         out[...] = torch.sigmoid(tensor(first)).numpy()
         return out
-    raise_bad_value(operation, first, labels, sample_weight)
+    check_values(operation, first, labels, sample_weight)
     scores = tensor(first).requires_grad_(operation.gradient)
     loss = _losses()[operation.loss]
     target = tensor(labels.astype(first.dtype, copy=False))

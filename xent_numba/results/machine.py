@@ -24,16 +24,7 @@ PACKAGES = (
     "jax",
     "numba-cuda",
 )
-THREAD_VARIABLES = (
-    "NUMBA_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "NPROC",
-)
-"""All that the libraries read when they start."""
-
+_LISTEN_SECONDS = 0.2
 _CPU = Path("/sys/devices/system/cpu")
 
 
@@ -125,11 +116,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def thread_variables(threads: int) -> dict[str, str]:
-    """Environment variables that tell each library the same number of threads."""
-    return dict.fromkeys(THREAD_VARIABLES, str(threads))
-
-
 def usable_cpus() -> int:
     """Return the number of CPUs this process may run on."""
     return len(affinity() or ()) or os.cpu_count() or 1
@@ -150,6 +136,13 @@ def activity() -> dict[str, float]:
         "load": psutil.getloadavg()[0],
         "steal_seconds": float(getattr(psutil.cpu_times(), "steal", 0.0)),
     }
+
+
+def others_percent() -> float:
+    """Share of all CPUs that is in use for the next moment; ask while all workers rest."""
+    import psutil
+
+    return float(psutil.cpu_percent(_LISTEN_SECONDS))
 
 
 def commit() -> dict[str, Any]:

@@ -19,8 +19,8 @@ import numpy as np
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
+from xent_numba.host_arrays import LABEL_DTYPES
 from xent_numba.operations import Operation
-from xent_numba.validation import LABEL_DTYPES
 from xent_numba.workloads import flights, gaussian, saturated
 from xent_numba.workloads.draw import Draw
 
