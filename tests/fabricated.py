@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from xent_numba import registry
-from xent_numba.measurement.comparison import Comparison, Row
-from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT, Contestant
-from xent_numba.measurement.statistics import median_interval, ratio_interval
+from xent_numba.measurement.comparison import Comparison, Row, overall_resolution
+from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT, Participant, Preparation
 from xent_numba.measurement.suite import PARTS, SUBJECT
-from xent_numba.measurement.worker import Preparation, WarmUp
+from xent_numba.measurement.worker import WarmUp
 
 #: Nanoseconds an element, beyond a microsecond a call.
 COST = {MEMORY_LIMIT: 0.125, SUBJECT: 0.5, f"{SUBJECT}@1": 1.0, "torch_compiled": 1.0}
@@ -39,12 +38,13 @@ def comparison(part: str, **changed) -> Comparison:
         "command": f"xent-numba compare --suite {part}",
         "started": "2026-01-02T03:04:05+00:00",
         "baseline": PARTS[part].baseline,
-        "twin": SUBJECT,
+        "control": SUBJECT,
         "settings": {"threads": 2, "budget": 1.0, "seed": 1},
         "machine": MACHINE,
         "activity": {"load": 0.1, "load_after": 0.2, "steal_seconds": 0.0, "others_percent": 1.0},
         "commit": {"commit": "0123456789abcdef", "modified": False},
         "rows": tuple(rows),
+        "overall": overall_resolution(rows, SUBJECT),
     }
     return Comparison(**(settings | changed))
 
@@ -70,7 +70,7 @@ MACHINE = {
 
 
 def _row(case, label, times, baseline) -> Row:
-    name = Contestant.of(label.removesuffix(AGAIN), 2).label.partition("@")[0]
+    name = Participant.of(label.removesuffix(AGAIN), 2).label.partition("@")[0]
     if name != MEMORY_LIMIT and case.operation not in registry.get(name).operations:
         return Row(case, label, Preparation("n/a", f"does not compute {case.operation}"))
     if name == "numpy_textbook":
@@ -83,12 +83,8 @@ def _row(case, label, times, baseline) -> Row:
         Preparation("partly", "the tail is lost", 1e7)
         if name == "sklearn_loss"
         else Preparation("ok", "", 0.9 if name == SUBJECT else 2.5, None, 0.5),
-        median_interval(list(times[label].values())),
-        ratio_interval(times[baseline], times[label]) if baseline in times else None,
-        ratio_interval(times[MEMORY_LIMIT], times[label]),
-        times[label],
-        WarmUp(1, True, False),
-    )
+        warm_up=WarmUp(1, True, False),
+    ).timed(times, baseline, SUBJECT)
 
 
 def write(folder, *parts: str) -> None:

@@ -56,7 +56,7 @@ SOURCES = {
     "fake_dying_later": _SIGMOID.format(
         name="Dies after some calls",
         before=_BIND.format(
-            body="""from xent_numba.measurement import worker
+            body="""import os
     from xent_numba.operations import OPERATIONS, Call
     started = time.perf_counter()
 

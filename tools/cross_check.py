@@ -16,8 +16,8 @@ from pathlib import Path
 import pyperf
 
 from xent_numba.measurement.case import Case
-from xent_numba.measurement.comparison import compare
-from xent_numba.measurement.participant import Contestant
+from xent_numba.measurement.compare import compare
+from xent_numba.measurement.participant import Participant
 from xent_numba.results import machine
 from xent_numba.results.files import write
 
@@ -50,8 +50,8 @@ call()
 def by_us(name: str, operation: str, dtype: str, size: int) -> float:
     """Median seconds of a call, as ``xent-numba compare`` finds it."""
     case = Case.of(operation, "gaussian", size, dtype, None, "sum")
-    one = Contestant.of(name, machine.usable_cpus())
-    found = compare({case: [one]}, baseline=name, twin="", budget=BUDGET, command="")
+    one = Participant.of(name, machine.usable_cpus())
+    found = compare({case: [one]}, baseline=name, control="", budget=BUDGET, command="")
     (row,) = (row for row in found.rows if row.implementation == name)
     assert row.seconds is not None, row.preparation
     return row.seconds.value
@@ -79,7 +79,7 @@ def main() -> int:
     rows = []
     for row in ROWS:
         # In turn, in new processes each time: neither a machine that drifts nor a process that is
-        # faster than its twin for as long as it lives is a disagreement of clocks.
+        # faster than another of the same for as long as it lives is a disagreement of clocks.
         turns = [(by_us(*row), by_pyperf(*row)) for _ in range(TURNS)]
         ours, other = (statistics.median(times) for times in zip(*turns, strict=True))
         rows.append((*row, ours, other, ours / other - 1))

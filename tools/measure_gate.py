@@ -23,8 +23,9 @@ from rich.progress import Progress, TimeElapsedColumn
 from scipy.stats import binomtest
 
 from xent_numba.gate import gate, revisions
+from xent_numba.gate.decision import MIN_PAIRS
 from xent_numba.gate.environments import Project
-from xent_numba.gate.pairs import MIN_PAIRS
+from xent_numba.gate.pairs import Limits
 from xent_numba.results import machine
 from xent_numba.results.files import write
 
@@ -134,7 +135,7 @@ def plant(head: str, path: str, old: str, new: str) -> str:
     return revisions.planted(ROOT, head, path, done.stdout.replace(old, new))
 
 
-def contender(head: str, kind: str) -> str:
+def candidate(head: str, kind: str) -> str:
     """Commit of what a commit is compared with."""
     if kind == AGAINST_ITSELF:
         return head
@@ -158,19 +159,17 @@ def run_clock(project: Project, head: str, kind: str, number: int) -> dict[str, 
     """Run the gate once."""
     request = gate.Request(
         baseline=head,
-        contender=contender(head, kind),
+        candidate=candidate(head, kind),
         chosen=(BENCH,),
-        threshold=THRESHOLD,
-        budget=BUDGET_SECONDS,
+        limits=Limits(BUDGET_SECONDS, THRESHOLD, seed=number),
         python=sys.executable,
         cpus=_one_cpu(),
-        seed=number,
     )
     outcome = gate.run(project, request, "")
     return {
         "status": outcome.status(strict=False),
         "verdicts": {t.benchmark: t.finding.verdict for t in outcome.timings},
-        "ratios": {t.benchmark: t.finding.ratio for t in outcome.timings},
+        "ratios": {t.benchmark: t.finding.ratio.value for t in outcome.timings},
         "detectable": {t.benchmark: t.finding.detectable for t in outcome.timings},
         "pairs": max(t.finding.pairs for t in outcome.timings),
         "others": max(outcome.others),
@@ -200,7 +199,7 @@ def run_asv(project: Project, head: str, kind: str, number: int) -> dict[str, An
     common = {"cwd": folder, "env": environment, "capture_output": True, "text": True}
     subprocess.run([*asv, "machine", "--yes"], **common, check=True)
     # asv wants two commits; one that differs in no file is the same.
-    other = contender(head, kind)
+    other = candidate(head, kind)
     if other == head:
         other = revisions.planted(ROOT, head, "LICENSE", (ROOT / "LICENSE").read_text())
     cpu = f"{_one_cpu()[0]}"
@@ -231,7 +230,7 @@ def run_exact(project: Project, head: str, kind: str, number: int) -> dict[str, 
     """Count on the commit and on one with a loss planted."""
     request = gate.Request(
         baseline=head,
-        contender=contender(head, kind),
+        candidate=candidate(head, kind),
         exact=True,
         chosen=(COUNTED,),
         python=sys.executable,
@@ -241,7 +240,7 @@ def run_exact(project: Project, head: str, kind: str, number: int) -> dict[str, 
         "status": outcome.status(strict=False),
         "values": len(outcome.values),
         "worse": [
-            [v.benchmark, v.baseline, v.contender, v.unit]
+            [v.benchmark, v.baseline, v.candidate, v.unit]
             for v in outcome.values
             if v.benchmark in outcome.regressions
         ],

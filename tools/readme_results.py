@@ -27,7 +27,7 @@ def results(sources: report.Sources) -> str:
     run = sources.runs["operations"]
     samples = next(case.size for case, _ in run.cases() if case.dtype == "float32")
     text = (
-        f"How many times as long each takes as `{run.twin}`, with 95 % intervals: float32, "
+        f"How many times as long each takes as `{run.control}`, with 95 % intervals: float32, "
         f"{samples:,} samples, losses summed, {run.settings['threads']} threads. *Same*: this run "
         "cannot tell them apart. WRONG: it disagreed with the oracle and gets no time."
     )

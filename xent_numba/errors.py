@@ -9,3 +9,7 @@ class ImplementationUnavailableError(RuntimeError):
 
 class ResultFileError(ValueError):
     """A file does not hold the result that it should; the message names it and says why."""
+
+
+class UsageError(Exception):
+    """What was asked of a command cannot be done; the message says why, in one sentence."""

@@ -17,7 +17,9 @@ import pytest
 from fake_implementations import write
 
 from xent_numba import cli, registry
-from xent_numba.measurement import comparison, suite
+from xent_numba.cli import compare
+from xent_numba.measurement import compare as measuring
+from xent_numba.measurement import suite
 from xent_numba.measurement.comparison import Comparison
 
 TINY = ("--quick", "--budget", "0.2", "--size", "1000", "--workload", "gaussian")
@@ -34,18 +36,11 @@ def compared(tmp_path_factory):
     for kind in ("json", "markdown", "csv", "figure"):
         arguments += [f"--{kind}", str(folder / f"run.{kind}")]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "error",
-            "-c",
-            "from xent_numba.cli import main; main()",
-            *arguments,
-        ],
+        [sys.executable, "-W", "error", "-m", "xent_numba", *arguments],
         capture_output=True,
         text=True,
         timeout=300,
-        check=True,
+        check=False,
         env={**os.environ, "COLUMNS": "80"},
     )
     return done, folder
@@ -67,6 +62,15 @@ def test_the_table_has_a_row_for_every_implementation(compared):
     assert any(re.match(r"memory limit .* 100%", row) for row in words)
     assert {row.split()[1] for row in words} >= {"ok", "WRONG", "unavailable", "crashed", "limit"}
     assert re.search(r"^fake_right +n/a *$", logistic, re.MULTILINE)
+
+
+def test_one_that_was_asked_for_and_is_wrong_is_an_exit_status(compared, tmp_path):
+    assert compared[0].returncode == 1
+    run = str(compared[1] / "run.json")
+    # A default row that is wrong was not asked for.
+    assert cli.main(["compare", "--from-json", run]) == 0
+    (half,) = write(tmp_path, "fake_half")
+    assert cli.main(["compare", "--from-json", run, "--implementation", half]) == 1
 
 
 def test_a_time_is_printed_only_where_the_result_agreed(compared):
@@ -127,7 +131,7 @@ def test_the_markdown_is_a_table(compared):
 def test_the_figure_is_svg_and_the_same_for_the_same_run(compared):
     from xent_numba.reporting import figure
 
-    first = (compared[1] / "run.figure").read_bytes()
+    first = (compared[1] / "run.figure").read_text()
     assert ElementTree.fromstring(first).tag.endswith("svg")
     run = Comparison.from_json((compared[1] / "run.json").read_text())
     assert figure.draw(run) == first
@@ -173,6 +177,7 @@ def test_a_kept_comparison_is_shown_again(compared, capsys):
             "label_dtype is uint8",
             "accepted is a signed dtype",
         ),
+        (["--size", "9" * 5000], "--size", "a whole number from 1 to"),
         (["--colour", "red"], "--colour", "unrecognized arguments"),
     ],
 )
@@ -202,7 +207,7 @@ def test_an_interruption_ends_all_processes_and_writes_nothing(tmp_path):
     report = tmp_path / "run.json"
     running = subprocess.Popen(
         [
-            *(sys.executable, "-c", "from xent_numba.cli import main; raise SystemExit(main())"),
+            *(sys.executable, "-m", "xent_numba"),
             *("compare", *TINY, "--operation", "sigmoid", "--implementation", hanging),
             *("--json", str(report)),
         ],
@@ -215,7 +220,11 @@ def test_an_interruption_ends_all_processes_and_writes_nothing(tmp_path):
     def workers():
         children = psutil.Process(running.pid).children(recursive=True)
         # Before them others come and go, whose callers may keep an interruption to themselves.
-        return children if any("spawn_main" in "".join(c.cmdline()) for c in children) else []
+        try:
+            spawned = any("process.py" in "".join(child.cmdline()) for child in children)
+        except psutil.Error:  # one of them has ended meanwhile
+            return []
+        return children if spawned else []
 
     children = wait_for(workers)
     time.sleep(1.0)
@@ -247,7 +256,7 @@ def asked_for(monkeypatch, *options):
         seen["implementations"] = [one.implementation for one in next(iter(entries.values()))]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(comparison, "compare", record)
+    monkeypatch.setattr(measuring, "compare", record)
     assert cli.main(["compare", *options]) == 130
     return seen
 
@@ -256,7 +265,7 @@ def test_the_defaults_compare_everything_on_real_data(monkeypatch):
     asked = asked_for(monkeypatch)
     assert asked["implementations"] == list(registry.names())
     assert asked["baseline"] == "numpy_stable"
-    assert {case.operation for case in asked["cases"]} == set(cli.DEFAULT_OPERATIONS)
+    assert {case.operation for case in asked["cases"]} == set(compare.DEFAULT_OPERATIONS)
     assert {case.workload for case in asked["cases"]} == {"flights"}
     assert {case.dtype for case in asked["cases"]} == {"float32", "float64"}
     assert {case.reduction for case in asked["cases"] if case.label_dtype} == {"sum"}
@@ -299,8 +308,8 @@ def test_sizes_are_log_spaced_with_both_ends(monkeypatch):
 
 
 def test_what_the_run_is_about_is_entered_twice_if_it_takes_part(monkeypatch):
-    assert asked_for(monkeypatch)["twin"] == "numba_parallel"
-    assert asked_for(monkeypatch, "--implementation", "naive")["twin"] == "naive"
+    assert asked_for(monkeypatch)["control"] == "numba_parallel"
+    assert asked_for(monkeypatch, "--implementation", "naive")["control"] == "naive"
 
 
 def test_one_implementation_may_take_part_with_two_numbers_of_threads(monkeypatch):
@@ -312,7 +321,7 @@ def test_one_implementation_may_take_part_with_two_numbers_of_threads(monkeypatc
 
 def test_a_part_of_the_suite_is_measured_and_written(tmp_path, monkeypatch, compared):
     kept = Comparison.from_json((compared[1] / "run.json").read_text())
-    monkeypatch.setattr(comparison, "compare", lambda entries, **settings: kept)
+    monkeypatch.setattr(measuring, "compare", lambda entries, **settings: kept)
     assert cli.main(["compare", "--suite", "full", "--output", str(tmp_path / "new")]) == 0
     names = {path.name for path in (tmp_path / "new").iterdir()}
     assert names == {f"{part}.{kind}" for part in suite.PARTS for kind in ("json", "md", "csv")}

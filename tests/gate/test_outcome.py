@@ -9,20 +9,23 @@ from rich.console import Console
 
 from xent_numba.gate import exact, tables
 from xent_numba.gate.decision import Finding, Verdict
-from xent_numba.gate.exact import Change, Value
+from xent_numba.gate.exact import Value
 from xent_numba.gate.outcome import Outcome, Timing
+from xent_numba.measurement.statistics import Interval
 
 SIDES = {
     "baseline": {"revision": "main", "commit": "a" * 40},
-    "contender": {"revision": "the working tree", "commit": "b" * 40},
+    "candidate": {"revision": "the working tree", "commit": "b" * 40},
 }
 
 
 def timing(verdict, name="times.Work.time_work('[odd]')"):
-    return Timing(name, Finding(1.05, 1.02, 1.08, 0.03, 12, verdict), 2e-4, 2.1e-4)
+    return Timing(name, Finding(Interval(1.05, 1.02, 1.08), 0.03, 12, verdict), 2e-4, 2.1e-4)
 
 
-def outcome(*verdicts, values=(), left_out=None, broken=(), others=(0.0,), packages=None):
+def outcome(
+    *verdicts, values=(), left_out=None, broken=(), unknown=(), others=(0.0,), packages=None
+):
     return Outcome(
         command="xent-numba gate main",
         exact=bool(values),
@@ -32,6 +35,7 @@ def outcome(*verdicts, values=(), left_out=None, broken=(), others=(0.0,), packa
         values=list(values),
         left_out=left_out or {},
         broken=list(broken),
+        unknown=list(unknown),
         packages=packages or {},
         others=list(others),
         seconds={"building": 1.0, "measuring": 20.0},
@@ -55,8 +59,9 @@ def printed(found):
         (outcome(Verdict.SAME, broken=["one"]), 2, 2),
         (outcome(Verdict.SLOWER, broken=["one"]), 1, 1),
         (outcome(), 2, 2),
-        (outcome(values=[Value("one", "ULP", 0.5, 0.5, Change.EQUAL)]), 0, 0),
-        (outcome(values=[Value("one", "ULP", 0.5, 0.6, Change.WORSE)]), 1, 1),
+        (outcome(Verdict.SAME, unknown=["one"]), 0, 3),
+        (outcome(values=[Value("one", "ULP", 0.5, 0.5, Verdict.EQUAL)]), 0, 0),
+        (outcome(values=[Value("one", "ULP", 0.5, 0.6, Verdict.WORSE)]), 1, 1),
     ],
 )
 def test_exit_status(found, status, strict):
@@ -65,7 +70,7 @@ def test_exit_status(found, status, strict):
 
 
 @pytest.mark.parametrize(
-    ("baseline", "contender", "better", "change"),
+    ("baseline", "candidate", "better", "change"),
     [
         (1.0, 1.0, "lower", "EQUAL"),
         (1.0, 1.0000001, "lower", "WORSE"),
@@ -78,12 +83,12 @@ def test_exit_status(found, status, strict):
         (None, None, "lower", "EQUAL"),
     ],
 )
-def test_counts_are_compared_exactly(baseline, contender, better, change):
-    assert exact.judge(baseline, contender, better) == change
+def test_counts_are_compared_exactly(baseline, candidate, better, change):
+    assert exact.judge(baseline, candidate, better) == change
 
 
 def test_json_comes_back_as_it_was():
-    lost = Value("one", "ULP", 0.5, None, Change.WORSE, "contender failed: ValueError")
+    lost = Value("one", "ULP", 0.5, None, Verdict.WORSE, "candidate failed: ValueError")
     for found in (outcome(Verdict.SLOWER, left_out={"a": "b"}), outcome(values=[lost])):
         assert Outcome.from_json(found.to_json()) == found
 
@@ -95,7 +100,7 @@ def test_the_terminal_shows_each_benchmark_and_every_note():
             "new": "the baseline has no such benchmark",
             "n/a": "x does not apply; y does not apply",
         },
-        packages={"numpy": {"baseline": "1.26", "contender": "2.0"}},
+        packages={"numpy": {"baseline": "1.26", "candidate": "2.0"}},
         others=[0.1, 0.6],
     )
     text = printed(found)
@@ -110,8 +115,8 @@ def test_the_terminal_shows_each_benchmark_and_every_note():
 
 def test_the_exact_table_shows_changes_only():
     values = [
-        Value("fine", "ULP", 0.5, 0.5, Change.EQUAL),
-        Value("bad", "bits", 512.0, None, Change.WORSE, "contender failed"),
+        Value("fine", "ULP", 0.5, 0.5, Verdict.EQUAL),
+        Value("bad", "bits", 512.0, None, Verdict.WORSE, "candidate failed"),
     ]
     text = tables.markdown(outcome(values=values))
     assert "| `bad` | 512 | none | bits | WORSE |" in text
@@ -120,13 +125,16 @@ def test_the_exact_table_shows_changes_only():
 
 
 def test_annotations_are_one_line_each():
-    values = [Value("a\nb", "%", 1.0, 2.0, Change.WORSE), Value("c", "x", 2.0, 1.0, Change.BETTER)]
-    left_out = {"gone": "contender could not run: it\nraised", "new": "there is no such benchmark"}
+    values = [
+        Value("a\nb", "%", 1.0, 2.0, Verdict.WORSE),
+        Value("c", "x", 2.0, 1.0, Verdict.BETTER),
+    ]
+    left_out = {"gone": "candidate could not run: it\nraised", "new": "there is no such benchmark"}
     lines = tables.workflow_commands(outcome(values=values, left_out=left_out))
     assert lines == [
         "::error title=worse::a%0Ab: 1 -> 2 %25",
         "::notice title=better::c: 2 -> 1 x",
-        "::warning title=not compared::gone: contender could not run: it%0Araised",
+        "::warning title=not compared::gone: candidate could not run: it%0Araised",
     ]
     kinds = [
         line.split()[0]

@@ -67,7 +67,7 @@ def test_commands_of_the_gate_are_accepted():
     ]
     assert len(found) >= 6
     for command in found:
-        assert cli._parser().parse_args(shlex.split(command)).baseline
+        assert cli.parser(shlex.split(command)).parse_args(shlex.split(command)).baseline
 
 
 def test_links_lead_somewhere():

@@ -37,6 +37,7 @@ from xent_numba.accuracy.error_counts import Findings
 from xent_numba.accuracy.reference import Curve, Curves
 from xent_numba.accuracy.ulp import Truth
 from xent_numba.operations import OPERATIONS, Operation
+from xent_numba.results.machine import thread_variables
 
 #: Magnitudes of a chunk, and of the pieces it is computed in, which stay in the caches.
 CHUNK, PIECE = 1 << 22, 1 << 15
@@ -44,7 +45,7 @@ CHUNK, PIECE = 1 << 22, 1 << 15
 #: Workers compute on one thread, as the processes are the threads; and the C library keeps what is
 #: freed, as memory fresh from the system costs more than what is computed in it.
 _ENVIRONMENT = {
-    **dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NPROC"), "1"),
+    **thread_variables(1),
     **dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), str(1 << 28)),
 }
 

@@ -2,9 +2,10 @@ r"""What is concluded from pairs of processes.
 
 A process keeps a speed of its own for as long as it lives, so however many samples it gives, they
 are one observation. A pair, one fresh process of each side, gives one number for each benchmark:
-the logarithm d of contender's time over baseline's. Most pairs agree within a per cent or two; one
-in seven, on a machine shared with others, is off by ten or fifty. So the mean is a trimmed one:
-of n pairs the g = [0.2 n] smallest and largest are left out, and the interval is Yuen's [1]_ [2]_,
+the logarithm d of the candidate's time over the baseline's. Most pairs agree within a per cent or
+two; one in seven, on a machine shared with others, is off by ten or fifty. So the mean is a trimmed
+one: of n pairs the g = [0.2 n] smallest and largest are left out, and the interval is Yuen's [1]_
+[2]_,
 
 .. math:: \bar d_t \pm t_{1-\alpha_i/2,\, h-1} \, s_w \sqrt{(n-1) / (h(h-1))}, \quad h = n - 2g,
 
@@ -50,6 +51,8 @@ from enum import StrEnum
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
+from xent_numba.measurement.statistics import Interval
+
 PROMISE = 0.01
 """Of runs without a difference, how many may say FASTER or SLOWER of anything."""
 
@@ -61,12 +64,15 @@ MIN_PAIRS = 10
 
 
 class Verdict(StrEnum):
-    """What is said of a benchmark."""
+    """What is said of a benchmark: of one that is timed, or of one that is counted."""
 
     SLOWER = "SLOWER"
     FASTER = "FASTER"
     SAME = "SAME"
     INCONCLUSIVE = "INCONCLUSIVE"
+    WORSE = "WORSE"
+    BETTER = "BETTER"
+    EQUAL = "EQUAL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +81,8 @@ class Finding:
 
     Attributes
     ----------
-    ratio, low, high : float
-        Contender's time over baseline's, and its interval at the corrected level.
+    ratio : Interval
+        The candidate's time over the baseline's, with its interval at the corrected level.
     detectable : float
         The smallest slowdown that would have been found with probability `POWER`; 0.05 is 5 %.
     pairs : int
@@ -85,9 +91,7 @@ class Finding:
         The conclusion.
     """
 
-    ratio: float
-    low: float
-    high: float
+    ratio: Interval
     detectable: float
     pairs: int
     verdict: Verdict
@@ -129,7 +133,8 @@ def decide(log_ratios: Mapping[str, Sequence[float]], threshold: float) -> dict[
     Parameters
     ----------
     log_ratios : mapping of str to sequence of float
-        By benchmark, log of contender's time over baseline's, one for each of at least two pairs.
+        By benchmark, log of the candidate's time over the baseline's, one for each of at least two
+        pairs.
     threshold : float
         The change that matters; 0.05 is 5 %.
 
@@ -153,10 +158,12 @@ def decide(log_ratios: Mapping[str, Sequence[float]], threshold: float) -> dict[
     }
 
 
-def settled(log_ratios: Mapping[str, Sequence[float]], threshold: float) -> bool:
+def settled(
+    log_ratios: Mapping[str, Sequence[float]], threshold: float, least: int = MIN_PAIRS
+) -> bool:
     """Whether spreads, and they alone, say that a slowdown of the threshold would be found."""
     return all(
-        len(values) >= MIN_PAIRS
+        len(values) >= least
         and _Estimate.of(values).detectable(ALPHA / len(log_ratios), threshold) <= threshold
         for values in log_ratios.values()
     )
@@ -175,9 +182,7 @@ def _conclude(estimate: _Estimate, level: float, strictest: float, threshold: fl
     else:
         verdict = Verdict.INCONCLUSIVE
     return Finding(
-        math.exp(estimate.mean),
-        math.exp(low),
-        math.exp(high),
+        Interval(*map(math.exp, (estimate.mean, low, high))),
         estimate.detectable(strictest, threshold),
         estimate.pairs,
         verdict,

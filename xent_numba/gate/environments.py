@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from xent_numba.gate import GateError, revisions
-from xent_numba.measurement.worker import THREAD_VARIABLES
+from xent_numba.results.machine import thread_variables
 
 KEPT = 10
 """Revisions of each side whose sources and compiled code are kept."""
@@ -35,7 +35,7 @@ class Side:
     Attributes
     ----------
     name : str
-        baseline or contender.
+        baseline or candidate.
     revision, commit : str
         What was asked for, and what it is.
     python : str
@@ -105,7 +105,7 @@ class Project:
         if not folder.is_dir():
             raise GateError(
                 f"{side.revision} holds no folder {self.configuration.benchmark_dir!r}; accepted "
-                "is a contender with benchmarks"
+                "is a candidate with benchmarks"
             )
         return folder
 
@@ -117,7 +117,7 @@ class Project:
         Parameters
         ----------
         name : str
-            baseline or contender.
+            baseline or candidate.
         revision : str or None
             What git reads; the working tree, if None.
         python : str or None
@@ -143,7 +143,7 @@ class Project:
         # Nothing that one side compiled is ever loaded by the other.
         key = hashlib.sha256(f"{commit} {python}".encode()).hexdigest()[:16]
         variables["NUMBA_CACHE_DIR"] = str(self.cache / name / "numba" / key)
-        variables |= dict.fromkeys(THREAD_VARIABLES, str(len(cpus))) if cpus else {}
+        variables |= thread_variables(len(cpus)) if cpus else {}
         return Side(
             name, revision or revisions.WORKING_TREE, commit, python, variables, sources, cpus
         )

@@ -7,23 +7,14 @@ calls, bytes, compilations. Lower is better, as asv has it, unless the benchmark
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
-from xent_numba.gate.pairs import Duel, FailedError, NotApplicableError
-from xent_numba.measurement.turns import LostError
+from xent_numba.gate.decision import Verdict
+from xent_numba.gate.sides import BASELINE, CANDIDATE, SIDES, Chosen, Sides, why
+from xent_numba.measurement.worker import LostError, WorkerError
 
 TIMES = frozenset({"s", "ms", "us", "µs", "ns", "seconds", "second"})
-
-
-class Change(StrEnum):
-    """What is said of a value."""
-
-    WORSE = "WORSE"
-    BETTER = "BETTER"
-    EQUAL = "EQUAL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +25,9 @@ class Value:
     ----------
     benchmark, unit : str
         What was counted.
-    baseline, contender : float or None
+    baseline, candidate : float or None
         The values; None where the benchmark has none.
-    change : Change
+    verdict : Verdict
         The conclusion.
     reason : str
         Why there is none.
@@ -45,80 +36,73 @@ class Value:
     benchmark: str
     unit: str
     baseline: float | None
-    contender: float | None
-    change: Change
+    candidate: float | None
+    verdict: Verdict
     reason: str = ""
 
 
-def judge(baseline: float | None, contender: float | None, better: str) -> Change:
-    """Compare two values; one that the contender has lost is worse than any.
+def judge(baseline: float | None, candidate: float | None, better: str) -> Verdict:
+    """Compare two values; one that the candidate has lost is worse than any.
 
     Parameters
     ----------
-    baseline, contender : float or None
+    baseline, candidate : float or None
         The values.
     better : {"lower", "higher"}
         The direction.
 
     Returns
     -------
-    Change
+    Verdict
         WORSE for any worsening at all.
     """
-    if baseline == contender or baseline is None:
-        return Change.EQUAL
-    if contender is None:
-        return Change.WORSE
-    return Change.WORSE if (contender > baseline) == (better == "lower") else Change.BETTER
+    if baseline == candidate or baseline is None:
+        return Verdict.EQUAL
+    if candidate is None:
+        return Verdict.WORSE
+    return Verdict.WORSE if (candidate > baseline) == (better == "lower") else Verdict.BETTER
 
 
-def compare(
-    duel: Duel, names: Sequence[str], report: Callable[[str, float], None]
-) -> tuple[list[Value], dict[str, str]]:
+def count(sides: Sides, chosen: Chosen, progress: Callable[[str, float], None]) -> list[Value]:
     """Count on both sides.
 
     Parameters
     ----------
-    duel : Duel
-        The sides.
-    names : sequence of str
-        Of the benchmarks.
-    report : callable
+    sides : Sides
+        What runs.
+    chosen : Chosen
+        Which benchmarks; those that the baseline cannot run are left out.
+    progress : callable
         Called with what goes on, and the fraction that is done.
 
     Returns
     -------
     list of Value
         Those that at least the baseline has.
-    dict of str to str
-        Those that neither side has, or the baseline cannot run, and why.
     """
-    found: dict[str, dict[str, float | None]] = {name: {} for name in names}
-    reasons: dict[str, dict[str, str]] = {name: {} for name in names}
-    with contextlib.ExitStack() as stack:
-        agents = {side: stack.enter_context(duel.agent(side)) for side in duel.sides}
-        for done, name in enumerate(names):
-            report(name, done / len(names))
+    values = []
+    with sides.pool() as pool:
+        for done, name in enumerate(chosen.names):
+            progress(name, done / len(chosen.names))
             # Each side waits for the other, but both compute.
-            for side, agent in agents.items():
-                agent.start("count", duel.places[side][name])
-            for side, agent in agents.items():
+            for side in SIDES:
+                pool[side].start("count", sides.place(side, name))
+            found: dict[str, float | None] = dict.fromkeys(SIDES)
+            reasons = {}
+            for side in SIDES:
                 try:
-                    found[name][side] = agent.receive()
-                except NotApplicableError as error:
-                    reasons[name][side] = f"does not apply: {error}"
-                except (FailedError, LostError) as error:
-                    reasons[name][side] = f"failed: {error}"
+                    found[side] = pool[side].receive()
+                except WorkerError as error:
+                    reasons[side] = why("run", error)
                     if isinstance(error, LostError):
-                        agents[side] = stack.enter_context(duel.agent(side))
-    values, left_out = [], {}
-    for name in names:
-        why = "; ".join(f"{side} {reason}" for side, reason in reasons[name].items())
-        if "baseline" in reasons[name]:
-            left_out[name] = why
-            continue
-        known = duel.known["contender"][name]
-        before, after = found[name].get("baseline"), found[name].get("contender")
-        change = judge(before, after, known.better)
-        values.append(Value(name, known.unit, before, after, change, why))
-    return values, left_out
+                        pool.dismiss(side)
+            if BASELINE in reasons:
+                chosen.leave_out(name, reasons)
+                continue
+            known = sides.known[CANDIDATE][name]
+            verdict = judge(found[BASELINE], found[CANDIDATE], known.better)
+            reason = "".join(f"{side} {text}" for side, text in reasons.items())
+            values.append(
+                Value(name, known.unit, found[BASELINE], found[CANDIDATE], verdict, reason)
+            )
+    return values

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from xent_numba.gate.decision import Finding, Verdict
-from xent_numba.gate.exact import Change, Value
+from xent_numba.gate.exact import Value
+from xent_numba.measurement.statistics import Interval
 
 OK, REGRESSION, ERROR, UNKNOWN = range(4)
 """Exit statuses: no regression; one at least; an error; with --strict, no conclusion."""
@@ -24,14 +25,14 @@ class Timing:
         Its name, with the parameters.
     finding : Finding
         The conclusion.
-    baseline, contender : float
+    baseline, candidate : float
         Seconds of a call, the median over pairs.
     """
 
     benchmark: str
     finding: Finding
     baseline: float
-    contender: float
+    candidate: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,9 @@ class Outcome:
     left_out : dict of str to str
         Benchmarks that could not be compared, and why.
     broken : list of str
-        Those of them that fail on the contender alone.
+        Those of them that fail on the candidate alone.
+    unknown : list of str
+        Those of them that fail on both sides.
     packages : dict of str to dict of str to str
         Those with other versions on one side than on the other.
     others : list of float
@@ -74,6 +77,7 @@ class Outcome:
     values: list[Value]
     left_out: dict[str, str]
     broken: list[str]
+    unknown: list[str]
     packages: dict[str, dict[str, str]]
     others: list[float]
     seconds: dict[str, float]
@@ -83,7 +87,7 @@ class Outcome:
     def regressions(self) -> list[str]:
         """Names of the benchmarks that got slower or worse."""
         return [t.benchmark for t in self.timings if t.finding.verdict is Verdict.SLOWER] + [
-            v.benchmark for v in self.values if v.change is Change.WORSE
+            v.benchmark for v in self.values if v.verdict is Verdict.WORSE
         ]
 
     @property
@@ -97,19 +101,19 @@ class Outcome:
         Parameters
         ----------
         strict : bool
-            Whether something inconclusive is no success.
+            Whether something inconclusive is no success, or something that neither side can run.
 
         Returns
         -------
         int
             The first that applies of REGRESSION, ERROR (nothing was compared, or a benchmark fails
-            on the contender alone), UNKNOWN, OK.
+            on the candidate alone), UNKNOWN, OK.
         """
         if self.regressions:
             return REGRESSION
         if self.broken or not (self.timings or self.values):
             return ERROR
-        return UNKNOWN if strict and self.inconclusive else OK
+        return UNKNOWN if strict and (self.inconclusive or self.unknown) else OK
 
     def to_json(self) -> str:
         """Everything, ready to be kept."""
@@ -123,10 +127,11 @@ class Outcome:
             Timing(**{**one, "finding": _finding(one["finding"])}) for one in content["timings"]
         ]
         content["values"] = [
-            Value(**{**one, "change": Change(one["change"])}) for one in content["values"]
+            Value(**{**one, "verdict": Verdict(one["verdict"])}) for one in content["values"]
         ]
         return cls(**content)
 
 
 def _finding(fields: dict[str, Any]) -> Finding:
-    return Finding(**{**fields, "verdict": Verdict(fields["verdict"])})
+    ratio, verdict = Interval(*fields["ratio"]), Verdict(fields["verdict"])
+    return Finding(**{**fields, "ratio": ratio, "verdict": verdict})

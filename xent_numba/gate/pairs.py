@@ -1,10 +1,10 @@
-"""Pairs of fresh processes, one of each side, that take turns on every benchmark.
+"""Paired runs: fresh processes, one of each side, that take turns on every benchmark.
 
-Both are alive at once, and only one computes. On a benchmark, turns go ABBA, so that a drift of
-the machine's speed cancels. The samples of all turns of a side are reduced to their lower quartile,
-and the quotient of the two is all that the pair is counted for. Benchmarks come in an order
-shuffled anew for each pair, and so does who begins. A variable of random length in the environment
-of each process moves its stack, on which speed may depend [1]_.
+Both are alive at once, and only one computes. On a benchmark turns go ABBA; the samples of all
+turns of a side are reduced to their lower quartile, and the quotient of the two is all that the
+pair is counted for. Benchmarks come in an order shuffled anew for each pair, and so does who
+begins. A variable of random length in the environment of each process moves its stack, on which
+speed may depend [1]_.
 
 References
 ----------
@@ -15,71 +15,31 @@ References
 from __future__ import annotations
 
 import contextlib
-import json
+import functools
 import math
-import os
 import random
-import subprocess
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-import psutil
 
 from xent_numba.gate import GateError
 from xent_numba.gate.decision import MIN_PAIRS, settled
-from xent_numba.gate.environments import Side
+from xent_numba.gate.sides import BASELINE, CANDIDATE, SIDES, Chosen, Sides, why
 from xent_numba.measurement import idle
-from xent_numba.measurement.turns import LostError
+from xent_numba.measurement.pool import Pool
+from xent_numba.measurement.turns import quartets
+from xent_numba.measurement.worker import LostError, WarmUp, WorkerError
 
-QUARTETS = 4
 SAMPLES = 5
 """In a turn."""
 
-LONG_TURN_SECONDS = 0.1
-"""Where a turn takes longer there is one quartet, of single samples."""
+FEWEST_SECONDS = 60.0
+"""The fewest pairs may take this long whatever the budget."""
 
-FEW_SECONDS = 60.0
-"""The fewest pairs may take so long whatever the budget."""
-
-_AGENT = Path(__file__).with_name("agent.py")
 _PADDING = 4096
-
-
-class NotApplicableError(Exception):
-    """A benchmark does not apply in an environment; the message says why."""
-
-
-class FailedError(Exception):
-    """A benchmark raised an error; its process can go on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Benchmark:
-    """One set of parameters of a benchmark.
-
-    Attributes
-    ----------
-    name : str
-        With the parameters, as asv writes it.
-    kind : str
-        time, track, or empty for anything else.
-    unit : str
-        Of its values.
-    better : str
-        Whether lower or higher values are better.
-    """
-
-    name: str
-    kind: str
-    unit: str
-    better: str
 
 
 @dataclass(slots=True)
@@ -89,371 +49,185 @@ class Evidence:
     Attributes
     ----------
     log_ratios : dict of str to list of float
-        By benchmark, log of contender's time over baseline's, one for each pair.
+        By benchmark, log of the candidate's time over the baseline's, one for each pair.
     seconds : dict of str to dict of str to list of float
-        By benchmark and side, the median time of each pair.
-    dropped : dict of str to str
-        Benchmarks that could not be compared, and why.
-    broken : list of str
-        Those of them that failed on the contender alone.
+        By benchmark and side, the time of each pair.
     others : list of float
         Share of the CPUs that other programs used, for each pair.
-    clock_seconds : float
-        What all pairs that count took.
     """
 
     log_ratios: dict[str, list[float]] = field(default_factory=dict)
     seconds: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    dropped: dict[str, str] = field(default_factory=dict)
-    broken: list[str] = field(default_factory=list)
     others: list[float] = field(default_factory=list)
-    clock_seconds: float = 0.0
-
-
-class Agent:
-    """Handle of a process in a side's environment; leaving the context ends it.
-
-    Commands are methods of the agent in the process. They raise `LostError` if it gives no
-    answer, `FailedError` if it raised an error, and `NotApplicableError` if it skips the benchmark.
-
-    Parameters
-    ----------
-    side : Side
-        Whose environment.
-    benchmarks : Path
-        Their folder.
-    timeout : float
-        Seconds that an answer may take.
-    padding : int
-        Length of a variable in its environment.
-    """
-
-    def __init__(self, side: Side, benchmarks: Path, timeout: float, padding: int = 0) -> None:
-        self._timeout = timeout
-        self._places: dict[str, str] = {}
-        kept = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
-        # In a session of its own it is spared Ctrl-C, and ended by us.
-        self._process = subprocess.Popen(  # noqa: S603 - our own program
-            [side.python, str(_AGENT), str(benchmarks)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            cwd=self._folder.name,
-            env={**kept, **side.variables, "ASV": "true", "GATE_PADDING": "." * padding},
-            start_new_session=True,
-        )
-        self._cpus = side.cpus
-        self.cpu_time = idle.cpu_time(self._process.pid)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._process.kill()
-        self._process.communicate()
-        self._errors.close()
-        self._folder.cleanup()
-
-    def start(self, command: str, *arguments: Any) -> None:
-        """Send a command; see `receive`."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # its end is noticed when it gives no answer
-            self._process.stdin.write(json.dumps([command, arguments]) + "\n")
-            self._process.stdin.flush()
-
-    def receive(self) -> Any:
-        """Wait for the answer; a process that gives none in time is ended."""
-        assert self._process.stdout is not None
-        late = threading.Event()
-
-        def end() -> None:
-            late.set()
-            self._process.kill()
-
-        alarm = threading.Timer(self._timeout, end)
-        alarm.start()
-        try:
-            line = self._process.stdout.readline()
-        finally:
-            alarm.cancel()
-        if not line:
-            code = self._process.wait()
-            if late.is_set():
-                raise LostError(f"gave no answer within {self._timeout:g} s")
-            raise LostError(f"its process ended with exit code {code}: {self._last_words()}")
-        answer = json.loads(line)
-        if "error" in answer:
-            raise (NotApplicableError if answer.get("skipped") else FailedError)(answer["error"])
-        return answer["answer"]
-
-    def do(self, command: str, *arguments: Any) -> Any:
-        """Send a command and wait for the answer."""
-        self.start(command, *arguments)
-        return self.receive()
-
-    def pin(self) -> None:
-        """Keep all threads there are, and those they start, to the CPUs that were chosen.
-
-        Not before the modules are imported, which two processes do on two CPUs at once.
-        """
-        if self._cpus:
-            for thread in psutil.Process(self._process.pid).threads():
-                os.sched_setaffinity(thread.id, self._cpus)
-
-    def _last_words(self) -> str:
-        self._errors.seek(0)
-        lines = [line.strip() for line in self._errors.read().splitlines() if line.strip()]
-        return lines[-1] if lines else "it said nothing"
-
-
-class Duel:
-    """The two sides, and the benchmarks that both have.
-
-    Parameters
-    ----------
-    baseline, contender : Side
-        The sides.
-    benchmarks : Path
-        The folder that both run.
-    timeout : float
-        Seconds that an answer may take.
-    """
-
-    def __init__(self, baseline: Side, contender: Side, benchmarks: Path, timeout: float) -> None:
-        self.sides = {"baseline": baseline, "contender": contender}
-        self.timeout = timeout
-        self._folder = benchmarks
-        self.packages: dict[str, dict[str, str]] = {}
-        self.places: dict[str, dict[str, str]] = {}
-        self.known: dict[str, dict[str, Benchmark]] = {}
-
-    def discover(self) -> None:
-        """Ask both sides which benchmarks there are, and which versions of packages."""
-        with contextlib.ExitStack() as stack:
-            agents = {name: stack.enter_context(self.agent(name)) for name in self.sides}
-            for agent in agents.values():
-                agent.start("discover")
-            for name, agent in agents.items():
-                try:
-                    found = agent.receive()
-                    self.packages[name] = agent.do("packages")
-                except (LostError, FailedError) as error:
-                    raise GateError(
-                        f"the benchmarks of the {name} cannot be listed: {error}"
-                    ) from None
-                self.places[name] = {one["name"]: one.pop("place") for one in found}
-                self.known[name] = {one["name"]: Benchmark(**one) for one in found}
-
-    def agent(self, side: str, padding: int = 0) -> Agent:
-        """Start a process of one side."""
-        return Agent(self.sides[side], self._folder, self.timeout, padding)
-
-    def measure(
-        self,
-        names: Sequence[str],
-        *,
-        budget: float,
-        threshold: float,
-        seed: int,
-        report: Callable[[str, float], None] = lambda what, done: None,
-    ) -> Evidence:
-        """Take pairs until spreads are known well enough or the budget is spent.
-
-        Parameters
-        ----------
-        names : sequence of str
-            Of the benchmarks.
-        budget : float
-            Seconds of the clock. The first pair does not count: it compiles, and finds out how
-            many calls make a sample. `MIN_PAIRS` are taken in any case.
-        threshold : float
-            The change that matters.
-        seed : int
-            Of all that is shuffled.
-        report : callable
-            Called with what goes on, and the fraction of the budget that is spent.
-
-        Returns
-        -------
-        Evidence
-            What was measured.
-
-        Raises
-        ------
-        GateError
-            If the budget is not enough for the fewest pairs.
-        """
-        shuffled = random.Random(seed)  # noqa: S311 - an order, not a secret
-        evidence = Evidence()
-        todo = list(names)
-        report("warming up", 0.0)
-        numbers: dict[str, int] = {}
-        todo = self._pair(todo, numbers, shuffled, Evidence(), evidence)
-        evidence.log_ratios = {name: [] for name in todo}
-        evidence.seconds = {name: {side: [] for side in self.sides} for name in todo}
-        started = time.monotonic()
-        pairs = 0
-        while todo:
-            todo = self._pair(todo, numbers, shuffled, evidence, evidence)
-            pairs += 1
-            evidence.clock_seconds = time.monotonic() - started
-            report(f"{pairs} pairs", min(1.0, evidence.clock_seconds / budget))
-            least = MIN_PAIRS * evidence.clock_seconds / pairs
-            if pairs == 1 and least > max(budget, FEW_SECONDS):
-                raise GateError(
-                    f"{len(todo)} benchmarks need {least / 60:.1f} minutes for {MIN_PAIRS} pairs; "
-                    "accepted are as large a --budget, or fewer benchmarks by --bench"
-                )
-            ratios = {name: evidence.log_ratios[name] for name in todo}
-            # The next pair must end before the budget does.
-            spent = evidence.clock_seconds * (pairs + 1) / pairs > budget
-            if pairs >= MIN_PAIRS and (spent or settled(ratios, threshold)):
-                break
-        for name in evidence.dropped:
-            evidence.log_ratios.pop(name, None)
-            evidence.seconds.pop(name, None)
-        return evidence
-
-    def _pair(
-        self,
-        names: Sequence[str],
-        numbers: dict[str, int],
-        shuffled: random.Random,
-        found: Evidence,
-        notes: Evidence,
-    ) -> list[str]:
-        """Take one pair; the benchmarks that are still to be compared."""
-        order = list(names)
-        shuffled.shuffle(order)
-        kept: list[str] = []
-        with contextlib.ExitStack() as stack:
-            sides = list(self.sides)
-            shuffled.shuffle(sides)
-            agents = {
-                side: stack.enter_context(self.agent(side, shuffled.randrange(_PADDING)))
-                for side in sides
-            }
-            before = _usage(agents)
-            for name in order:
-                shuffled.shuffle(sides)
-                try:
-                    numbers[name], ratio, seconds = self._turns(name, agents, sides, numbers)
-                except _DroppedError as dropped:
-                    notes.dropped[name] = str(dropped)
-                    if dropped.broken:
-                        notes.broken.append(name)
-                    if dropped.lost:
-                        # What is left has had no turn; it gets a pair of its own.
-                        left = order[order.index(name) + 1 :]
-                        stack.close()
-                        return kept + (
-                            self._pair(left, numbers, shuffled, found, notes) if left else []
-                        )
-                    for agent in agents.values():
-                        with contextlib.suppress(FailedError):
-                            agent.do("close")
-                    continue
-                kept.append(name)
-                found.log_ratios.setdefault(name, []).append(ratio)
-                for side, value in seconds.items():
-                    found.seconds.setdefault(name, {}).setdefault(side, []).append(value)
-            found.others.append(_others(before, _usage(agents)))
-        return kept
-
-    def _turns(
-        self,
-        name: str,
-        agents: Mapping[str, Agent],
-        order: Sequence[str],
-        numbers: Mapping[str, int],
-    ) -> tuple[int, float, dict[str, float]]:
-        """Calls in a sample, the log ratio of the pair, and the time of each side."""
-        for side, agent in agents.items():
-            agent.start("open", self.places[side][name])
-        self._receive(agents, "set up")
-        for agent in agents.values():
-            agent.pin()
-        number = numbers.get(name, 0)
-        first, second = order
-        # The number of calls is the baseline's for both sides and for all pairs.
-        for side in ("baseline", "contender"):
-            agents[side].start("warm_up")
-            wanted = self._receive({side: agents[side]}, "run")[side]
-            number = number or wanted
-        samples: dict[str, list[float]] = {side: [] for side in agents}
-        quartets = 0
-        each = SAMPLES
-        while quartets < QUARTETS:
-            started = time.monotonic()
-            for side in (first, second, second, first):
-                idle.awake({k: agent.cpu_time for k, agent in agents.items() if k != side})
-                agents[side].start("turn", number, each)
-                samples[side] += self._receive({side: agents[side]}, "run")[side]
-            quartets += 1
-            if time.monotonic() - started > 4 * LONG_TURN_SECONDS:
-                break
-        for agent in agents.values():
-            agent.start("close")
-        self._receive(agents, "tear down")
-        # What disturbs a sample makes it longer, and never shorter.
-        seconds = {side: float(np.quantile(values, 0.25)) for side, values in samples.items()}
-        return number, math.log(seconds["contender"] / seconds["baseline"]), seconds
-
-    def _receive(self, agents: Mapping[str, Agent], what: str) -> dict[str, Any]:
-        answers, reasons, lost = {}, {}, False
-        for side, agent in agents.items():
-            try:
-                answers[side] = agent.receive()
-                if what == "set up" and not answers[side]:
-                    reasons[side] = "does not apply"
-            except NotApplicableError as error:
-                reasons[side] = f"does not apply: {error}"
-            except (FailedError, LostError) as error:
-                reasons[side] = f"could not {what}: {error}"
-                lost = lost or isinstance(error, LostError)
-        if reasons:
-            text = "; ".join(f"{side} {reason}" for side, reason in sorted(reasons.items()))
-            raise _DroppedError(text, lost=lost, broken=_failed(reasons) == ["contender"])
-        return answers
-
-
-class _DroppedError(Exception):
-    def __init__(self, reason: str, *, lost: bool, broken: bool) -> None:
-        super().__init__(reason)
-        self.lost = lost
-        self.broken = broken
-
-
-def _failed(reasons: Mapping[str, str]) -> list[str]:
-    return [side for side, reason in reasons.items() if reason.startswith("could not")]
 
 
 @dataclass(frozen=True, slots=True)
-class _Usage:
-    busy: float
-    ours: float
-    wall: float
+class Limits:
+    """When to stop, and what is shuffled how.
+
+    Attributes
+    ----------
+    budget : float
+        Seconds of the clock. `least` pairs are taken in any case.
+    threshold : float
+        The change that matters; 0.05 is 5 %.
+    seed : int
+        Of all that is shuffled.
+    least : int
+        The fewest pairs.
+    least_seconds : float
+        What they may take whatever the budget.
+    """
+
+    budget: float = 300.0
+    threshold: float = 0.05
+    seed: int = 1
+    least: int = MIN_PAIRS
+    least_seconds: float = FEWEST_SECONDS
 
 
-def _usage(agents: Mapping[str, Agent]) -> _Usage:
-    times = psutil.cpu_times()
-    # Linux counts what guests use as user time too.
-    busy = sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0)
-    own = sum(psutil.Process().cpu_times()[:2])
-    ours = own + sum(agent.cpu_time() for agent in agents.values())
-    return _Usage(busy, ours, time.monotonic())
+def measure(
+    sides: Sides, chosen: Chosen, limits: Limits, progress: Callable[[str, float], None]
+) -> Evidence:
+    """Take pairs until spreads are known well enough or the budget is spent.
+
+    The first pair does not count: it compiles, and finds out how many calls make a sample.
+
+    Parameters
+    ----------
+    sides : Sides
+        What runs.
+    chosen : Chosen
+        Which benchmarks; those that cannot be compared are moved to what is left out.
+    limits : Limits
+        When to stop.
+    progress : callable
+        Called with what goes on, and the fraction of the budget that is spent.
+
+    Returns
+    -------
+    Evidence
+        What was measured.
+
+    Raises
+    ------
+    GateError
+        If the budget is not enough for the fewest pairs.
+    """
+    progress("warming up", 0.0)
+    pairs = _Pairs(sides, chosen, limits.seed)
+    pairs.take()
+    pairs.found = Evidence()
+    started = time.monotonic()
+    count = 0
+    while chosen.names:
+        pairs.take()
+        count += 1
+        taken = time.monotonic() - started
+        progress(f"{count} pairs", min(1.0, taken / limits.budget))
+        least = limits.least * taken / count
+        if count == 1 and least > max(limits.budget, limits.least_seconds):
+            raise GateError(
+                f"{len(chosen.names)} benchmarks need {least / 60:.1f} minutes for {limits.least} "
+                "pairs; accepted are as large a --budget, or fewer benchmarks by --bench"
+            )
+        ratios = {name: pairs.found.log_ratios[name] for name in chosen.names}
+        # The next pair must end before the budget does.
+        spent = taken * (count + 1) / count > limits.budget
+        if count >= limits.least and (spent or settled(ratios, limits.threshold, limits.least)):
+            break
+    # Those that a timing was lost of on the way are left out whole.
+    pairs.found.log_ratios = {name: pairs.found.log_ratios[name] for name in chosen.names}
+    return pairs.found
 
 
-def _others(before: _Usage, after: _Usage) -> float:
-    """Share of all CPUs that neither we nor the agents used."""
-    ours = after.ours - before.ours
-    available = (after.wall - before.wall) * (psutil.cpu_count() or 1)
-    return max(0.0, after.busy - before.busy - ours) / available
+class _Pairs:
+    """Takes pairs; keeps what they show, and what has been found out about each benchmark."""
+
+    def __init__(self, sides: Sides, chosen: Chosen, seed: int) -> None:
+        self.found = Evidence()
+        self._sides = sides
+        self._chosen = chosen
+        self._shuffled = random.Random(seed)  # noqa: S311 - an order, not a secret
+        self._plans: dict[str, WarmUp] = {}
+
+    def take(self) -> None:
+        """Take one pair; of what is left when a process is lost, another pair."""
+        todo = list(self._chosen.names)
+        self._shuffled.shuffle(todo)
+        while todo:
+            order = list(SIDES)
+            self._shuffled.shuffle(order)
+            padding = {side: self._shuffled.randrange(_PADDING) for side in order}
+            with self._sides.pool(padding) as pool:
+                others = idle.Others(worker.cpu_time for worker in pool.workers.values())
+                if self._compare(todo, pool):
+                    self.found.others.append(others.share())
+
+    def _compare(self, todo: list[str], pool: Pool) -> bool:
+        """Compare benchmarks until none is left to do, or a process is lost; whether none is."""
+        while todo:
+            name = todo.pop()
+            try:
+                seconds = self._turns(name, pool)
+            except _DroppedError as dropped:
+                self._chosen.names.remove(name)
+                self._chosen.leave_out(name, dropped.reasons)
+                if dropped.lost:
+                    return False
+                for worker in pool.workers.values():
+                    with contextlib.suppress(WorkerError):
+                        worker.do("close")
+                continue
+            ratio = math.log(seconds[CANDIDATE] / seconds[BASELINE])
+            self.found.log_ratios.setdefault(name, []).append(ratio)
+            for side, value in seconds.items():
+                self.found.seconds.setdefault(name, {}).setdefault(side, []).append(value)
+        return True
+
+    def _turns(self, name: str, pool: Pool) -> dict[str, float]:
+        """Seconds of a call, for each side."""
+        places = {side: self._sides.place(side, name) for side in SIDES}
+        for side in SIDES:
+            pool[side].start("open", places[side])
+        _each("set up", {side: pool[side].receive for side in SIDES})
+        for side in SIDES:
+            pool[side].pin()
+        # The number of calls is the baseline's for both sides and for all pairs.
+        for side in SIDES:
+            warm_up = functools.partial(pool[side].warm_up, places[side])
+            plan = self._plans.setdefault(name, _each("run", {side: warm_up})[side])
+
+        def turn(side: str) -> list[float]:
+            options = {"samples": SAMPLES, "before": 1.0}
+            take = functools.partial(pool.turn, side, places[side], plan, **options)
+            found: list[float] = _each("run", {side: take})[side]
+            return found
+
+        first, second = self._shuffled.sample(SIDES, 2)
+        samples = quartets(turn, first, second)
+        for side in SIDES:
+            pool[side].start("close")
+        _each("tear down", {side: pool[side].receive for side in SIDES})
+        # What disturbs a sample makes it longer, and never shorter.
+        return {side: float(np.quantile(values, 0.25)) for side, values in samples.items()}
+
+
+class _DroppedError(Exception):
+    def __init__(self, what: str, errors: Mapping[str, WorkerError]) -> None:
+        super().__init__(what)
+        self.lost = any(isinstance(error, LostError) for error in errors.values())
+        self.reasons = {side: why(what, error) for side, error in errors.items()}
+
+
+def _each(what: str, calls: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    """What a call gives for each side; all are made before any error is raised."""
+    answers, errors = {}, {}
+    for side, call in calls.items():
+        try:
+            answers[side] = call()
+        except WorkerError as error:
+            errors[side] = error
+    if errors:
+        raise _DroppedError(what, errors)
+    return answers

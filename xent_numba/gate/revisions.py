@@ -60,7 +60,7 @@ def snapshot(project: Path, leave_out: list[str]) -> str:
     if unmerged := _git(project, "diff", "--name-only", "--diff-filter=U"):
         raise GateError(
             f"the working tree has conflicts in {unmerged.splitlines()[0]!r}; accepted is one "
-            "without, or a revision as CONTENDER"
+            "without, or a revision as CANDIDATE"
         )
     head = commit(project, "HEAD")
     top = root(project)

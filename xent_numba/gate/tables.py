@@ -8,18 +8,18 @@ from rich.console import Console
 from rich.markup import escape
 
 from xent_numba.gate.decision import POWER, PROMISE, Verdict
-from xent_numba.gate.exact import Change, Value
-from xent_numba.gate.gate import LOADED
+from xent_numba.gate.exact import Value
 from xent_numba.gate.outcome import Outcome, Timing
+from xent_numba.measurement.idle import LOADED
 
 _COLOURS: dict[str, str] = {
     Verdict.SLOWER: "bold red",
     Verdict.FASTER: "green",
     Verdict.SAME: "default",
     Verdict.INCONCLUSIVE: "yellow",
-    Change.WORSE: "bold red",
-    Change.BETTER: "green",
-    Change.EQUAL: "default",
+    Verdict.WORSE: "bold red",
+    Verdict.BETTER: "green",
+    Verdict.EQUAL: "default",
 }
 _UNITS = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
 
@@ -69,13 +69,13 @@ def workflow_commands(outcome: Outcome) -> list[str]:
         elif timing.finding.verdict is Verdict.FASTER:
             lines.append(_annotation("notice", "faster", text))
     for value in outcome.values:
-        text = f"{value.benchmark}: {_number(value.baseline)} -> {_number(value.contender)}"
-        if value.change is Change.WORSE:
+        text = f"{value.benchmark}: {_number(value.baseline)} -> {_number(value.candidate)}"
+        if value.verdict is Verdict.WORSE:
             lines.append(_annotation("error", "worse", f"{text} {value.unit}"))
-        elif value.change is Change.BETTER:
+        elif value.verdict is Verdict.BETTER:
             lines.append(_annotation("notice", "better", f"{text} {value.unit}"))
     for name, reason in outcome.left_out.items():
-        if "could not" in reason or "failed" in reason:
+        if "could not" in reason:
             lines.append(_annotation("warning", "not compared", f"{name}: {reason}"))
     return lines
 
@@ -97,13 +97,13 @@ def _head(outcome: Outcome) -> Iterator[str]:
 
 def _cells(outcome: Outcome) -> tuple[list[str], list[list[str]]]:
     if outcome.exact:
-        shown = [v for v in outcome.values if v.change is not Change.EQUAL]
+        shown = [v for v in outcome.values if v.verdict is not Verdict.EQUAL]
         return (
-            ["benchmark", "baseline", "contender", "unit", "verdict"],
+            ["benchmark", "baseline", "candidate", "unit", "verdict"],
             [_value_cells(v) for v in shown],
         )
     return (
-        ["benchmark", "baseline", "contender", "change", "interval", "detectable", "verdict"],
+        ["benchmark", "baseline", "candidate", "change", "interval", "detectable", "verdict"],
         [_timing_cells(t) for t in outcome.timings],
     )
 
@@ -112,7 +112,7 @@ def _timing_cells(timing: Timing) -> list[str]:
     return [
         timing.benchmark,
         _time(timing.baseline),
-        _time(timing.contender),
+        _time(timing.candidate),
         _change(timing),
         _interval(timing),
         f"{timing.finding.detectable:.1%}",
@@ -121,17 +121,18 @@ def _timing_cells(timing: Timing) -> list[str]:
 
 
 def _value_cells(value: Value) -> list[str]:
-    cells = [_number(value.baseline), _number(value.contender), value.unit, value.change]
+    cells = [_number(value.baseline), _number(value.candidate), value.unit, value.verdict]
     return [value.benchmark, *cells]
 
 
 def _notes(outcome: Outcome) -> Iterator[str]:
     if outcome.exact:
-        counts = {change: sum(v.change is change for v in outcome.values) for change in Change}
-        yield ", ".join(f"{count} {change}" for change, count in counts.items())
+        verdicts = [value.verdict for value in outcome.values]
+        kinds = (Verdict.WORSE, Verdict.BETTER, Verdict.EQUAL)
+        yield ", ".join(f"{verdicts.count(kind)} {kind}" for kind in kinds)
     else:
-        verdicts = {v: sum(t.finding.verdict is v for t in outcome.timings) for v in Verdict}
-        yield ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items() if count)
+        verdicts = [timing.finding.verdict for timing in outcome.timings]
+        yield ", ".join(f"{verdicts.count(v)} {v}" for v in Verdict if v in verdicts)
         yield (
             f"detectable: the slowdown that {POWER:.0%} of such runs would find; interval: at the "
             "level that is left after the correction for many benchmarks"
@@ -146,7 +147,7 @@ def _notes(outcome: Outcome) -> Iterator[str]:
         yield f"{neither} benchmarks apply to neither side"
     for package, versions in outcome.packages.items():
         yield (
-            f"the sides differ in {package}: {versions['baseline']} against {versions['contender']}"
+            f"the sides differ in {package}: {versions['baseline']} against {versions['candidate']}"
         )
     if (busy := [share for share in outcome.others if share > LOADED]) and outcome.others:
         yield (
@@ -163,11 +164,11 @@ def _annotation(kind: str, title: str, text: str) -> str:
 
 
 def _change(timing: Timing) -> str:
-    return f"{timing.finding.ratio - 1:+.1%}"
+    return f"{timing.finding.ratio.value - 1:+.1%}"
 
 
 def _interval(timing: Timing) -> str:
-    return f"[{timing.finding.low - 1:+.1%}, {timing.finding.high - 1:+.1%}]"
+    return f"[{timing.finding.ratio.low - 1:+.1%}, {timing.finding.ratio.high - 1:+.1%}]"
 
 
 def _time(seconds: float) -> str:

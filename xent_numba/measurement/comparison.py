@@ -1,33 +1,19 @@
-"""The comparison: all implementations on all cases, judged first and then timed in rounds."""
+"""What a comparison found: rows with their statistics, where, when and how."""
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-import datetime
-import functools
 import json
-import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from xent_numba.measurement import turns
 from xent_numba.measurement.case import Case
-from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT, Contestant
-from xent_numba.measurement.pool import Crew
+from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT, Preparation
 from xent_numba.measurement.statistics import Interval, median_interval, ratio_interval
-from xent_numba.measurement.turns import LostError, Series
-from xent_numba.measurement.worker import Preparation, WarmUp
-from xent_numba.results import machine
+from xent_numba.measurement.worker import WarmUp
 
-Report = Callable[[str, float], None]
-
-FORMAT = 2
-SEED = 1
-_MEMORY_SHARE = 0.25
-"""Of the memory that is free, what the prepared inputs and outputs of all workers may take."""
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +25,7 @@ class Row:
     case : Case
         What it was measured on.
     implementation : str
-        Label of the contestant: its name, as a rule; `MEMORY_LIMIT` for the limit.
+        Label of the participant: its name, as a rule; `MEMORY_LIMIT` for the limit.
     preparation : Preparation
         Whether it agreed, and if not, why not. All that follows is None or empty if it did not.
     seconds : Interval or None
@@ -48,6 +34,8 @@ class Row:
         The baseline's time divided by its own, round by round.
     limit_share : Interval or None
         The memory limit's time divided by its own, round by round.
+    ratio : Interval or None
+        Its own time divided by the A/A control's, round by round.
     rounds : dict of int to float
         Seconds per call, by round.
     warm_up : WarmUp or None
@@ -62,9 +50,30 @@ class Row:
     seconds: Interval | None = None
     speedup: Interval | None = None
     limit_share: Interval | None = None
+    ratio: Interval | None = None
     rounds: dict[int, float] = dataclasses.field(default_factory=dict)
     warm_up: WarmUp | None = None
     disturbed_by: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def timed(self, rounds: Mapping[str, Mapping[int, float]], baseline: str, control: str) -> Self:
+        """Fill in the statistics.
+
+        Parameters
+        ----------
+        rounds : mapping of str to mapping of int to float
+            By the label of each participant in the case, seconds per call by round.
+        baseline, control : str
+            Labels of those that others are compared with.
+        """
+        own = rounds[self.implementation]
+        return dataclasses.replace(
+            self,
+            seconds=median_interval(list(own.values())),
+            speedup=ratio_interval(rounds.get(baseline, {}), own),
+            limit_share=ratio_interval(rounds.get(MEMORY_LIMIT, {}), own),
+            ratio=ratio_interval(own, rounds.get(control, {})),
+            rounds=dict(own),
+        )
 
     @property
     def ns_per_element(self) -> float | None:
@@ -89,8 +98,8 @@ class Comparison:
         When, in UTC.
     baseline : str
         The implementation that a speed-up divides by.
-    twin : str
-        The one that was entered twice, the second time with `AGAIN` after its label; empty if none.
+    control : str
+        The A/A control: entered twice, the second time with `AGAIN` after its label; empty if none.
     settings : dict
         Threads, budget and seed.
     machine : dict
@@ -102,17 +111,20 @@ class Comparison:
         See `machine.commit`.
     rows : tuple of Row
         In the order of the cases.
+    overall : Interval or None
+        See `overall_resolution`.
     """
 
     command: str
     started: str
     baseline: str
-    twin: str
+    control: str
     settings: dict[str, Any]
     machine: dict[str, Any]
     activity: dict[str, float]
     commit: dict[str, Any]
     rows: tuple[Row, ...]
+    overall: Interval | None
 
     def cases(self) -> Iterator[tuple[Case, list[Row]]]:
         """Yield each case with its rows."""
@@ -127,26 +139,23 @@ class Comparison:
         case : Case
             What both were measured on.
         slower, faster : str
-            Labels of dividend and divisor; the quotient may well be below 1.
+            Labels of dividend and divisor, one of them the A/A control; the quotient may well be
+            below 1.
         """
-        rounds = {row.implementation: row.rounds for row in self.rows if row.case == case}
-        return ratio_interval(rounds.get(slower, {}), rounds.get(faster, {}))
+        other = faster if slower == self.control else slower
+        found = [r.ratio for r in self.rows if (r.case, r.implementation) == (case, other)]
+        if not found or found[0] is None or faster == self.control:
+            return found[0] if found else None
+        ratio = found[0]
+        return Interval(1 / ratio.value, 1 / ratio.high, 1 / ratio.low)
 
     def resolution(self, case: Case) -> Interval | None:
         """The A/A ratio: what comes out where nothing differs, and so what a ratio cannot tell."""
-        return self.ratio(case, self.twin + AGAIN, self.twin) if self.twin else None
+        return self.ratio(case, self.control + AGAIN, self.control) if self.control else None
 
     def overall_resolution(self) -> Interval | None:
-        """The A/A ratio of the whole run: of one case, or the median of those of several.
-
-        Which of the two processes has which name is dealt anew for each case, so that the cases are
-        independent of one another, as the rounds of one are not.
-        """
-        found = [self.resolution(case) for case, _ in self.cases()]
-        known = [interval for interval in found if interval is not None]
-        if len(known) < 2:
-            return known[0] if known else None
-        return median_interval([interval.value for interval in known])
+        """The A/A ratio of the whole run, see `overall_resolution`."""
+        return self.overall
 
     def to_json(self) -> str:
         """Everything that was measured, as strict JSON, one line for a row."""
@@ -170,7 +179,8 @@ class Comparison:
             if content.pop("format") != FORMAT:
                 raise ValueError("written by another version")
             rows = tuple(_read_row(**row) for row in content.pop("rows"))
-            return cls(**content, rows=rows)
+            overall = content.pop("overall")
+            return cls(**content, rows=rows, overall=Interval(*overall) if overall else None)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not what a comparison of this version wrote ({error})") from None
 
@@ -182,6 +192,7 @@ def _read_row(
     seconds: list[float] | None,
     speedup: list[float] | None,
     limit_share: list[float] | None,
+    ratio: list[float] | None,
     rounds: dict[str, float],
     warm_up: list[Any] | None,
     **rest: Any,
@@ -192,193 +203,20 @@ def _read_row(
         seconds=Interval(*seconds) if seconds else None,
         speedup=Interval(*speedup) if speedup else None,
         limit_share=Interval(*limit_share) if limit_share else None,
+        ratio=Interval(*ratio) if ratio else None,
         rounds={int(number): value for number, value in rounds.items()},
         warm_up=WarmUp(*warm_up) if warm_up else None,
         **rest,
     )
 
 
-def compare(
-    entries: Mapping[Case, Sequence[Contestant]],
-    *,
-    baseline: str,
-    twin: str,
-    budget: float,
-    command: str,
-    report: Report = lambda what, fraction: None,
-) -> Comparison:
-    """Judge and time implementations on cases.
+def overall_resolution(rows: Iterable[Row], control: str) -> Interval | None:
+    """The A/A ratio of a whole run: of one case, or the median of those of several.
 
-    Parameters
-    ----------
-    entries : mapping of Case to sequence of Contestant
-        What to measure on, and who takes part in it.
-    baseline : str
-        Label of the one that a speed-up divides by.
-    twin : str
-        Label of the one that is entered twice; empty for none.
-    budget : float
-        Seconds for the rounds of all cases together.
-    command : str
-        What was typed, for the record.
-    report : callable
-        Called with what is being done, and the fraction of it that is done.
-
-    Returns
-    -------
-    Comparison
-        A row for each case and contestant, and one for the memory limit of each case.
+    Which of the two processes has which name is dealt anew for each case, so that the cases are
+    independent of one another, as the rounds of one are not.
     """
-    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    before = machine.activity()
-    threads = max(one.threads for several in entries.values() for one in several)
-    limit = Contestant(MEMORY_LIMIT, MEMORY_LIMIT, threads)
-    full = {case: _with_twin((limit, *entries[case]), twin) for case in entries}
-    members = list(dict.fromkeys(one for several in full.values() for one in several))
-    rows: list[Row] = []
-    others: list[float] = []
-    with (
-        ThreadPoolExecutor(1) as aside,
-        Crew(members, abreast=machine.usable_cpus()) as crew,
-    ):
-        fingerprint = aside.submit(machine.fingerprint)
-        for group in _groups(full):
-            share = len(group) / len(full)
-            base = len({row.case for row in rows}) / len(full)
-            labels = {case: [one.label for one in full[case]] for case in group}
-            prepared = crew.prepare(labels, _part(report, "judging", base, share / 2))
-            numba = crew.describe_numba()
-            for index, case in enumerate(group):
-                others.append(machine.others_percent())
-                start = base + (share + index / len(full)) / 2
-                rows += _time(
-                    crew,
-                    case,
-                    prepared[case],
-                    processes=_dealt(case, labels[case], twin),
-                    baseline=baseline,
-                    budget=budget / len(full),
-                    report=_part(report, "timing", start, 0.5 / len(full)),
-                )
-            crew.forget()
-        described = fingerprint.result() | {"numba": numba}
-    after = machine.activity()
-    return Comparison(
-        command,
-        started,
-        baseline,
-        twin,
-        {"threads": threads, "budget": budget, "seed": SEED},
-        described,
-        {
-            "load": before["load"],
-            "load_after": after["load"],
-            "steal_seconds": after["steal_seconds"] - before["steal_seconds"],
-            "others_percent": max(others),
-        },
-        machine.commit(),
-        tuple(rows),
-    )
-
-
-def _dealt(case: Case, labels: Iterable[str], twin: str) -> dict[str, str]:
-    """Whose process a label gets on a case; the two of the twin are dealt anew for each case.
-
-    A process is a few per cent faster or slower than its twin for as long as it lives: by where
-    things came to lie in memory, and by the seed of its hashes. Dealt by chance, that is a part of
-    the resolution and not of a name.
-    """
-    processes = {label: label for label in labels}
-    if twin + AGAIN in processes and random.Random(f"{SEED} {case}").random() < 0.5:  # noqa: S311
-        processes |= {twin: twin + AGAIN, twin + AGAIN: twin}
-    return processes
-
-
-def _with_twin(several: Sequence[Contestant], twin: str) -> list[Contestant]:
-    return [*several, *(one.again() for one in several if one.label == twin)]
-
-
-def _part(report: Report, what: str, start: float, extent: float) -> Callable[[float], None]:
-    return lambda done: report(what, start + extent * done)
-
-
-def _groups(entries: Mapping[Case, Sequence[Contestant]]) -> Iterator[list[Case]]:
-    """Yield cases that fit into memory together, in the order given; at least one at a time."""
-    import psutil
-
-    # Inputs and outputs, and about as much again for the temporaries of the one that computes.
-    room = psutil.virtual_memory().available * _MEMORY_SHARE
-    group: list[Case] = []
-    taken = 0.0
-    for case, several in entries.items():
-        size = case.bytes_moved * len(several)
-        if group and taken + size > room:
-            yield group
-            group, taken = [], 0.0
-        group.append(case)
-        taken += size
-    if group:
-        yield group
-
-
-def _time(
-    crew: Crew,
-    case: Case,
-    prepared: Mapping[str, Preparation],
-    *,
-    processes: Mapping[str, str],
-    baseline: str,
-    budget: float,
-    report: Callable[[float], None],
-) -> list[Row]:
-    """Time those that agreed, and make the rows of a case."""
-    warm_ups: dict[str, WarmUp] = {}
-    disturbed: dict[str, collections.Counter[str]] = {
-        label: collections.Counter() for label in prepared
-    }
-    lost: dict[str, str] = {}
-    for label, preparation in prepared.items():
-        if preparation.timed:
-            try:
-                warm_ups[label] = crew[processes[label]].warm_up(case)
-            except LostError as reason:
-                lost[label] = str(reason)
-
-    def turn(label: str) -> float:
-        disturbed[label].update(crew.awake(processes[label]))
-        return crew[processes[label]].turn(case)
-
-    series = turns.measure(
-        {label: functools.partial(turn, label) for label in warm_ups},
-        references=[label for label in (MEMORY_LIMIT, baseline) if label in warm_ups],
-        budget=budget,
-        seed=SEED,
-        report=report,
-    )
-    lost |= {label: one.lost for label, one in series.items() if one.lost}
-    rows = []
-    for label, preparation in prepared.items():
-        if label in lost:
-            preparation = dataclasses.replace(preparation, status="crashed", reason=lost[label])
-        row = Row(case, label, preparation)
-        if preparation.timed:
-            rounds = series[label].seconds
-            row = dataclasses.replace(
-                row,
-                seconds=median_interval(list(rounds.values())),
-                speedup=_quotient(series, baseline, label, lost),
-                limit_share=_quotient(series, MEMORY_LIMIT, label, lost),
-                rounds=rounds,
-                warm_up=warm_ups[label],
-                disturbed_by=dict(disturbed[label]),
-            )
-        rows.append(row)
-    return rows
-
-
-def _quotient(
-    series: Mapping[str, Series], reference: str, label: str, lost: Mapping[str, str]
-) -> Interval | None:
-    if reference not in series or reference in lost:
-        return None
-    return ratio_interval(series[reference].seconds, series[label].seconds)
+    again = [row.ratio for row in rows if row.implementation == control + AGAIN and row.ratio]
+    if len(again) < 2:
+        return again[0] if again else None
+    return median_interval([interval.value for interval in again])

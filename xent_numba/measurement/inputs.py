@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import mmap
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any, NamedTuple
 
@@ -62,7 +64,7 @@ class Attached:
     """
 
     def __init__(self, places: Sequence[Place]) -> None:
-        self._blocks = [SharedMemory(place.name) for place in places]
+        self._blocks = [_attach(place.name) for place in places]
         arrays = []
         for block, place in zip(self._blocks, places, strict=True):
             assert block.buf is not None  # until it is closed
@@ -78,6 +80,18 @@ class Attached:
         for block in self._blocks:
             with suppress(BufferError):
                 block.close()
+
+
+def _attach(name: str) -> SharedMemory:
+    """Attach without being tracked: the worker's tracker would remove what is not the worker's."""
+    if sys.version_info >= (3, 13):
+        return SharedMemory(name, track=False)
+    register = resource_tracker.register
+    resource_tracker.register = lambda name, rtype: None
+    try:
+        return SharedMemory(name)
+    finally:
+        resource_tracker.register = register
 
 
 def _prefer_huge_pages(block: SharedMemory) -> None:

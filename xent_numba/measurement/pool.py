@@ -1,36 +1,44 @@
-"""The workers of a run: started as they are needed, preparing side by side, timed one by one."""
+"""The workers of a run by label: started as they are needed, and only one of them computes."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from multiprocessing.connection import wait
+import collections
+import threading
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from xent_numba.measurement import idle, inputs
-from xent_numba.measurement.case import Case
-from xent_numba.measurement.participant import MEMORY_LIMIT, Contestant
-from xent_numba.measurement.turns import LostError
-from xent_numba.measurement.worker import PREPARE_TIMEOUT, Preparation, Worker
+from xent_numba.measurement import idle
+from xent_numba.measurement.worker import Program, WarmUp, Worker
 
 
-class Crew:
+class Pool:
     """Workers by the label of what they compute with; leaving the context ends them all.
 
     Parameters
     ----------
-    members : sequence of Contestant
-        Those that get a worker.
-    abreast : int
-        Number of workers that prepare at once.
+    programs : mapping of str to Program
+        What each worker runs.
+    padding : mapping of str to int, optional
+        By label, the length of a variable in the worker's environment.
+
+    Attributes
+    ----------
+    disturbed : dict of str to Counter
+        By label, which workers did not come to rest before a turn of that one, and before how many.
     """
 
-    def __init__(self, members: Sequence[Contestant], abreast: int) -> None:
-        self._members = {member.label: member for member in members}
-        self._abreast = abreast
-        self._workers: dict[str, Worker] = {}
+    def __init__(
+        self, programs: Mapping[str, Program], padding: Mapping[str, int] | None = None
+    ) -> None:
+        self._programs = programs
+        self._padding = padding or {}
+        self._closed = False
+        self._lock = threading.Lock()
+        self.workers: dict[str, Worker] = {}
+        self.disturbed: dict[str, collections.Counter[str]] = collections.defaultdict(
+            collections.Counter
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -41,102 +49,30 @@ class Crew:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for worker in self._workers.values():
-            worker.close()
+        self.close()
 
     def __getitem__(self, label: str) -> Worker:
-        if label not in self._workers:
-            self._workers[label] = Worker(self._members[label])
-        return self._workers[label]
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the pool is closed; accepted is a use inside its context")
+            if label not in self.workers:
+                self.workers[label] = Worker(self._programs[label], self._padding.get(label, 0))
+            return self.workers[label]
 
-    def awake(self, label: str) -> list[str]:
-        """Wait until all workers but one rest; the labels of those that do not."""
-        return idle.awake({k: w.cpu_time for k, w in self._workers.items() if k != label})
+    def turn(self, label: str, key: Any, plan: WarmUp, **options: Any) -> list[float]:
+        """Wait until all other workers rest, and let one take a turn; see `Worker.turn`."""
+        clocks = {k: worker.cpu_time for k, worker in self.workers.items() if k != label}
+        self.disturbed[label].update(idle.awake(clocks))
+        return self[label].turn(key, plan, **options)
 
-    def prepare(
-        self,
-        entries: Mapping[Case, Sequence[str]],
-        report: Callable[[float], None] = lambda fraction: None,
-    ) -> dict[Case, dict[str, Preparation]]:
-        """Judge members on cases.
+    def dismiss(self, label: str) -> None:
+        """End a worker; another is started when it is needed."""
+        if (worker := self.workers.pop(label, None)) is not None:
+            worker.close()
 
-        Parameters
-        ----------
-        entries : mapping of Case to sequence of str
-            For each case, the labels of those that are judged on it.
-        report : callable
-            Called with the fraction that is done.
-
-        Returns
-        -------
-        dict of Case to dict of str to Preparation
-            For each case, by label. A member whose process is lost goes on with the next case in
-            a process of its own.
-        """
-        found: dict[Case, dict[str, Preparation]] = {case: {} for case in entries}
-        total = sum(map(len, entries.values()))
-        with ExitStack() as memory:
-            places = {
-                case: memory.enter_context(inputs.shared(case.arguments())) for case in entries
-            }
-            todo = {
-                label: deque(case for case in entries if label in entries[case])
-                for label in self._members
-            }
-            waiting = deque(label for label, cases in todo.items() if cases)
-            busy: list[str] = []
-            while busy or waiting:
-                while waiting and len(busy) < self._abreast:
-                    busy.append(waiting.popleft())
-                    self._begin(busy[-1], todo[busy[-1]][0], places)
-                ready = wait([self[label].connection for label in busy], PREPARE_TIMEOUT)
-                answered = [label for label in busy if self[label].connection in ready]
-                # When none answers in time, the one that has worked longest is ended.
-                for label in answered or busy[:1]:
-                    case = todo[label].popleft()
-                    found[case][label] = self._receive(label, answered=bool(answered))
-                    if found[case][label].status == "crashed":
-                        # What the process had prepared is gone with it.
-                        todo[label] += [c for c in entries if _agreed(found[c].get(label))]
-                    if todo[label]:
-                        self._begin(label, todo[label][0], places)
-                    else:
-                        busy.remove(label)
-                report(sum(map(len, found.values())) / total)
-        return {case: {label: found[case][label] for label in entries[case]} for case in entries}
-
-    def forget(self) -> None:
-        """Have all let go of what they prepared."""
-        for label in list(self._workers):
-            try:
-                self._workers[label].forget()
-            except LostError:
-                self._dismiss(label)
-
-    def describe_numba(self) -> dict[str, Any]:
-        """Describe what Numba uses, in the process that measures the memory limit."""
-        return self[MEMORY_LIMIT].describe()
-
-    def _begin(self, label: str, case: Case, places: Mapping[Case, Sequence[inputs.Place]]) -> None:
-        try:
-            self[label].start_preparing(case, places[case])
-        except LostError:
-            self._dismiss(label)
-            self[label].start_preparing(case, places[case])
-
-    def _receive(self, label: str, *, answered: bool) -> Preparation:
-        try:
-            if not answered:
-                raise LostError(f"gave no answer within {PREPARE_TIMEOUT:g} s")
-            preparation: Preparation = self[label].receive(timeout=0.0)
-        except LostError as reason:
-            self._dismiss(label)
-            return Preparation("crashed", str(reason))
-        return preparation
-
-    def _dismiss(self, label: str) -> None:
-        self._workers.pop(label).close()
-
-
-def _agreed(preparation: Preparation | None) -> bool:
-    return preparation is not None and preparation.timed
+    def close(self) -> None:
+        """End all workers, and start none."""
+        with self._lock:
+            self._closed = True
+        for label in list(self.workers):
+            self.dismiss(label)

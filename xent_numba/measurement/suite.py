@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from xent_numba.measurement.case import Case
-from xent_numba.measurement.participant import Contestant
+from xent_numba.measurement.participant import Participant
 from xent_numba.operations import OPERATIONS, Reduction
 
 FULL = "full"
 SUBJECT = "numba_parallel"
 """The one that is compared with the others, and so the one that is entered twice."""
 
-Entries = dict[Case, Sequence[Contestant]]
+Entries = dict[Case, Sequence[Participant]]
 
 _VALUES = ("sigmoid", "binary_cross_entropy", "logistic_loss", "binary_cross_entropy_with_logits")
 _IN_CACHE = MappingProxyType({"float32": 2**22, "float64": 2**21})
@@ -135,7 +135,7 @@ def _case(
 
 
 def _enter(cases: Iterable[Case], names: Sequence[str], threads: int) -> Entries:
-    return {case: [Contestant.of(name, threads) for name in names] for case in cases}
+    return {case: [Participant.of(name, threads) for name in names] for case in cases}
 
 
 PARTS: Mapping[str, Part] = MappingProxyType(

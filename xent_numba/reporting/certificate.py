@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from xent_numba.accuracy.certify import Check
-from xent_numba.reporting.study import line
+from xent_numba.results import table
+from xent_numba.results.table import Table
 
 _LEGEND = (
     "The true values that results are held against, at random inputs: each exponent as likely as",
@@ -14,26 +15,24 @@ _LEGEND = (
     "a score has its loss and gradient then, a probability its loss. Errors are relative, those of",
     "a gradient with a soft label to the sum of the two terms that it is the difference of.",
 )
+_HEADS = ("judges", "random inputs", "values", "largest error", "at", "promised", "kept")
 
 
 def markdown(check: Check) -> str:
     """Return the certificates."""
-    heads = ("judges", "random inputs", "values", "largest error", "at", "promised", "kept")
-    lines = ["# The reference against mpmath", "", *_LEGEND, "", line(heads)]
-    lines.append(line(["---"] * len(heads)))
-    for found in check.certificates:
-        lines.append(
-            line(
-                (
-                    f"{found.dtype}, {found.first}{', soft labels' if found.soft else ''}",
-                    f"{found.inputs:,}",
-                    f"{found.values:,}",
-                    f"2^{math.log2(found.largest):.1f}",
-                    f"{float.fromhex(found.at):.9g}",
-                    f"2^{math.log2(found.bound):g}",
-                    "yes" if found.holds else "NO",
-                )
-            )
+    rows = [
+        (
+            f"{found.dtype}, {found.first}{', soft labels' if found.soft else ''}",
+            f"{found.inputs:,}",
+            f"{found.values:,}",
+            f"2^{math.log2(found.largest):.1f}",
+            f"{float.fromhex(found.at):.9g}",
+            f"2^{math.log2(found.bound):g}",
+            "yes" if found.holds else "NO",
         )
+        for found in check.certificates
+    ]
+    lines = ["# The reference against mpmath", "", *_LEGEND, ""]
+    lines += [table.markdown(Table(_HEADS, rows))]
     lines += ["", *(f"- {key}: {value}" for key, value in check.origin.items()), ""]
     return "\n".join(lines)

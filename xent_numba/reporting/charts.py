@@ -6,16 +6,16 @@ one drawing serves a light page and a dark one.
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
+
+from xent_numba.results import svg
 
 TEXT, MUTED, GRID, LIMIT = "#010203", "#010204", "#010205", "#010206"
 _VARIABLES = {TEXT: "text", MUTED: "muted", GRID: "grid", LIMIT: "limit"}
@@ -283,7 +283,7 @@ def _label(
     places = _apart(axes, [y for _, _, y, *_ in labels], height)
     for (label, x, y, color, ours), place in zip(labels, places, strict=True):
         axes.annotate(
-            label,
+            svg.plain(label),
             (x, y),
             xytext=(beside(x), place),
             textcoords="data",
@@ -342,10 +342,7 @@ def _decimal_power(value: float) -> str:
 
 
 def _svg(figure: Figure, name: str, *, alone: bool = False) -> str:
-    stream = io.StringIO()
-    with rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
-        figure.savefig(stream, format="svg", metadata=dict.fromkeys(_METADATA))
-    text = stream.getvalue()
+    text = svg.render(figure, name=name, text=True)
     # As matplotlib writes it: one style for all, and one for each text with a font of its own.
     text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.S)
     text = re.sub(
@@ -383,6 +380,3 @@ def inline(text: str, name: str) -> str:
     text = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", text)
     head, end, body = text.partition(">")
     return re.sub(r' (?:width|height)="[^"]*"', "", head) + end + body
-
-
-_METADATA: Any = ("Date", "Creator", "Format", "Type")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import statistics
 
 from matplotlib.axes import Axes
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import Comparison, Row
 from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT
+from xent_numba.results import svg
 
 # Okabe and Ito, "Color Universal Design", 2008: told apart by the colour blind; and each is said
 # in words as well.
@@ -18,7 +18,7 @@ _BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#6B6B6B"
 _PANELS_IN_A_ROW = 3
 
 
-def draw(comparison: Comparison) -> bytes:
+def draw(comparison: Comparison) -> str:
     """Draw an SVG: implementations from the fastest to the slowest, and the memory limit.
 
     Parameters
@@ -28,7 +28,7 @@ def draw(comparison: Comparison) -> bytes:
 
     Returns
     -------
-    bytes
+    str
         The same for the same comparison.
     """
     cases = list(comparison.cases())
@@ -43,13 +43,7 @@ def draw(comparison: Comparison) -> bytes:
         axes.remove()
     for axes, (case, rows) in zip(grid.flat, cases, strict=False):
         _panel(axes, case, {row.implementation: row for row in rows}, names, comparison.baseline)
-    stream = io.BytesIO()
-    # Without a date and with a fixed salt, the same data give the same file.
-    from matplotlib import rc_context
-
-    with rc_context({"svg.hashsalt": "xent-numba"}):
-        figure.savefig(stream, format="svg", metadata={"Date": None})
-    return stream.getvalue()
+    return svg.render(figure)
 
 
 def _order(comparison: Comparison) -> list[str]:
@@ -76,7 +70,8 @@ def _panel(axes: Axes, case: Case, rows: dict[str, Row], names: list[str], basel
     axes.set_xscale("log")
     axes.set_xlabel("ns per element (less is better)", fontsize=8)
     axes.set_yticks(
-        range(len(names)), [f"{name} (base)" if name == baseline else name for name in names]
+        range(len(names)),
+        [svg.plain(f"{name} (base)" if name == baseline else name) for name in names],
     )
     axes.set_ylim(-0.6, len(names))
     axes.tick_params(which="both", labelsize=8)

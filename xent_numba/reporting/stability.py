@@ -16,8 +16,8 @@ from xent_numba.accuracy.error_counts import Grade
 from xent_numba.accuracy.stability import Band, bands, where
 from xent_numba.accuracy.study import Row, Survey
 from xent_numba.operations import OPERATIONS
-from xent_numba.reporting.study import line
-from xent_numba.results import svg
+from xent_numba.results import svg, table
+from xent_numba.results.table import Table
 
 #: Blue is right and orange is wrong, told apart by the colour blind and in print by their darkness.
 _COLOURS = {
@@ -95,23 +95,20 @@ def draw(survey: Survey, dtype: str, *, gradients: bool) -> str | None:
 def markdown(survey: Survey) -> str:
     """Return the same as tables, of every dtype."""
     lines = ["# Stability", "", *_LEGEND, ""]
-    heads = [_NAMES[Grade.ONE], _NAMES[Grade.FOUR], _NAMES[Grade.HUNDRED]]
-    heads += [_NAMES[grade] for grade in (Grade.LOST, Grade.INFINITE, Grade.NAN)]
+    good, bad = (Grade.ONE, Grade.FOUR, Grade.HUNDRED), (Grade.LOST, Grade.INFINITE, Grade.NAN)
+    heads = ["implementation", *(_NAMES[grade] for grade in good + bad)]
     panels: dict[tuple[Panel, str], list[Row]] = {}
     for row in survey.rows:
         panels.setdefault((_panel(row), row.target.dtype), []).append(row)
     for (panel, dtype), rows in sorted(panels.items(), key=str):
-        lines += [f"## {_title(panel)}, {dtype}", "", line(["implementation", *heads])]
-        lines.append(line(["---"] * (1 + len(heads))))
+        shown = []
         for row in rows:
             found = _bands(row)
-            good = [
-                _words(found, [grade for grade in Grade if grade <= limit])
-                for limit in (Grade.ONE, Grade.FOUR, Grade.HUNDRED)
-            ]
-            bad = [_words(found, [g]) for g in (Grade.LOST, Grade.INFINITE, Grade.NAN)]
-            lines.append(line([row.target.implementation, *good, *bad]))
-        lines.append("")
+            within = [_words(found, [g for g in Grade if g <= limit]) for limit in good]
+            beyond = [_words(found, [grade]) for grade in bad]
+            shown.append([row.target.implementation, *within, *beyond])
+        lines += [f"## {_title(panel)}, {dtype}", ""]
+        lines += [table.markdown(Table(heads, shown, right=range(0))), ""]
     return "\n".join(lines)
 
 
@@ -229,7 +226,7 @@ def _draw_panel(axes: Axes, panel: Panel, rows: dict[str, Row | None], *, first:
             axes.broken_barh(
                 extent, (place - 0.42, 0.84), facecolor=_COLOURS[grade], lw=0, antialiased=False
             )
-    axes.set_yticks(range(len(rows)), list(rows) if first else [""] * len(rows))
+    axes.set_yticks(range(len(rows)), [svg.plain(name) if first else "" for name in rows])
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.tick_params(labelsize=6.5, length=2)
     axes.tick_params(axis="y", length=0)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from xent_numba.accuracy.error_counts import Violations
 from xent_numba.accuracy.study import Row, Survey
 from xent_numba.operations import OPERATIONS
+from xent_numba.results import table
+from xent_numba.results.table import Code, Marked, Table
 
 HEADERS = (
     "operation",
@@ -55,17 +55,14 @@ def cells(row: Row) -> tuple[str, ...]:
 
 def show(survey: Survey, console: Console) -> None:
     """Print a table for each implementation; the columns that 80 characters have room for."""
+    heads = [HEADERS[column] for column in _TERMINAL]
     for name, rows in _by_implementation(survey).items():
-        table = Table(title=name, title_justify="left", title_style="bold", box=None)
-        for column in _TERMINAL:
-            table.add_column(HEADERS[column], overflow="fold")
-        for row in rows:
-            texts = cells(row)
-            table.add_row(*(texts[column] for column in _TERMINAL))
-        console.print(table)
+        shown = [[cells(row)[column] for column in _TERMINAL] for row in rows]
+        table.show(Table(heads, shown, title=name), console)
         console.print()
     for name, reason in survey.unavailable.items():
-        console.print(f"{name}: unavailable: {reason}.", markup=False, highlight=False)
+        said = table.printable(f"{name}: unavailable: {reason}.")
+        console.print(said, markup=False, highlight=False)
 
 
 def markdown(survey: Survey) -> str:
@@ -74,12 +71,15 @@ def markdown(survey: Survey) -> str:
     lines += [*summary(survey, gradients=True), ""]
     lines += ["The same on the axis of scores: [stability](stability.md).", "", *_LEGEND, ""]
     for name, rows in _by_implementation(survey).items():
-        lines += [f"## {name}", "", line(HEADERS), line(("---",) * len(HEADERS))]
-        lines += [line(cells(row)) for row in rows]
+        lines += [f"## {table.escape(name)}", ""]
+        lines += [table.markdown(Table(HEADERS, [cells(row) for row in rows]))]
         lines += ["", "Searched:", ""]
         lines += [f"- {dtype}: {search}" for dtype, search in _searches(rows)]
         lines.append("")
-    lines += [f"- {name}: unavailable: {reason}." for name, reason in survey.unavailable.items()]
+    lines += [
+        f"- {table.escape(f'{name}: unavailable: {reason}.')}"
+        for name, reason in survey.unavailable.items()
+    ]
     lines += ["", "Made by", ""]
     for number, origin in enumerate(_origins(survey.rows), 1):
         described = ", ".join(f"{key} {value}" for key, value in origin.items() if key in _MADE_BY)
@@ -100,16 +100,18 @@ def summary(survey: Survey, *, gradients: bool) -> list[str]:
     )
     chosen = [panel for panel in panels if gradients or panel[1] == "loss"]
     heads = [
-        f"`{operation.removesuffix('_and_grad')}`{', gradient' if result == 'gradient' else ''}, "
-        f"{dtype}"
+        Marked(
+            f"`{operation.removesuffix('_and_grad')}`"
+            f"{', gradient' if result == 'gradient' else ''}, {dtype}"
+        )
         for operation, result, dtype in chosen
     ]
-    lines = [line(["implementation", *heads]), line(["---", *(["---:"] * len(heads))])]
-    for name, rows in _by_implementation(survey).items():
-        cells = [_worst([r for r in rows if _panel(r) == panel]) for panel in chosen]
-        lines.append(line([f"`{name}`", *cells]))
+    body = [
+        [Code(name), *(_worst([r for r in rows if _panel(r) == panel]) for panel in chosen)]
+        for name, rows in _by_implementation(survey).items()
+    ]
     return [
-        *lines,
+        table.markdown(Table(["implementation", *heads], body)),
         "",
         "≥: the worst that a search found; elsewhere every float32 was looked at. Results that",
         "are subnormal are left out; *f* marks those that flush them to zero. *∞* marks results",
@@ -126,10 +128,10 @@ def _panel(row: Row) -> tuple[str, str, str]:
     return row.target.operation, row.target.result, row.target.dtype
 
 
-def _worst(rows: list[Row]) -> str:
+def _worst(rows: list[Row]) -> Marked:
     """The largest error of rows that differ in the label."""
     if not rows:
-        return ""
+        return Marked()
     worst = max(row.findings.normal.max_ulp for row in rows)
     marks = [
         *["≥"] * (not all(row.complete for row in rows)),
@@ -137,7 +139,7 @@ def _worst(rows: list[Row]) -> str:
         *["*f*"] * any(row.findings.subnormal.max_ulp > _FLUSHED for row in rows),
         *["*∞*"] * any(row.findings.nonfinite.count for row in rows),
     ]
-    return " ".join(marks)
+    return Marked(" ".join(marks))
 
 
 def _origins(rows: list[Row]) -> list[dict[str, Any]]:
@@ -175,8 +177,3 @@ def _count(violations: Violations) -> str:
     if not violations.count:
         return "0"
     return f"{violations.count:,} (first at {float.fromhex(violations.example):.9g})"
-
-
-def line(columns: Iterable[str]) -> str:
-    """Return a line of a Markdown table."""
-    return f"| {' | '.join(columns)} |"

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xent_numba.accuracy.sums import OPERATION, REDUCTIONS, Reduced, Sums
-from xent_numba.reporting.study import line
-from xent_numba.results import svg
+from xent_numba.results import svg, table
+from xent_numba.results.table import Table
 
 _OURS = "numba_parallel"
 # Okabe and Ito, "Color Universal Design", 2008; lines of one colour differ in mark and dashes.
@@ -57,7 +57,7 @@ def _draw_panel(
             marker="o" if ours else mark,
             ms=5 if ours else 4,
             lw=2 if ours else 1,
-            label=name,
+            label=svg.plain(name),
         )
     half = 2.0**-24 if "float32" in title else 2.0**-53
     axes.axhline(half, color="0.4", lw=0.8, ls="--", label="half an ULP of 1")
@@ -70,18 +70,18 @@ def markdown(sums: Sums) -> str:
     for dtype in sorted({row.dtype for row in sums.rows}):
         for reduction in REDUCTIONS:
             lines += [f"## {reduction}, {dtype}", ""]
-            lines.append(line(["implementation", *(f"{size:,}" for size in sizes)]))
-            lines.append(line(["---", *(["---:"] * len(sizes))]))
             found = {
                 (row.implementation, row.size): row.error
                 for row in sums.rows
                 if (row.dtype, row.reduction) == (dtype, reduction)
             }
+            rows = []
             for name in sorted({name for name, _ in found}):
                 errors = [found.get((name, size)) for size in sizes]
-                lines.append(line([name, *("" if e is None else f"{e:.2g}" for e in errors)]))
-            lines.append("")
-    lines += [f"- {what}: {reason}." for what, reason in sums.omitted.items()]
+                rows.append([name, *("" if e is None else f"{e:.2g}" for e in errors)])
+            heads = ["implementation", *(f"{size:,}" for size in sizes)]
+            lines += [table.markdown(Table(heads, rows)), ""]
+    lines += [f"- {table.escape(f'{what}: {reason}.')}" for what, reason in sums.omitted.items()]
     lines += ["", *(f"- {key}: {value}" for key, value in sums.origin.items()), ""]
     return "\n".join(lines)
 

@@ -126,7 +126,7 @@ def resolution_text(comparison: Comparison) -> str:
     held = sum(interval.contains(1.0) for interval in known)
     verdict = "holds 1" if overall.contains(1.0) else "does NOT hold 1: doubt this run"
     return (
-        f"A/A: {comparison.twin} was entered twice. Against itself it took {overall.value:.3f} "
+        f"A/A: {comparison.control} was entered twice. Against itself it took {overall.value:.3f} "
         f"times as long, interval {overall.low:.3f} to {overall.high:.3f}, which {verdict}; "
         f"of {len(known)} single cases {held} hold it. Resolution of this run: "
         f"±{overall.distance_from_one:.1%}; of a single case as its title says."

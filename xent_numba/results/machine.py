@@ -24,7 +24,16 @@ PACKAGES = (
     "jax",
     "numba-cuda",
 )
-_LISTEN_SECONDS = 0.2
+THREAD_VARIABLES = (
+    "NUMBA_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NPROC",
+)
+"""All that the libraries read when they start."""
+
 _CPU = Path("/sys/devices/system/cpu")
 
 
@@ -116,6 +125,11 @@ def versions() -> dict[str, str]:
     return found
 
 
+def thread_variables(threads: int) -> dict[str, str]:
+    """Environment variables that tell each library the same number of threads."""
+    return dict.fromkeys(THREAD_VARIABLES, str(threads))
+
+
 def usable_cpus() -> int:
     """Return the number of CPUs this process may run on."""
     return len(affinity() or ()) or os.cpu_count() or 1
@@ -136,13 +150,6 @@ def activity() -> dict[str, float]:
         "load": psutil.getloadavg()[0],
         "steal_seconds": float(getattr(psutil.cpu_times(), "steal", 0.0)),
     }
-
-
-def others_percent() -> float:
-    """Share of all CPUs that is in use for the next moment; ask while all workers rest."""
-    import psutil
-
-    return float(psutil.cpu_percent(_LISTEN_SECONDS))
 
 
 def commit() -> dict[str, Any]:

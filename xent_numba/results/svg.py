@@ -34,3 +34,8 @@ def render(figure: Figure, *, name: str = "xent-numba", text: bool = False) -> s
     with rc_context({"svg.hashsalt": name, "svg.fonttype": "none" if text else "path"}):
         figure.savefig(stream, format="svg", facecolor="auto", metadata=_METADATA)
     return stream.getvalue()
+
+
+def plain(text: str) -> str:
+    """Return text that matplotlib shows as it is; between dollar signs it reads formulas."""
+    return text.replace("$", r"\$")

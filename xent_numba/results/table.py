@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -60,7 +58,7 @@ class Table:
 def markdown(table: Table) -> str:
     """Return a table of GitHub's Markdown."""
     marks = ["---:" if position in table.right else "---" for position in range(len(table.columns))]
-    lines = [_line(map(escape, table.columns)), _line(marks)]
+    lines = [_line(map(_cell, table.columns)), _line(marks)]
     lines += [_line(map(_cell, row)) for row in table.rows]
     title = [f"**{escape(table.title)}**", ""] if table.title else []
     return "\n".join([*title, *lines])
@@ -84,6 +82,7 @@ def show(table: Table, console: Console) -> None:
     console : rich.console.Console
         Where to. Where that is no terminal, the table is as wide as it needs to be.
     """
+    from rich.cells import cell_len
     from rich.text import Text
 
     texts = [[printable(cell) for cell in row] for row in (table.columns, *table.rows)]
@@ -95,7 +94,10 @@ def show(table: Table, console: Console) -> None:
         if number:
             console.print()
         for row, style in zip(texts, styles, strict=True):
-            padded = (_padded(row[i], widths[i], i in table.right) for i in chosen)
+            padded = []
+            for i in chosen:
+                space = " " * (widths[i] - cell_len(row[i]))
+                padded.append(space + row[i] if i in table.right else row[i] + space)
             # What does not fit even so is broken by the terminal, and never cut.
             console.print(Text(_GAP.join(padded).rstrip(), style=style), soft_wrap=True)
 
@@ -144,11 +146,6 @@ def _cell(cell: object) -> str:
 
 def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _padded(text: str, width: int, right: bool) -> str:
-    space = " " * (width - cell_len(text))
-    return space + text if right else text + space
 
 
 def _fitting(widths: Sequence[int], room: int) -> Iterator[list[int]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,11 +14,12 @@ import psutil
 import pytest
 
 from xent_numba import cli
-from xent_numba.gate import GateError, decision, gate, pairs
-from xent_numba.gate.outcome import Outcome
+from xent_numba.gate import GateError, gate, tables
+from xent_numba.gate.environments import Project
+from xent_numba.gate.pairs import Limits
 
-BUDGET = "0.001"
-"""Minutes: as few pairs as there may be."""
+LIMITS = Limits(budget=0.06, least=6, least_seconds=math.inf)
+"""As few pairs as there may be."""
 
 CHOOSES_CPUS = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity"), reason="CPUs cannot be chosen on this system"
@@ -27,108 +27,101 @@ CHOOSES_CPUS = pytest.mark.skipif(
 
 
 @pytest.fixture(autouse=True)
-def calm(monkeypatch):
-    """Whatever else the machine does; few pairs."""
-    monkeypatch.setattr(gate, "wait_for_rest", lambda *arguments: None)
-    monkeypatch.setattr(decision, "MIN_PAIRS", 6)
-    monkeypatch.setattr(pairs, "MIN_PAIRS", 6)
-    monkeypatch.setattr(pairs, "FEW_SECONDS", math.inf)
+def not_on_github(monkeypatch):
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
         monkeypatch.delenv(name, raising=False)
 
 
 def run(*arguments):
-    return cli.main(["gate", *arguments, "--budget", BUDGET, "--python", sys.executable])
+    return cli.main(["gate", *arguments, "--python", sys.executable])
 
 
-def outcome(tiny, *arguments):
-    status = run(*arguments, "--json", str(tiny.folder / ".asv" / "found.json"))
-    return status, Outcome.from_json((tiny.folder / ".asv" / "found.json").read_text())
+def outcome(tiny, baseline, candidate=None, *patterns, **options):
+    """The exit status and what was found, whatever else the machine does."""
+    options = {"limits": LIMITS, "patience": None, "python": sys.executable, **options}
+    request = gate.Request(baseline, candidate, chosen=patterns, **options)
+    found = gate.run(Project(tiny.folder), request, "")
+    return found.status(strict=False), found
 
 
-@pytest.fixture
-def kept(tiny):
-    (tiny.folder / ".asv").mkdir()
-    return tiny
-
-
-def test_a_slowdown_in_the_working_tree_is_a_regression(kept, capsys):
-    kept.edit("n * 1e-8", "2 * n * 1e-8")
-    status, found = outcome(kept, "HEAD")
+def test_a_slowdown_in_the_working_tree_is_a_regression(tiny):
+    tiny.edit("n * 1e-8", "2 * n * 1e-8")
+    status, found = outcome(tiny, "HEAD")
     assert status == 1
     assert found.regressions == ["all.Work.time_work(1)"]
-    ratio = next(t for t in found.timings if t.benchmark == found.regressions[0]).finding.ratio
+    ratio = next(
+        t for t in found.timings if t.benchmark == found.regressions[0]
+    ).finding.ratio.value
     assert ratio == pytest.approx(2.0)
     assert {t.benchmark for t in found.timings} == {"all.Work.time_work(1)", "all.time_other"}
-    printed = capsys.readouterr().out
+    printed = tables.markdown(found)
     assert "SLOWER" in printed
     assert "1 benchmarks apply to neither side" in printed
     assert "not compared: all.time_new: baseline could not run: AttributeError" in printed
     # Nothing that is the user's has changed.
-    assert kept.git("status", "--porcelain") == "M tiny.py"
-    assert kept.git("branch", "--list") == "* main"
+    assert tiny.git("status", "--porcelain") == "M tiny.py"
+    assert tiny.git("branch", "--list") == "* main"
 
 
-def test_a_speed_up_is_none(kept):
-    kept.edit("n * 1e-8", "n / 3 * 1e-8")
-    kept.commit()
-    status, found = outcome(kept, "HEAD~1", "HEAD", "--bench", "time_work")
+def test_a_speed_up_is_none(tiny):
+    tiny.edit("n * 1e-8", "n / 3 * 1e-8")
+    tiny.commit()
+    status, found = outcome(tiny, "HEAD~1", "HEAD", "time_work")
     assert status == 0
     assert [t.finding.verdict for t in found.timings] == ["FASTER"]
 
 
-def test_what_is_new_or_gone_is_listed_and_the_rest_compared(kept):
-    text = kept.benchmarks.read_text()
-    kept.package.write_text(kept.package.read_text() + "\n\ndef new():\n    pass\n")
-    kept.benchmarks.write_text(text.replace("def time_other", "def time_another"))
-    status, found = outcome(kept, "HEAD", "--bench", "time_(new|another|other)")
+def test_what_is_new_or_gone_is_listed_and_the_rest_compared(tiny):
+    text = tiny.benchmarks.read_text()
+    tiny.package.write_text(tiny.package.read_text() + "\n\ndef new():\n    pass\n")
+    tiny.benchmarks.write_text(text.replace("def time_other", "def time_another"))
+    status, found = outcome(tiny, "HEAD", None, "time_(new|another|other)")
     assert status == 0
-    # Both sides run the contender's benchmarks; the baseline has no function for one of them.
+    # Both sides run the candidate's benchmarks; the baseline has no function for one of them.
     assert list(found.left_out) == ["all.time_new"]
     assert "baseline could not run" in found.left_out["all.time_new"]
     assert [t.benchmark for t in found.timings] == ["all.time_another"]
 
 
-def test_a_benchmark_that_the_contender_breaks_is_an_error(kept):
-    kept.edit("def work", "def gone")
-    status, found = outcome(kept, "HEAD", "--bench", "time_work|time_other")
+def test_a_benchmark_that_the_candidate_breaks_is_an_error(tiny):
+    tiny.edit("def work", "def gone")
+    status, found = outcome(tiny, "HEAD", None, "time_work|time_other")
     assert status == 2
     assert found.broken == ["all.Work.time_work(1)"]
     assert [t.benchmark for t in found.timings] == ["all.time_other"]
 
 
-def test_a_process_that_dies_costs_its_benchmark_only(kept):
-    kept.edit("spend(n * 1e-8)", "__import__('os')._exit(7)")
-    status, found = outcome(kept, "HEAD", "--bench", "time_work|time_other")
+def test_a_process_that_dies_costs_its_benchmark_only(tiny):
+    tiny.edit("spend(n * 1e-8)", "__import__('os')._exit(7)")
+    status, found = outcome(tiny, "HEAD", None, "time_work|time_other")
     assert status == 2
     assert (
-        "contender could not run: its process ended with exit code 7"
+        "candidate could not run: its process ended with exit code 7"
         in (found.left_out["all.Work.time_work(1)"])
     )
     assert [t.benchmark for t in found.timings] == ["all.time_other"]
 
 
-def test_the_exact_gate_finds_any_worsening_and_names_it(kept, capsys):
-    kept.edit("return 3", "return 4")
-    kept.edit("width = 256", "width = 128")
-    status, found = outcome(kept, "HEAD", "--exact")
+def test_the_exact_gate_finds_any_worsening_and_names_it(tiny):
+    tiny.edit("return 3", "return 4")
+    tiny.edit("width = 256", "width = 128")
+    status, found = outcome(tiny, "HEAD", exact=True)
     assert status == 1
     assert found.regressions == ["all.track_count", "all.track_width"]
     assert not any("seconds" in value.benchmark for value in found.values)
-    assert "WORSE" in capsys.readouterr().out
 
 
-def test_the_exact_gate_lets_improvements_pass(kept):
-    kept.edit("return 3", "return 2")
-    kept.edit("width = 256", "width = 512")
-    status, found = outcome(kept, "HEAD", "--exact")
+def test_the_exact_gate_lets_improvements_pass(tiny):
+    tiny.edit("return 3", "return 2")
+    tiny.edit("width = 256", "width = 512")
+    status, found = outcome(tiny, "HEAD", exact=True)
     assert status == 0
-    assert [value.change for value in found.values] == ["BETTER", "BETTER"]
+    assert [value.verdict for value in found.values] == ["BETTER", "BETTER"]
 
 
-def test_a_value_that_is_lost_is_a_worsening(kept):
-    kept.edit("return 3", "raise ArithmeticError")
-    status, found = outcome(kept, "HEAD", "--exact")
+def test_a_value_that_is_lost_is_a_worsening(tiny):
+    tiny.edit("return 3", "raise ArithmeticError")
+    status, found = outcome(tiny, "HEAD", exact=True)
     assert status == 1
     assert found.regressions == ["all.track_count"]
 
@@ -177,13 +170,11 @@ def test_a_bad_option_says_what_is_accepted(tiny, capsys, option, value):
     assert "accepted" in error
 
 
-def test_a_budget_that_is_too_small_is_refused(tiny, monkeypatch, capsys):
-    monkeypatch.setattr(pairs, "FEW_SECONDS", 0.0)
-    assert run("HEAD", "HEAD", "--bench", "time_other") == 2
-    assert re.search(
-        r"1 benchmarks need 0\.\d minutes for 6 pairs; accepted are as large a --budget",
-        capsys.readouterr().err,
-    )
+def test_a_budget_that_is_too_small_is_refused(tiny):
+    limits = Limits(budget=0.06, least=6, least_seconds=0.0)
+    said = r"1 benchmarks need 0\.\d minutes for 6 pairs; accepted are as large a --budget"
+    with pytest.raises(GateError, match=said):
+        outcome(tiny, "HEAD", "HEAD", "time_other", limits=limits)
 
 
 def test_conflicts_are_refused(tiny, capsys):
@@ -236,25 +227,12 @@ def test_a_baseline_that_does_not_build(tiny, capsys, monkeypatch):
     assert error.count("\n") == 0
 
 
-def test_a_machine_under_load_is_waited_for_and_then_refused(monkeypatch):
-    monkeypatch.undo()
-    monkeypatch.setattr(gate, "_LOOK_SECONDS", 0.0)
-    loads = iter([90.0, 90.0, 5.0])
-    monkeypatch.setattr(psutil, "cpu_percent", lambda seconds: next(loads))
-    said = []
-    gate.wait_for_rest(60.0, lambda what, done: said.append(what))
-    assert said == ["waiting, other programs use 90% of the CPUs"] * 2
-    monkeypatch.setattr(psutil, "cpu_percent", lambda seconds: 90.0)
-    with pytest.raises(GateError, match="other programs use 90% of the CPUs, after 0 s of waiting"):
-        gate.wait_for_rest(0.0)
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_ctrl_c_ends_the_processes_and_writes_nothing(tiny):
     report = tiny.folder / "found.json"
     code = (
-        "import sys; from xent_numba import cli; from xent_numba.gate import gate; "
-        "gate.wait_for_rest = lambda *a: None; sys.exit(cli.main())"
+        "import sys; from xent_numba import cli; from xent_numba.measurement import idle; "
+        "idle.wait_for_rest = lambda *a: None; sys.exit(cli.main())"
     )
     arguments = ["gate", "HEAD", "HEAD", "--json", str(report), "--python", sys.executable]
     process = subprocess.Popen(
@@ -266,16 +244,16 @@ def test_ctrl_c_ends_the_processes_and_writes_nothing(tiny):
         env=os.environ,
     )
     handle = psutil.Process(process.pid)
-    sources = tiny.folder / ".asv" / "env" / "gate" / "contender" / "sources"
+    sources = tiny.folder / ".asv" / "env" / "gate" / "candidate" / "sources"
     until = time.monotonic() + 60
     while not (sources.exists() and len(handle.children()) == 2) and time.monotonic() < until:
         time.sleep(0.02)
-    agents = handle.children()
-    assert len(agents) == 2
+    workers = handle.children()
+    assert len(workers) == 2
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert error.strip().endswith("xent-numba gate: interrupted")
-    assert not psutil.wait_procs(agents, timeout=10)[1]
+    assert not psutil.wait_procs(workers, timeout=10)[1]
     assert not report.exists()
     assert list(sources.iterdir())

@@ -7,9 +7,10 @@ import random
 
 import pytest
 
-from xent_numba.measurement import turns as turn_taking
+from xent_numba.measurement import turns
 from xent_numba.measurement.statistics import Interval, median_interval, ratio_interval
-from xent_numba.measurement.turns import LostError, measure
+from xent_numba.measurement.turns import FIRST_CHECK, MIN_ROUNDS, quartets
+from xent_numba.measurement.worker import LostError
 
 
 class Machine:
@@ -40,9 +41,9 @@ class Machine:
 
         return turn
 
-    def measure(self, turns, budget=10.0, references=("base",), **options):
-        return measure(
-            turns, references=references, budget=budget, seed=1, clock=self.clock, **options
+    def measure(self, players, budget=10.0, references=("base",), **options):
+        return turns.rounds(
+            players, references=references, budget=budget, seed=1, clock=self.clock, **options
         )
 
 
@@ -79,19 +80,19 @@ def test_twice_the_time_is_half_the_speed_although_the_machine_drifts():
 
 def test_it_stops_once_everything_is_known():
     machine = Machine(noise=0.001)
-    turns = {name: machine.kernel(name, 0.001) for name in ("base", "other")}
+    players = {name: machine.kernel(name, 0.001) for name in ("base", "other")}
     seen = []
-    series = machine.measure(turns, budget=1000.0, report=seen.append)
-    assert len(series["other"].seconds) == turn_taking.FIRST_CHECK
+    series = machine.measure(players, budget=1000.0, progress=seen.append)
+    assert len(series["other"].seconds) == FIRST_CHECK
     assert machine.now < 1.0
     assert seen[-1] == 1.0
 
 
 def test_it_stops_when_the_budget_is_spent():
     machine = Machine(noise=1.0)
-    turns = {name: machine.kernel(name, 0.01) for name in ("base", "other")}
+    players = {name: machine.kernel(name, 0.01) for name in ("base", "other")}
     seen = []
-    machine.measure(turns, budget=1.0, report=seen.append)
+    machine.measure(players, budget=1.0, progress=seen.append)
     assert 0.9 < machine.now < 1.3
     assert seen == sorted(seen)
     assert seen[-1] <= 1.0
@@ -99,24 +100,24 @@ def test_it_stops_when_the_budget_is_spent():
 
 def test_a_slow_one_gets_its_share_only():
     machine = Machine(noise=1.0)
-    turns = {"base": machine.kernel("base", 0.001), "other": machine.kernel("other", 0.001)}
-    series = machine.measure({**turns, "slow": machine.kernel("slow", 1.0)}, budget=9.0)
-    assert len(series["slow"].seconds) == turn_taking.MIN_ROUNDS
+    players = {"base": machine.kernel("base", 0.001), "other": machine.kernel("other", 0.001)}
+    series = machine.measure({**players, "slow": machine.kernel("slow", 1.0)}, budget=9.0)
+    assert len(series["slow"].seconds) == MIN_ROUNDS
     assert len(series["other"].seconds) > 100
 
 
 @pytest.mark.parametrize("budget", [1e-9, 1.0])
 def test_everyone_gets_the_fewest_rounds_whatever_the_budget(budget):
     machine = Machine(noise=1.0)
-    turns = {name: machine.kernel(name, 10.0) for name in ("base", "other")}
-    series = machine.measure(turns, budget=budget)
-    assert {len(one.seconds) for one in series.values()} == {turn_taking.MIN_ROUNDS}
+    players = {name: machine.kernel(name, 10.0) for name in ("base", "other")}
+    series = machine.measure(players, budget=budget)
+    assert {len(one.seconds) for one in series.values()} == {MIN_ROUNDS}
 
 
 def test_one_that_is_lost_does_not_stop_the_others():
     machine = Machine(noise=1.0)
-    turns = {"base": machine.kernel("base", 0.01), "other": machine.kernel("other", 0.01)}
-    series = machine.measure({**turns, "lost": machine.kernel("lost", 0.01, lost_after=3)}, 1.0)
+    players = {"base": machine.kernel("base", 0.01), "other": machine.kernel("other", 0.01)}
+    series = machine.measure({**players, "lost": machine.kernel("lost", 0.01, lost_after=3)}, 1.0)
     assert series["lost"].lost == "its process ended with exit code 3"
     assert len(series["lost"].seconds) == 3
     assert len(series["other"].seconds) > 10
@@ -125,16 +126,16 @@ def test_one_that_is_lost_does_not_stop_the_others():
 
 def test_a_lost_baseline_does_not_stop_the_others():
     machine = Machine(noise=0.01)
-    turns = {"base": machine.kernel("base", 0.01, lost_after=0), "a": machine.kernel("a", 0.01)}
-    series = machine.measure(turns)
+    players = {"base": machine.kernel("base", 0.01, lost_after=0), "a": machine.kernel("a", 0.01)}
+    series = machine.measure(players)
     assert series["base"].lost
-    assert len(series["a"].seconds) >= turn_taking.MIN_ROUNDS
+    assert len(series["a"].seconds) >= MIN_ROUNDS
 
 
 def test_a_baseline_alone_is_measured():
     machine = Machine(noise=0.001)
     series = machine.measure({"base": machine.kernel("base", 0.01)}, budget=100.0)
-    assert len(series["base"].seconds) >= turn_taking.MIN_ROUNDS
+    assert len(series["base"].seconds) >= MIN_ROUNDS
     assert machine.now < 10
 
 
@@ -149,6 +150,29 @@ def test_the_order_is_shuffled_and_reproducible():
         machine.measure({name: machine.kernel(name, 0.1) for name in ("base", "b", "c")}, 6.0)
         orders.append(machine.order)
     assert orders[0] == orders[1]
-    rounds = {tuple(orders[0][i : i + 3]) for i in range(0, 3 * turn_taking.MIN_ROUNDS, 3)}
+    rounds = {tuple(orders[0][i : i + 3]) for i in range(0, 3 * MIN_ROUNDS, 3)}
     assert len(rounds) > 1
     assert {frozenset(one) for one in rounds} == {frozenset(("base", "b", "c"))}
+
+
+def test_two_take_turns_so_that_a_drift_cancels():
+    order = []
+
+    def turn(name):
+        order.append(name)
+        return [float(len(order))]
+
+    samples = quartets(turn, "a", "b", clock=lambda: 0.0)
+    assert "".join(order) == turns.QUARTETS * "abba"
+    assert sum(samples["a"]) == sum(samples["b"])
+
+
+def test_long_turns_are_taken_once():
+    now = 0.0
+
+    def turn(name):
+        nonlocal now
+        now += 1.0
+        return [1.0]
+
+    assert quartets(turn, "a", "b", clock=lambda: now) == {"a": [1.0, 1.0], "b": [1.0, 1.0]}

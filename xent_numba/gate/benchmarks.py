@@ -1,37 +1,34 @@
-"""What runs in the environment of one revision: sets up its benchmarks, and takes turns.
+"""What a worker of the gate obeys, in the environment of one side: its asv benchmarks, as asv does.
 
 Started by its path, with the benchmark folder as argument; needs asv_runner 0.3 and nothing else,
-neither this package, of which the environment may hold another revision. Reads and writes a line
-of JSON for each command.
+neither this package, of which the environment may hold another revision.
 """
 
-# The folder of this file is no place to import from: others there have names of the library's.
-import sys
-
-sys.path.pop(0)
+from __future__ import annotations
 
 import functools
 import gc
+import importlib
 import importlib.metadata
 import itertools
-import json
 import math
 import os
+import pkgutil
+import sys
 import timeit
-import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asv_runner._aux import update_sys_path
 from asv_runner.discovery import disc_benchmarks, get_benchmark_from_name
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 SAMPLE_SHARE = 0.1
 """Of asv's sample time, 10 ms: of many short samples more are undisturbed."""
 
-SETUP_SHARE = 10
-"""A sample lasts at most so many times as long as what is timed of it."""
 
-
-class Agent:
+class Commands:
     """The benchmarks of one process, one of them open."""
 
     def __init__(self, folder: str) -> None:
@@ -41,10 +38,13 @@ class Agent:
         self.call: Any = None
         self.is_set_up = False
 
-    def discover(self) -> Any:
-        """All benchmarks, one for each set of parameters."""
+    def discover(self) -> dict[str, Any]:
+        """All benchmarks, one for each set of parameters; and why some modules have none."""
         update_sys_path(self.folder)
+        root = self.folder.rstrip(os.sep).rpartition(os.sep)[2]
+        unimportable = dict(_import(root))
         found = []
+        # asv leaves out what cannot be imported, and says nothing.
         for benchmark in disc_benchmarks(self.folder, ignore_import_errors=True):
             kind = type(benchmark).__name__
             for index, values in enumerate(itertools.product(*benchmark.params)):
@@ -58,7 +58,8 @@ class Agent:
                         "better": getattr(benchmark.func, "better", "lower"),
                     }
                 )
-        return found
+        names = {name[len(root) + 1 :]: error for name, error in unimportable.items()}
+        return {"benchmarks": found, "unimportable": names}
 
     def packages(self) -> dict[str, str]:
         """Versions of all that is installed."""
@@ -73,8 +74,8 @@ class Agent:
         folder = os.path.realpath(folder) + os.sep
         return any(path.startswith(folder) and not path.startswith(here) for path in paths)
 
-    def open(self, place: str) -> bool:
-        """Set up a benchmark; whether it applies here."""
+    def open(self, place: str) -> None:
+        """Set up a benchmark."""
         self.benchmark = benchmark = get_benchmark_from_name(self.folder, place)
         key = benchmark.setup_cache_key
         if key is not None:
@@ -83,36 +84,22 @@ class Agent:
             benchmark.set_cache(self.caches[key])
         self.call = functools.partial(benchmark.func, *benchmark._build_params())
         self.is_set_up = not benchmark.do_setup()
-        return self.is_set_up
+        if not self.is_set_up:
+            raise NotImplementedError("by its setup")
 
     def count(self, place: str) -> float | None:
         """The value of a benchmark that is not timed; None for what is not a number."""
         try:
-            if not self.open(place):
-                raise NotImplementedError("by its setup")
+            self.open(place)
             value = float(self.call())
         finally:
             self.close()
         return None if math.isnan(value) else value
 
-    def warm_up(self) -> int:
-        """Calls until a sample is as long as it should be; how many that is."""
-        benchmark = self.benchmark
-        goal = benchmark.sample_time * SAMPLE_SHARE
-        number = 1
-        while True:
-            started = timeit.default_timer()
-            seconds = self._sample(number) * number
-            lasted = timeit.default_timer() - started
-            if benchmark.number or seconds >= goal or lasted >= SETUP_SHARE * goal:
-                return int(benchmark.number or number)
-            number = max(number + 1, min(10 * number, int(1.1 * number * goal / (seconds or 1e-9))))
-
-    def turn(self, number: int, samples: int) -> list[float]:
-        """Seconds per call in so many samples, after one that does not count."""
-        # Others have had the caches since the last turn, and threads and clocks were asleep.
-        self._sample(number)
-        return [self._sample(number) for _ in range(samples)]
+    def sampler(self, place: str) -> tuple[Callable[[int], float], dict[str, Any]]:
+        """Return what times the benchmark that is open."""
+        goal = self.benchmark.sample_time * SAMPLE_SHARE
+        return self._sample, {"goal": goal, "number": int(self.benchmark.number or 0)}
 
     def close(self) -> None:
         """Tear the benchmark down."""
@@ -125,7 +112,7 @@ class Agent:
     def _sample(self, number: int) -> float:
         benchmark, call, timer = self.benchmark, self.call, self.benchmark.timer
         if not benchmark._setups:
-            return timeit.Timer(call, timer=timer).timeit(number) / number
+            return timeit.Timer(call, timer=timer).timeit(number)
         # As asv has it: where there is a setup, every call sees what it left.
         total = 0.0
         gc.disable()
@@ -138,27 +125,15 @@ class Agent:
                 total += timer() - started
         finally:
             gc.enable()
-        return total / number
+        return total
 
 
-def main() -> None:
-    """Answer commands until there are no more."""
-    answers = os.fdopen(os.dup(1), "w")
-    # What benchmarks print must not be taken for an answer.
-    os.dup2(2, 1)
-    agent = Agent(sys.argv[1])
-    for line in sys.stdin:
-        command, arguments = json.loads(line)
-        try:
-            answer = {"answer": getattr(agent, command)(*arguments)}
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is what the report says
-            traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {error}"}
-            if isinstance(error, NotImplementedError):
-                answer["skipped"] = True
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
-
-
-if __name__ == "__main__":
-    main()
+def _import(name: str) -> Iterator[tuple[str, str]]:
+    """Import a module and all below it; names of those that cannot be, and why."""
+    try:
+        module = importlib.import_module(name)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is what the report says
+        yield name, f"{type(error).__name__}: {error}"
+        return
+    for _, below, _ in pkgutil.iter_modules(getattr(module, "__path__", []), f"{name}."):
+        yield from _import(below)

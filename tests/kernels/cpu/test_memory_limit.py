@@ -1,0 +1,31 @@
+"""The memory limit moves the bytes that an operation moves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from xent_numba.measurement.case import Case
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+@pytest.mark.parametrize("operation", ["sigmoid", "logistic_loss", "logistic_loss_and_grad"])
+@pytest.mark.parametrize("label_dtype", ["int8", "float32"])
+def test_the_memory_limit_moves_what_the_operation_moves(operation, reduction, label_dtype):
+    from xent_numba.kernels.cpu import memory_limit
+
+    case = Case.of(operation, "gaussian", 5000, "float32", label_dtype, reduction)
+    inputs = case.arguments()
+    gradient = case.table_entry.gradient
+    call = memory_limit.bind(inputs, case.reduction == "none", gradient)
+    total = call()
+    *_, losses, gradients = call.args
+    expected = inputs[0] if len(inputs) == 1 else inputs[0] * inputs[1]
+    if losses is not None:
+        np.testing.assert_array_equal(losses, expected)
+    else:
+        assert total == pytest.approx(expected.sum(dtype=float), rel=1e-4, abs=1e-2)
+    if gradients is not None:
+        np.testing.assert_array_equal(gradients, expected)
+    arrays = [a for a in (*inputs, losses, gradients) if a is not None]
+    assert sum(a.nbytes for a in arrays) == case.bytes_moved

@@ -1,0 +1,160 @@
+"""Comparisons: judged before timed, and whatever happens to a process is a row."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import sys
+
+import psutil
+import pytest
+from fake_implementations import SOURCES, write
+
+from xent_numba.measurement import idle
+from xent_numba.measurement.case import Case
+from xent_numba.measurement.compare import compare, prepare
+from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT, Participant
+from xent_numba.measurement.pool import Pool
+
+CASES = [Case.of("sigmoid", "gaussian", size, "float32", None, "sum") for size in (1000, 3000)]
+NAMES = [name for name in SOURCES if name != "fake_hanging"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A comparison of all fakes; what the rows say is asserted below."""
+    folder = tmp_path_factory.mktemp("fakes")
+    seen = []
+    members = [Participant.of(path, threads=1) for path in write(folder, *NAMES)]
+    result = compare(
+        dict.fromkeys(CASES, members),
+        baseline="fake_right",
+        control="fake_right",
+        budget=4.0,
+        command="xent-numba compare",
+        progress=lambda what, done: seen.append((what, done)),
+    )
+    return result, seen
+
+
+@pytest.fixture
+def rows(run):
+    return {(row.implementation, row.case.size): row for row in run[0].rows}
+
+
+def test_every_implementation_has_a_row_for_every_case(rows):
+    labels = (*NAMES, MEMORY_LIMIT, "fake_right" + AGAIN)
+    assert set(rows) == {(label, case.size) for label in labels for case in CASES}
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "reason"),
+    [
+        ("fake_right", "ok", ""),
+        ("fake_slow", "ok", ""),
+        ("fake_half", "wrong", "result[0] is 0.5 and should be"),
+        ("fake_nan", "wrong", "is nan and should be"),
+        ("fake_raising", "wrong", "raised OverflowError: math range error"),
+        ("fake_missing", "unavailable", "no abacus was found: pip install abacus[beads]"),
+        ("fake_exiting", "crashed", "its process ended with exit code 3"),
+        pytest.param(
+            *("fake_killed", "crashed", "its process was ended by SIGSEGV"),
+            marks=pytest.mark.skipif(sys.platform == "win32", reason="no process ends by a signal"),
+        ),
+        ("fake_broken_file", "crashed", "ImportError: no libabacus.so"),
+        ("fake_wrong_binding", "wrong", "0.0 and should be"),
+        ("fake_dying_later", "crashed", "its process ended with exit code 4"),
+    ],
+)
+@pytest.mark.parametrize("size", [case.size for case in CASES])
+def test_what_a_row_says(rows, name, size, status, reason):
+    row = rows[name, size]
+    assert row.preparation.status == status
+    assert reason in row.preparation.reason
+    assert (row.seconds is not None) == (status == "ok")
+
+
+@pytest.mark.parametrize("size", [case.size for case in CASES])
+def test_a_right_row_is_timed(rows, size):
+    row = rows["fake_right", size]
+    assert 0 < row.preparation.max_ulp < 4
+    assert row.seconds.low <= row.seconds.value <= row.seconds.high
+    assert row.speedup == (1.0, 1.0, 1.0)
+    assert row.limit_share.value > 0
+    assert row.ns_per_element == pytest.approx(row.seconds.value / size * 1e9)
+    assert row.gigabytes_per_second == pytest.approx(8 * size / row.seconds.value / 1e9)
+    assert len(row.rounds) >= 6
+    assert row.warm_up.batch > 1
+    assert row.preparation.first_call_seconds > 0
+
+
+def test_the_limit_is_measured_in_the_same_rounds(rows):
+    for case in CASES:
+        limit = rows[MEMORY_LIMIT, case.size]
+        assert limit.limit_share == (1.0, 1.0, 1.0)
+        assert limit.rounds.keys() & rows["fake_right", case.size].rounds.keys()
+
+
+@pytest.mark.parametrize("size", [case.size for case in CASES])
+def test_a_quotient_has_the_reference_above(rows, size):
+    slow = rows["fake_slow", size].rounds
+    for reference, quotient in (
+        ("fake_right", rows["fake_slow", size].speedup),
+        (MEMORY_LIMIT, rows["fake_slow", size].limit_share),
+    ):
+        other = rows[reference, size].rounds
+        expected = statistics.median(other[r] / slow[r] for r in other.keys() & slow.keys())
+        assert quotient.value == pytest.approx(expected)
+
+
+def test_what_others_did_is_known_and_said(run):
+    from xent_numba.reporting import tables
+
+    result, _ = run
+    for percent, said in ((0.0, False), (50.0, True)):
+        activity = {**result.activity, "others_percent": percent}
+        notes = tables.notes(dataclasses.replace(result, activity=activity))
+        assert any("other processes used 50%" in note for note in notes) == said
+    assert 0 <= result.activity["others_percent"] <= 100
+
+
+def test_progress_grows_to_the_end(run):
+    done = [fraction for _, fraction in run[1]]
+    assert done == pytest.approx(sorted(done))
+    assert done[-1] == pytest.approx(1.0)
+
+
+def test_no_process_is_left(run):
+    assert not [p for p in psutil.Process().children() if "process.py" in " ".join(p.cmdline())]
+
+
+def test_one_that_gives_no_answer_is_ended(tmp_path):
+    (hanging,) = write(tmp_path, "fake_hanging")
+    program = Participant.of(hanging, threads=1).program(timeout=2.0)
+    with Pool({"fake_hanging": program}) as pool:
+        found = prepare(pool, {CASES[0]: ["fake_hanging"]})
+    assert found[CASES[0]]["fake_hanging"].status == "crashed"
+    assert "no answer within 2 s" in found[CASES[0]]["fake_hanging"].reason
+
+
+def test_who_was_awake_before_a_turn_is_in_the_row_and_below_the_table(monkeypatch):
+    from xent_numba.reporting import tables
+
+    monkeypatch.setattr(idle, "awake", lambda clocks: ["spinner"])
+    right = Participant.of("numpy_stable", threads=1)
+    found = compare({CASES[0]: [right]}, baseline=right.label, control="", budget=0.1, command="")
+    for row in found.rows:
+        assert row.disturbed_by == {"spinner": len(row.rounds)}
+    assert any("spinner had not come to rest before" in note for note in tables.notes(found))
+    for row in found.rows:
+        row.disturbed_by.clear()
+    assert not any("come to rest" in note for note in tables.notes(found))
+
+
+def test_the_control_is_measured_twice_and_its_ratio_is_the_resolution(run, rows):
+    case = CASES[0]
+    again = rows["fake_right" + AGAIN, case.size].rounds
+    once = rows["fake_right", case.size].rounds
+    expected = statistics.median(again[r] / once[r] for r in again.keys() & once.keys())
+    assert run[0].resolution(case).value == pytest.approx(expected)
+    assert 0.5 < run[0].overall_resolution().value < 2

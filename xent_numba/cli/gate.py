@@ -1,0 +1,89 @@
+"""``xent-numba gate``: whether a change made anything slower or worse."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+
+from xent_numba.cli import arguments, output
+from xent_numba.cli.arguments import option, several
+from xent_numba.errors import UsageError
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare its arguments."""
+    parser.description = (
+        "Compare the asv benchmarks of two revisions of the project in this folder. Exit status: "
+        "0 no regression, 1 a regression, 2 an error, 3 nothing can be said (with --strict)."
+    )
+    parser.add_argument("baseline", metavar="BASELINE", help="a revision, as git reads it")
+    text = "a revision; the working tree if not given"
+    parser.add_argument("candidate", nargs="?", metavar="CANDIDATE", help=text)
+    text = "count what needs no clock, and compare exactly: all track_ benchmarks"
+    parser.add_argument("--exact", action="store_true", help=text)
+    text = "regular expression, as for asv run; all if it is not given"
+    several(parser, "--bench", arguments.pattern, text)
+    text = "for the clock, at most; default 5"
+    option(parser, "--budget", arguments.seconds, "MINUTES", text, default=5.0)
+    text = "the change that matters; default 5"
+    option(parser, "--threshold", arguments.percent, "PERCENT", text, default=0.05)
+    text = "a benchmark that is INCONCLUSIVE is no success"
+    parser.add_argument("--strict", action="store_true", help=text)
+    text = (
+        "build no environments: run the sources of both revisions with this Python and its "
+        "packages; for a project that needs no building"
+    )
+    option(parser, "--python", str, "PROGRAM", text)
+    text = (
+        "CPUs that both sides run on, as 1 or 2-5, with as many threads. On one CPU they are "
+        "not told apart by how fast their CPUs are: fewer pairs are needed"
+    )
+    option(parser, "--cpu-affinity", arguments.cpus, "LIST", text, default=())
+    text = "to wait until other programs rest; default 60"
+    option(parser, "--patience", arguments.seconds, "SECONDS", text, default=60.0)
+    arguments.files(parser, json="everything that was found", markdown="the table")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare, write, and then print."""
+    from xent_numba.gate import GateError, gate, tables
+    from xent_numba.gate.environments import Project
+    from xent_numba.gate.pairs import Limits
+    from xent_numba.results.files import write
+
+    request = gate.Request(
+        baseline=options.baseline,
+        candidate=options.candidate,
+        exact=options.exact,
+        chosen=options.bench or (),
+        limits=Limits(budget=60 * options.budget, threshold=options.threshold),
+        python=_program(options.python),
+        cpus=options.cpu_affinity,
+        patience=options.patience,
+    )
+    try:
+        with output.progress(options.errors) as progress:
+            outcome = gate.run(Project(Path.cwd()), request, options.command, progress)
+    except GateError as error:
+        raise UsageError(str(error)) from None
+    if options.json:
+        write(options.json, outcome.to_json())
+    if options.markdown:
+        write(options.markdown, tables.markdown(outcome))
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(tables.markdown(outcome))
+    tables.show(outcome, output.console(options.output))
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        print("\n".join(tables.workflow_commands(outcome)), file=options.output)
+    return outcome.status(strict=options.strict)
+
+
+def _program(text: str | None) -> str | None:
+    if text is None:
+        return None
+    if (found := shutil.which(text)) is None:
+        raise UsageError(f"--python is {text!r}; accepted is a program that can be run")
+    return os.path.abspath(found)  # noqa: PTH100 - a link to Python makes its environment

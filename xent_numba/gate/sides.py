@@ -1,0 +1,226 @@
+"""The two sides of a run, and the benchmarks that both have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xent_numba.gate import GateError
+from xent_numba.gate.environments import Side
+from xent_numba.measurement.pool import Pool
+from xent_numba.measurement.worker import NotApplicableError, Program, WorkerError
+
+BASELINE, CANDIDATE = SIDES = ("baseline", "candidate")
+
+_COMMANDS = Path(__file__).with_name("benchmarks.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """One set of parameters of a benchmark.
+
+    Attributes
+    ----------
+    name : str
+        With the parameters, as asv writes it.
+    place : str
+        As asv finds it.
+    kind : str
+        time, track, or empty for anything else.
+    unit : str
+        Of its values.
+    better : str
+        Whether lower or higher values are better.
+    """
+
+    name: str
+    place: str
+    kind: str
+    unit: str
+    better: str
+
+
+@dataclass(slots=True)
+class Chosen:
+    """What is compared, and what is not.
+
+    Attributes
+    ----------
+    names : list of str
+        Benchmarks that both sides have.
+    left_out : dict of str to str
+        Benchmarks and modules that are not compared, and why.
+    broken : list of str
+        Those of them that fail on the candidate alone.
+    unknown : list of str
+        Those of them that fail on both.
+    """
+
+    names: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+    def leave_out(self, name: str, reasons: Mapping[str, str]) -> None:
+        """Take note of a benchmark that cannot be compared, and why it cannot on each side."""
+        self.left_out[name] = "; ".join(f"{side} {reasons[side]}" for side in sorted(reasons))
+        failed = [side for side in SIDES if reasons.get(side, "").startswith("could not")]
+        if failed == [CANDIDATE]:
+            self.broken.append(name)
+        elif failed == list(SIDES):
+            self.unknown.append(name)
+
+
+class Sides:
+    """The two sides, and the benchmarks that each has.
+
+    Parameters
+    ----------
+    baseline, candidate : Side
+        The sides.
+    benchmarks : Path
+        The folder that both run.
+    timeout : float
+        Seconds that an answer may take.
+
+    Raises
+    ------
+    GateError
+        If a side cannot say which benchmarks it has.
+    """
+
+    def __init__(self, baseline: Side, candidate: Side, benchmarks: Path, timeout: float) -> None:
+        self._sides = dict(zip(SIDES, (baseline, candidate), strict=True))
+        self._programs = {
+            name: Program(
+                _COMMANDS, (str(benchmarks),), side.python, side.variables, side.cpus, timeout, True
+            )
+            for name, side in self._sides.items()
+        }
+        self.known: dict[str, dict[str, Benchmark]] = {}
+        self._packages: dict[str, dict[str, str]] = {}
+        self._unimportable: dict[str, dict[str, str]] = {}
+        with self.pool() as pool:
+            for name in SIDES:
+                pool[name].start("discover")
+            for name in SIDES:
+                try:
+                    found = pool[name].receive()
+                    self._packages[name] = pool[name].do("packages")
+                except WorkerError as error:
+                    raise GateError(
+                        f"the benchmarks of the {name} cannot be listed: {error}"
+                    ) from None
+                self.known[name] = {x["name"]: Benchmark(**x) for x in found["benchmarks"]}
+                self._unimportable[name] = found["unimportable"]
+
+    def pool(self, padding: Mapping[str, int] | None = None) -> Pool:
+        """A pool with a worker for each side, started in the order of `padding`."""
+        pool = Pool(self._programs, padding)
+        for name in padding or SIDES:
+            pool[name]
+        return pool
+
+    def place(self, side: str, name: str) -> str:
+        """Where asv finds a benchmark."""
+        return self.known[side][name].place
+
+    def choose(self, kind: str, patterns: Sequence[str], skip: Any = None) -> Chosen:
+        """Choose what both sides have.
+
+        Parameters
+        ----------
+        kind : str
+            time or track.
+        patterns : sequence of str
+            Regular expressions, one of which a benchmark's name must match; none for all.
+        skip : callable, optional
+            Tells of a benchmark whether it is left out without a word.
+
+        Returns
+        -------
+        Chosen
+            Names in the order of the candidate.
+
+        Raises
+        ------
+        GateError
+            If they share none.
+        """
+        asked = {
+            side: [
+                one.name
+                for one in known.values()
+                if one.kind == kind and _matches(one.name, patterns) and not (skip and skip(one))
+            ]
+            for side, known in self.known.items()
+        }
+        chosen = Chosen([name for name in asked[CANDIDATE] if name in asked[BASELINE]])
+        for side, other in ((CANDIDATE, BASELINE), (BASELINE, CANDIDATE)):
+            for name in asked[side]:
+                if name not in asked[other]:
+                    reason = self._why_missing(other, name)
+                    chosen.leave_out(name, {other: reason})
+        modules = dict.fromkeys(name for found in self._unimportable.values() for name in found)
+        for module in modules:
+            reasons = {
+                side: f"could not import it: {found[module]}"
+                for side, found in self._unimportable.items()
+                if module in found
+            }
+            if len(reasons) == len(SIDES):
+                chosen.leave_out(f"the module {module or 'of all benchmarks'}", reasons)
+        if not (chosen.names or chosen.broken or chosen.unknown):
+            what = f" that match {' or '.join(patterns)}" if patterns else ""
+            raise GateError(
+                f"the two revisions share no {kind} benchmarks{what}; accepted are "
+                "those that asv run --bench would select"
+            )
+        return chosen
+
+    def check_sources(self, names: Sequence[str]) -> None:
+        """Raise `GateError` unless each side runs its own sources, not a package installed."""
+        for side in SIDES:
+            with self.pool() as pool:
+                # One that can be set up imports what it measures.
+                for name in names:
+                    try:
+                        pool[side].do("open", self.place(side, name))
+                        break
+                    except WorkerError:  # which of them cannot is reported later
+                        continue
+                try:
+                    own = pool[side].do("loaded_from", str(self._sides[side].sources))
+                except WorkerError:
+                    own = True
+                if not own:
+                    raise GateError(
+                        f"--python: the benchmarks import nothing from the sources of the {side}; "
+                        "accepted is a project that needs no building"
+                    )
+
+    def differing_packages(self) -> dict[str, dict[str, str]]:
+        """Packages with another version on one side, the project itself apart."""
+        every = sorted(set().union(*self._packages.values()))
+        versions = {p: {side: self._packages[side].get(p, "none") for side in SIDES} for p in every}
+        return {p: found for p, found in versions.items() if len(set(found.values())) > 1}
+
+    def _why_missing(self, side: str, name: str) -> str:
+        for module, error in self._unimportable[side].items():
+            if not module or name.startswith(f"{module}."):
+                return f"could not import {module or 'the benchmarks'}: {error}"
+        return "has no such benchmark"
+
+
+def why(what: str, error: WorkerError) -> str:
+    """Why a benchmark cannot be compared, after the name of a side."""
+    if isinstance(error, NotApplicableError):
+        return f"does not apply: {error}"
+    return f"could not {what}: {error}"
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(re.search(pattern, name) for pattern in patterns)

@@ -1,0 +1,264 @@
+"""All implementations on all cases, judged side by side and then timed in rounds."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import psutil
+
+from xent_numba.measurement import idle, inputs, turns
+from xent_numba.measurement.case import Case
+from xent_numba.measurement.comparison import Comparison, Row, overall_resolution
+from xent_numba.measurement.participant import MEMORY_LIMIT, Participant, Preparation
+from xent_numba.measurement.pool import Pool
+from xent_numba.measurement.schedule import SEED, dealt, groups, with_control
+from xent_numba.measurement.worker import WarmUp, WorkerError
+from xent_numba.results import machine
+
+Progress = Callable[[str, float], None]
+
+_MEMORY_SHARE = 0.25
+"""Of the memory that is free, what the prepared inputs and outputs of all workers may take."""
+
+
+def compare(
+    entries: Mapping[Case, Sequence[Participant]],
+    *,
+    baseline: str,
+    control: str,
+    budget: float,
+    command: str,
+    progress: Progress = lambda what, fraction: None,
+) -> Comparison:
+    """Judge and time implementations on cases.
+
+    Parameters
+    ----------
+    entries : mapping of Case to sequence of Participant
+        What to measure on, and who takes part in it.
+    baseline : str
+        Label of the one that a speed-up divides by.
+    control : str
+        Label of the one that is entered twice; empty for none.
+    budget : float
+        Seconds for the rounds of all cases together.
+    command : str
+        What was typed, for the record.
+    progress : callable
+        Called with what is being done, and the fraction of it that is done.
+
+    Returns
+    -------
+    Comparison
+        A row for each case and participant, and one for the memory limit of each case.
+    """
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    before = machine.activity()
+    threads = max(one.threads for several in entries.values() for one in several)
+    limit = Participant(MEMORY_LIMIT, MEMORY_LIMIT, threads)
+    full = {case: with_control((limit, *entries[case]), control) for case in entries}
+    programs = {one.label: one.program() for several in full.values() for one in several}
+    rows: list[Row] = []
+    others: list[float] = []
+    with ThreadPoolExecutor(1) as aside, Pool(programs) as pool:
+        fingerprint = aside.submit(machine.fingerprint)
+        for group in groups(full, psutil.virtual_memory().available * _MEMORY_SHARE):
+            share = len(group) / len(full)
+            base = len({row.case for row in rows}) / len(full)
+            labels = {case: [one.label for one in full[case]] for case in group}
+            prepared = prepare(pool, labels, _part(progress, "judging", base, share / 2))
+            numba = pool[MEMORY_LIMIT].do("describe")
+            for index, case in enumerate(group):
+                others.append(idle.others_percent())
+                start = base + (share + index / len(full)) / 2
+                timing = _Timing(pool, case, dealt(case, labels[case], control))
+                rows += timing.rows(
+                    prepared[case],
+                    (baseline, control),
+                    budget / len(full),
+                    _part(progress, "timing", start, 0.5 / len(full)),
+                )
+            _forget(pool)
+        described = fingerprint.result() | {"numba": numba}
+    after = machine.activity()
+    return Comparison(
+        command,
+        started,
+        baseline,
+        control,
+        {"threads": threads, "budget": budget, "seed": SEED},
+        described,
+        {
+            "load": before["load"],
+            "load_after": after["load"],
+            "steal_seconds": after["steal_seconds"] - before["steal_seconds"],
+            "others_percent": max(others),
+        },
+        machine.commit(),
+        tuple(rows),
+        overall_resolution(rows, control),
+    )
+
+
+def prepare(
+    pool: Pool,
+    entries: Mapping[Case, Sequence[str]],
+    progress: Callable[[float], None] = lambda fraction: None,
+) -> dict[Case, dict[str, Preparation]]:
+    """Judge participants on cases, as many side by side as there are CPUs.
+
+    Parameters
+    ----------
+    pool : Pool
+        Their workers.
+    entries : mapping of Case to sequence of str
+        For each case, the labels of those that are judged on it.
+    progress : callable
+        Called with the fraction that is done.
+
+    Returns
+    -------
+    dict of Case to dict of str to Preparation
+        For each case, by label. A participant whose process is lost goes on with the next case in
+        a process of its own.
+    """
+    labels = dict.fromkeys(label for several in entries.values() for label in several)
+    total = sum(map(len, entries.values()))
+    done = 0
+    lock = threading.Lock()
+
+    def count() -> None:
+        nonlocal done
+        with lock:
+            done += 1
+            progress(min(1.0, done / total))
+
+    with ExitStack() as memory, ThreadPoolExecutor(machine.usable_cpus()) as executor:
+        places = {case: memory.enter_context(inputs.shared(case.arguments())) for case in entries}
+        futures = {
+            label: executor.submit(
+                _prepare, pool, label, {c: places[c] for c in entries if label in entries[c]}, count
+            )
+            for label in labels
+        }
+        try:
+            found = {label: future.result() for label, future in futures.items()}
+        except BaseException:
+            # Who still prepares is ended, and nobody begins.
+            executor.shutdown(wait=False, cancel_futures=True)
+            pool.close()
+            raise
+    return {case: {label: found[label][case] for label in entries[case]} for case in entries}
+
+
+def _prepare(
+    pool: Pool, label: str, places: Mapping[Case, Sequence[inputs.Place]], count: Callable[[], None]
+) -> dict[Case, Preparation]:
+    """Judge one participant on cases."""
+    found: dict[Case, Preparation] = {}
+    todo = list(places)
+    while todo:
+        case = todo.pop(0)
+        try:
+            answer = pool[label].do("prepare", dataclasses.asdict(case), places[case])
+            found[case] = Preparation(**answer)
+        except WorkerError as reason:
+            pool.dismiss(label)
+            found[case] = Preparation("crashed", str(reason))
+            # What the process had prepared is gone with it.
+            todo += [c for c, preparation in found.items() if preparation.timed and c not in todo]
+        count()
+    return found
+
+
+def _forget(pool: Pool) -> None:
+    """Have all let go of what they prepared."""
+    for label in list(pool.workers):
+        try:
+            pool[label].do("forget")
+        except WorkerError:
+            pool.dismiss(label)
+
+
+def _part(progress: Progress, what: str, start: float, extent: float) -> Callable[[float], None]:
+    return lambda done: progress(what, start + extent * done)
+
+
+class _Timing:
+    """The rounds of one case.
+
+    Parameters
+    ----------
+    pool : Pool
+        The workers that have prepared it.
+    case : Case
+        What is timed.
+    processes : mapping of str to str
+        For each label, that of its process.
+    """
+
+    def __init__(self, pool: Pool, case: Case, processes: Mapping[str, str]) -> None:
+        self.pool, self.case, self.processes = pool, case, processes
+        self.key = dataclasses.asdict(case)
+
+    def rows(
+        self,
+        prepared: Mapping[str, Preparation],
+        references: tuple[str, str],
+        budget: float,
+        progress: Callable[[float], None],
+    ) -> list[Row]:
+        """Time those that agreed, and make the rows of the case.
+
+        Parameters
+        ----------
+        prepared : mapping of str to Preparation
+            By label, whether it agreed.
+        references : tuple of str
+            Labels of the baseline and of the A/A control.
+        budget : float
+            Seconds.
+        progress : callable
+            Called with the fraction of the budget that is spent.
+        """
+        self.pool.disturbed.clear()
+        plans, lost = self._warm_up(label for label in prepared if prepared[label].timed)
+        series = turns.rounds(
+            {label: functools.partial(self._turn, label, plan) for label, plan in plans.items()},
+            references=[label for label in (MEMORY_LIMIT, references[0]) if label in plans],
+            budget=budget,
+            seed=SEED,
+            progress=progress,
+        )
+        lost |= {label: one.lost for label, one in series.items() if one.lost}
+        rounds = {label: one.seconds for label, one in series.items() if not one.lost}
+        rows = []
+        for label, preparation in prepared.items():
+            if label in lost:
+                preparation = dataclasses.replace(preparation, status="crashed", reason=lost[label])
+            row = Row(self.case, label, preparation)
+            if label in rounds:
+                disturbed = dict(self.pool.disturbed[self.processes[label]])
+                row = dataclasses.replace(row, warm_up=plans[label], disturbed_by=disturbed)
+                row = row.timed(rounds, *references)
+            rows.append(row)
+        return rows
+
+    def _warm_up(self, labels: Iterable[str]) -> tuple[dict[str, WarmUp], dict[str, str]]:
+        """How each takes a turn, and why some cannot."""
+        plans, lost = {}, {}
+        for label in labels:
+            try:
+                plans[label] = self.pool[self.processes[label]].warm_up(self.key)
+            except WorkerError as reason:
+                lost[label] = str(reason)
+        return plans, lost
+
+    def _turn(self, label: str, plan: WarmUp) -> float:
+        return self.pool.turn(self.processes[label], self.key, plan)[0]

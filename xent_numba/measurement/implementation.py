@@ -1,0 +1,106 @@
+"""What a worker of a comparison obeys: judge one implementation on a case, and time it."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import importlib
+import math
+import time
+import timeit
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy import ndarray
+
+from xent_numba import registry
+from xent_numba.measurement import binding
+from xent_numba.measurement.case import Case
+from xent_numba.measurement.inputs import Attached, Place
+from xent_numba.measurement.participant import MEMORY_LIMIT, Preparation
+
+CALIBRATION = {"goal": 0.005, "tries": 5, "settle": 0.5}
+"""Seconds that a batch takes; batches of which the fastest counts; seconds for them to agree."""
+
+
+class Commands:
+    """The implementation in its process, with the calls that have been prepared.
+
+    Parameters
+    ----------
+    name : str
+        Of the implementation, the path of a file that is one, or `MEMORY_LIMIT`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._calls: dict[Case, Callable[[], Any]] = {}
+        self._attached: list[Attached] = []
+
+    def prepare(self, case: Mapping[str, Any], places: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        """Judge a case, whose inputs lie in shared memory, and keep the call; a `Preparation`."""
+        self._attached.append(Attached([Place(*place) for place in places]))
+        prepare = self._limit if self._name == MEMORY_LIMIT else self._judged
+        return dataclasses.asdict(prepare(Case(**case), self._attached[-1].arrays))
+
+    def sampler(self, case: Mapping[str, Any]) -> tuple[Callable[[int], float], dict[str, Any]]:
+        """Return what times a prepared case."""
+        return timeit.Timer(self._calls[Case(**case)]).timeit, CALIBRATION
+
+    def forget(self) -> None:
+        """Let go of all cases."""
+        self._calls.clear()
+        gc.collect()
+        while self._attached:
+            self._attached.pop().close()
+
+    def describe(self) -> dict[str, Any]:
+        """Describe what Numba uses in this process."""
+        from xent_numba.codegen import cpu_target
+
+        return cpu_target.describe()
+
+    def _judged(self, case: Case, inputs: tuple[ndarray, ...]) -> Preparation:
+        implementation = registry.get(self._name_of_file() or self._name)
+        if reason := binding.unavailable(implementation):
+            return Preparation("unavailable", reason)
+        if case.operation not in implementation.operations:
+            return Preparation("n/a", f"does not compute {case.operation}")
+        started = time.perf_counter()
+        try:
+            call = binding.bind(implementation, case, inputs)
+            call()
+        except Exception as error:  # noqa: BLE001 - an implementation may raise anything
+            return Preparation("wrong", f"raised {type(error).__name__}: {error}")
+        first_call = time.perf_counter() - started
+        verdict = binding.judge_call(implementation, case, inputs, call)
+        if verdict.ok:
+            self._calls[case] = call
+        return Preparation(
+            "wrong" if not verdict.ok else "partly" if verdict.reason else "ok",
+            verdict.reason,
+            verdict.max_ulp if math.isfinite(verdict.max_ulp) else None,
+            verdict.max_ulp_gradient if math.isfinite(verdict.max_ulp_gradient) else None,
+            first_call,
+        )
+
+    def _limit(self, case: Case, inputs: tuple[ndarray, ...]) -> Preparation:
+        from xent_numba.kernels.cpu import memory_limit
+
+        started = time.perf_counter()
+        call = memory_limit.bind(inputs, case.reduction == "none", case.table_entry.gradient)
+        call()
+        self._calls[case] = call
+        return Preparation("ok", first_call_seconds=time.perf_counter() - started)
+
+    def _name_of_file(self) -> str:
+        """Make a user's file an implementation of this process; its name, empty if it is none."""
+        if not self._name.endswith(".py"):
+            return ""
+        path = Path(self._name).resolve()
+        folders = importlib.import_module("xent_numba.implementations").__path__
+        if str(path.parent) not in folders:
+            folders.append(str(path.parent))
+            importlib.invalidate_caches()
+        return path.stem

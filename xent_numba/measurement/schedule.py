@@ -1,0 +1,53 @@
+"""Which cases are prepared together, and which process has which name."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from xent_numba.measurement.case import Case
+from xent_numba.measurement.participant import AGAIN, Participant
+
+SEED = 1
+
+
+def with_control(several: Sequence[Participant], control: str) -> list[Participant]:
+    """Enter the one with the label `control` once more."""
+    return [*several, *(one.again() for one in several if one.label == control)]
+
+
+def dealt(case: Case, labels: Iterable[str], control: str) -> dict[str, str]:
+    """Whose process a label gets on a case; the two of the A/A control are dealt anew for each.
+
+    A process is a few per cent faster or slower than another of the same for as long as it lives:
+    by where things came to lie in memory, and by the seed of its hashes. Dealt by chance, that is a
+    part of the resolution and not of a name.
+    """
+    processes = {label: label for label in labels}
+    again = control + AGAIN
+    if again in processes and random.Random(f"{SEED} {case}").random() < 0.5:  # noqa: S311
+        processes |= {control: again, again: control}
+    return processes
+
+
+def groups(entries: Mapping[Case, Sequence[Participant]], room: float) -> Iterator[list[Case]]:
+    """Yield cases that fit into memory together, in the order given; at least one at a time.
+
+    Parameters
+    ----------
+    entries : mapping of Case to sequence of Participant
+        Who takes part in which case.
+    room : float
+        Bytes for inputs and outputs. About as much again is left for temporaries.
+    """
+    group: list[Case] = []
+    taken = 0.0
+    for case, several in entries.items():
+        size = case.bytes_moved * len(several)
+        if group and taken + size > room:
+            yield group
+            group, taken = [], 0.0
+        group.append(case)
+        taken += size
+    if group:
+        yield group
