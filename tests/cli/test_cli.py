@@ -194,11 +194,12 @@ def test_a_bad_option_gets_one_sentence(options, named, accepted, capsys):
     assert accepted in line
 
 
-def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch, capsys):
+@pytest.mark.parametrize(("command", "extra"), [("compare", "bench"), ("gate", "gate")])
+def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch, capsys, command, extra):
     monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
-    assert cli.main(["compare"]) == 2
+    assert cli.main([command]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "pip install 'xent-numba[bench]'" in line
+    assert f"pip install 'xent-numba[{extra}]'" in line
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a group of processes")

@@ -23,7 +23,8 @@ _COMMANDS = {
     "report": "show what was measured as one page",
     "gate": "whether a change made anything slower or worse",
 }
-_EXTRA = ("jinja2", "matplotlib", "mpmath", "msgspec", "psutil", "rich", "scipy")
+_GATE = ("asv", "msgspec", "psutil", "rich", "scipy")
+_BENCH = (*_GATE, "jinja2", "matplotlib", "mpmath")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -112,8 +113,10 @@ def parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _require_extra(command: str) -> None:
-    missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
-    if missing and command != "info":
+    if command == "info":
+        return
+    extra, needed = ("gate", _GATE) if command == "gate" else ("bench", _BENCH)
+    if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
         raise UsageError(
-            f"{command} needs {', '.join(missing)}: pip install 'xent-numba[bench]' has them"
+            f"{command} needs {', '.join(missing)}: pip install 'xent-numba[{extra}]' has them"
         )

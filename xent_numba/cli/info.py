@@ -49,9 +49,11 @@ def _lines() -> Iterator[tuple[str, str]]:
     here, numba = machine.describe(), cpu_target.describe()
     simd = numba["simd_bits"]
     yield "CPU", f"{here.cpu} ({here.architecture}, for Numba {numba['cpu']})"
-    yield "cores", f"{here.cores} cores, {here.usable_cpus} CPUs usable"
+    cores = f"{here.cores} cores" if here.cores else "unknown"
+    yield "cores", f"{cores}, {here.usable_cpus} CPUs usable"
     yield "caches", ", ".join(f"{k} {v}" for k, v in here.caches.items()) or "unknown"
-    yield "memory", f"{(here.memory_bytes or 0) / 2**30:.1f} GiB"
+    size = here.memory_bytes
+    yield "memory", "unknown" if size is None else f"{size / 2**30:.1f} GiB"
     yield "governor", here.governor or "unknown"
     yield "turbo", {True: "on", False: "off", None: "unknown"}[here.turbo]
     yield "SIMD in use", f"{simd} bit" if simd else "none found"
