@@ -97,7 +97,7 @@ def binary_cross_entropy(
         0, 1, or a soft label in [0, 1], of any real dtype; bool, int8, uint8, int32, int64, float32
         and float64 are read as they are. A soft label is rounded to the dtype of `probabilities`.
     sample_weight : array_like, shape of `probabilities`, optional
-        Weights w, finite and >= 0. w L is rounded to the dtype of the result; 0 times an
+        Weights w, finite and >= 0, in any magnitude: no mean depends on their scale. 0 times an
         infinite loss is NaN.
     reduction : {"mean", "sum", "none"}, default "mean"
         "none" gives w L per sample, "sum" the sum of w L, "mean" sum(w L) / sum(w).
@@ -166,7 +166,7 @@ def logistic_loss(
     labels : array_like, shape of `scores`
         -1 or +1, of any real dtype; int8, int32, int64, float32 and float64 are read as they are.
     sample_weight : array_like, shape of `scores`, optional
-        Weights w, finite and >= 0. w L is rounded to the dtype of the result; 0 times an
+        Weights w, finite and >= 0, in any magnitude: no mean depends on their scale. 0 times an
         infinite loss is NaN.
     reduction : {"mean", "sum", "none"}, default "mean"
         "none" gives w L per sample, "sum" the sum of w L, "mean" sum(w L) / sum(w).
@@ -235,7 +235,7 @@ def binary_cross_entropy_with_logits(
         0, 1, or a soft label in [0, 1], of any real dtype; bool, int8, uint8, int32, int64, float32
         and float64 are read as they are. A soft label is rounded to the dtype of `scores`.
     sample_weight : array_like, shape of `scores`, optional
-        Weights w, finite and >= 0. w L is rounded to the dtype of the result; 0 times an
+        Weights w, finite and >= 0, in any magnitude: no mean depends on their scale. 0 times an
         infinite loss is NaN.
     reduction : {"mean", "sum", "none"}, default "mean"
         "none" gives w L per sample, "sum" the sum of w L, "mean" sum(w L) / sum(w).
@@ -300,7 +300,7 @@ def logistic_loss_and_grad(
     labels : array_like, shape of `scores`
         -1 or +1, of any real dtype; int8, int32, int64, float32 and float64 are read as they are.
     sample_weight : array_like, shape of `scores`, optional
-        Weights w, finite and >= 0. w L is rounded to the dtype of the result; 0 times an
+        Weights w, finite and >= 0, in any magnitude: no mean depends on their scale. 0 times an
         infinite loss is NaN.
     reduction : {"mean", "sum", "none"}, default "mean"
         "none" gives w L per sample, "sum" the sum of w L, "mean" sum(w L) / sum(w).
@@ -361,7 +361,7 @@ def binary_cross_entropy_with_logits_and_grad(
         0, 1, or a soft label in [0, 1], of any real dtype; bool, int8, uint8, int32, int64, float32
         and float64 are read as they are. A soft label is rounded to the dtype of `scores`.
     sample_weight : array_like, shape of `scores`, optional
-        Weights w, finite and >= 0. w L is rounded to the dtype of the result; 0 times an
+        Weights w, finite and >= 0, in any magnitude: no mean depends on their scale. 0 times an
         infinite loss is NaN.
     reduction : {"mean", "sum", "none"}, default "mean"
         "none" gives w L per sample, "sum" the sum of w L, "mean" sum(w L) / sum(w).

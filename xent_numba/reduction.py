@@ -54,25 +54,40 @@ def evaluate(call: Call, values: Callable[..., Any], total: Total = np.sum) -> A
             out[...] = values(first)
             return out
         check_values(operation, first, labels, sample_weight)
-        scale = _scale(call, total)
-        losses = values(first, labels.astype(first.dtype, copy=False))
-        weight = 1 if sample_weight is None else sample_weight
-        if operation.gradient:
-            losses, gradients = losses
-            grad_out[...] = gradients * weight / scale
+        computed = values(first, labels.astype(first.dtype, copy=False))
+        losses, gradients = computed if operation.gradient else (computed, None)
+        weights, scale = _weights(call, total)
+        if gradients is not None:
+            grad_out[...] = gradients * weights / scale
         if reduction == "none":
-            out[...] = losses * weight
+            out[...] = losses * weights
             return out
-        return total(losses * weight) / scale
+        return _quotient(losses * weights, scale, total)
 
 
-def _scale(call: Call, total: Total) -> Any:
-    """What a reduced loss is divided by."""
-    if call.reduction != "mean":
-        return 1
+def _weights(call: Call, total: Total) -> tuple[Any, Any]:
+    """What multiplies the losses and gradients, float64, and what divides them.
+
+    A mean takes its weights times the power of two that brings the largest one near 1, which is
+    exact and cancels: neither their sum nor w L can overflow, nor be lost where weights are tiny.
+    """
     if call.sample_weight is None:
-        return call.first.size
-    scale = total(call.sample_weight)
-    if not 0 < scale < np.inf:
+        return 1, call.first.size if call.reduction == "mean" else 1
+    weights = call.sample_weight.astype(np.float64)
+    if call.reduction != "mean":
+        return weights, 1
+    weights = np.ldexp(weights, -np.frexp(weights.max())[1])
+    scale = total(weights)
+    if not scale > 0:
         raise_bad_weight_sum(scale)
-    return scale
+    return weights, scale
+
+
+def _quotient(values: ndarray, scale: Any, total: Total) -> Any:
+    """Return the sum over `scale`, also where that is finite and the sum itself is not."""
+    result = total(values) / scale
+    if np.isinf(result) and np.isfinite(values).all():
+        exponent = values.size.bit_length()
+        wide = np.ldexp(values.astype(np.float64), -exponent)
+        result = np.ldexp(total(wide) / scale, exponent)
+    return result

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
+from xent_numba import reduction
 from xent_numba.known_failures import CLIFFS, KnownFailure
 from xent_numba.operations import OPERATIONS, Call
 from xent_numba.peer import (
@@ -20,7 +22,6 @@ from xent_numba.peer import (
     threads,
 )
 from xent_numba.registry import implements
-from xent_numba.validation import check_values, raise_bad_weight_sum
 
 _OVERFLOWS = "log(1 + exp(-y s)) is computed as it is written, and exp overflows"
 _INFINITE = "an infinite score divided by itself is NaN"
@@ -122,35 +123,25 @@ def _with_gradient(loss: Any, scores: Any) -> tuple[Any, Any]:
     summary="torch.nn.functional.binary_cross_entropy_with_logits(s, y) and torch.autograd.grad.",
 )
 def compute(call: Call) -> Any:
-    """Call torch on tensors that share the arrays' memory where they can."""
+    """Compute per sample and add up by torch, on tensors that share the arrays' memory."""
+    return reduction.evaluate(call, functools.partial(_per_sample, call.operation.name), _total)
+
+
+def _per_sample(name: str, *inputs: ndarray) -> Any:
     import torch
 
-    operation, first, labels, sample_weight, reduction, out, grad_out = call
-    if labels is None:
-        out[...] = torch.sigmoid(tensor(first)).numpy()
-        return out
-    check_values(operation, first, labels, sample_weight)
-    scores = tensor(first).requires_grad_(operation.gradient)
-    loss = _losses()[operation.loss]
-    target = tensor(labels.astype(first.dtype, copy=False))
-    if sample_weight is None:
-        value = loss(scores, target, reduction=reduction)
-    else:
-        # torch divides the weighted sum by the number of samples, and soft_margin_loss has no
-        # weights.
-        weight = tensor(sample_weight.astype(first.dtype, copy=False))
-        value = loss(scores, target, reduction="none") * weight
-        if reduction != "none":
-            value = value.sum()
-        if reduction == "mean":
-            total = weight.sum()
-            if not 0 < total < float("inf"):
-                raise_bad_weight_sum(total.item())
-            value = value / total
-    if operation.gradient:
-        value, gradient = _with_gradient(value, scores)
-        grad_out[...] = gradient.numpy()
-    if reduction != "none":
-        return value.item()
-    out[...] = value.numpy()
-    return out
+    operation = OPERATIONS[name]
+    scores, *labels = map(tensor, inputs)
+    if not labels:
+        return torch.sigmoid(scores).numpy()
+    losses = _losses()[operation.loss](
+        scores.requires_grad_(operation.gradient), *labels, reduction="none"
+    )
+    if not operation.gradient:
+        return losses.numpy()
+    losses, gradient = _with_gradient(losses, scores)
+    return losses.numpy(), gradient.numpy()
+
+
+def _total(values: ndarray) -> Any:
+    return tensor(values).sum().item()
