@@ -86,7 +86,9 @@ def worker(tiny):
     tiny.benchmarks.write_text(BENCHMARKS)
     tiny.commit()
     project = Project(tiny.folder)
-    side = project.side("baseline", "HEAD", sys.executable, tuple(machine.affinity() or ())[-1:])
+    side = project.side(
+        "baseline", project.resolve("HEAD"), sys.executable, tuple(machine.affinity() or ())[-1:]
+    )
     with Sides(side, side, project.benchmarks(side), timeout=20).pool() as pool:
         yield pool["baseline"]
 

@@ -21,6 +21,8 @@ from xent_numba.gate.pairs import Limits
 LIMITS = Limits(budget=0.06, least=6, least_seconds=math.inf)
 """As few pairs as there may be."""
 
+OTHER = "import tiny\n\n\ndef track_one():\n    return 1\n"
+
 CHOOSES_CPUS = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity"), reason="CPUs cannot be chosen on this system"
 )
@@ -40,7 +42,7 @@ def outcome(tiny, baseline, candidate=None, *patterns, **options):
     """The exit status and what was found, whatever else the machine does."""
     options = {"limits": LIMITS, "patience": None, "python": sys.executable, **options}
     request = gate.Request(baseline, candidate, chosen=patterns, **options)
-    found = gate.run(Project(tiny.folder), request, "")
+    found = gate.run(Project(tiny.folder), request)
     return found.status(strict=False), found
 
 
@@ -257,3 +259,64 @@ def test_ctrl_c_ends_the_processes_and_writes_nothing(tiny):
     assert not psutil.wait_procs(workers, timeout=10)[1]
     assert not report.exists()
     assert list(sources.iterdir())
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_benchmarks_do_not_vanish_with_what_a_module_imports(tiny, exact):
+    """A name that the candidate has lost: both sides run the same module."""
+    text = tiny.benchmarks.read_text().replace("import tiny", "import tiny\nfrom tiny import width")
+    tiny.benchmarks.write_text(text)
+    (tiny.folder / "benchmarks" / "other.py").write_text(OTHER)
+    tiny.commit()
+    tiny.edit("width = 256", "")
+    status, found = outcome(tiny, "HEAD", exact=exact)
+    assert status == 2
+    lost = {name for name in found.broken if name.startswith("all.")}
+    assert "all.track_count" in lost if exact else "all.time_other" in lost
+    assert "candidate could not import all: ImportError" in found.left_out[min(lost)]
+
+
+@pytest.mark.parametrize("change", ["import nowhere", "def ("])
+def test_a_module_that_a_change_breaks_is_an_error(tiny, change):
+    (tiny.folder / "benchmarks" / "other.py").write_text(OTHER)
+    tiny.commit()
+    tiny.benchmarks.write_text(f"{change}\n{tiny.benchmarks.read_text()}")
+    status, found = outcome(tiny, "HEAD", exact=True)
+    assert status == 2
+    assert found.broken == ["the module all"]
+    assert [value.benchmark for value in found.values] == ["other.track_one"]
+
+
+def test_a_module_that_was_broken_before_is_listed_and_fails_with_strict(tiny):
+    (tiny.folder / "benchmarks" / "other.py").write_text("import nowhere\n")
+    tiny.commit()
+    status, found = outcome(tiny, "HEAD", "HEAD", exact=True)
+    assert status == 0
+    assert found.status(strict=True) == 3
+    assert found.left_out["the module other"].count("No module named 'nowhere'") == 2
+
+
+def test_the_repository_of_a_git_alias_or_hook_is_not_taken_for_the_project(tiny, tmp_path_factory):
+    """Git sets GIT_DIR and others for what it starts, and they win over any folder."""
+    tiny.edit("return 3", "return 4")
+    tiny.commit()
+    other = tmp_path_factory.mktemp("other")
+    subprocess.run(["git", "clone", "-q", str(tiny.folder), str(other)], check=True)
+    (other / "tiny.py").write_text(tiny.package.read_text().replace("return 4", "return 2"))
+    someone = ("-c", "user.name=someone", "-c", "user.email=someone@localhost")
+    subprocess.run(["git", *someone, "commit", "-qam", "another"], cwd=other, check=True)
+    before = (tiny.git("rev-parse", "HEAD"), tiny.git("status"), tiny.git("reflog"))
+    code = "import sys; from xent_numba.cli import main; sys.exit(main(sys.argv[1:]))"
+    arguments = ["gate", "--exact", "HEAD~1", "HEAD", "--python", sys.executable]
+    variables = {"GIT_DIR": str(other / ".git"), "GIT_INDEX_FILE": str(other / ".git" / "index")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=tiny.folder,
+        env={**os.environ, **variables, "GIT_WORK_TREE": str(other), "GIT_PREFIX": "x/"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "3  " in done.stdout
+    assert tiny.git("rev-parse", "HEAD")[:10] in done.stdout
+    assert before == (tiny.git("rev-parse", "HEAD"), tiny.git("status"), tiny.git("reflog"))

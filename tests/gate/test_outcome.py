@@ -9,13 +9,17 @@ from rich.console import Console
 
 from xent_numba.gate import exact, tables
 from xent_numba.gate.decision import Finding, Verdict
+from xent_numba.gate.environments import Revision
 from xent_numba.gate.exact import Value
-from xent_numba.gate.outcome import Outcome, Timing
+from xent_numba.gate.outcome import OUTCOME, Outcome, Timing
 from xent_numba.measurement.statistics import Interval
+from xent_numba.results import store
+from xent_numba.results.machine import Machine
+from xent_numba.results.provenance import Provenance
 
 SIDES = {
-    "baseline": {"revision": "main", "commit": "a" * 40},
-    "candidate": {"revision": "the working tree", "commit": "b" * 40},
+    "baseline": Revision("main", "a" * 40),
+    "candidate": Revision("the working tree", "b" * 40),
 }
 
 
@@ -27,7 +31,6 @@ def outcome(
     *verdicts, values=(), left_out=None, broken=(), unknown=(), others=(0.0,), packages=None
 ):
     return Outcome(
-        command="xent-numba gate main",
         exact=bool(values),
         sides=SIDES,
         threshold=0.05,
@@ -39,7 +42,6 @@ def outcome(
         packages=packages or {},
         others=list(others),
         seconds={"building": 1.0, "measuring": 20.0},
-        machine={"cpu": "some"},
     )
 
 
@@ -90,7 +92,10 @@ def test_counts_are_compared_exactly(baseline, candidate, better, change):
 def test_json_comes_back_as_it_was():
     lost = Value("one", "ULP", 0.5, None, Verdict.WORSE, "candidate failed: ValueError")
     for found in (outcome(Verdict.SLOWER, left_out={"a": "b"}), outcome(values=[lost])):
-        assert Outcome.from_json(found.to_json()) == found
+        kept = store.dumps(
+            OUTCOME, Provenance("xent-numba gate", "", None, False, Machine()), found
+        )
+        assert store.loads(kept, OUTCOME).content == found
 
 
 def test_the_terminal_shows_each_benchmark_and_every_note():
@@ -121,7 +126,7 @@ def test_the_exact_table_shows_changes_only():
     text = tables.markdown(outcome(values=values))
     assert "| `bad` | 512 | none | bits | WORSE |" in text
     assert "`fine`" not in text
-    assert "- 1 WORSE, 0 BETTER, 1 EQUAL" in text
+    assert "- 1 WORSE, 1 EQUAL" in text
 
 
 def test_annotations_are_one_line_each():

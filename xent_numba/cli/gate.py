@@ -50,8 +50,11 @@ def run(options: argparse.Namespace) -> int:
     """Compare, write, and then print."""
     from xent_numba.gate import GateError, gate, tables
     from xent_numba.gate.environments import Project
+    from xent_numba.gate.outcome import OUTCOME
     from xent_numba.gate.pairs import Limits
+    from xent_numba.results import store
     from xent_numba.results.files import write
+    from xent_numba.results.provenance import Provenance
 
     request = gate.Request(
         baseline=options.baseline,
@@ -64,12 +67,14 @@ def run(options: argparse.Namespace) -> int:
         patience=options.patience,
     )
     try:
+        project = Project(Path.cwd())
+        provenance = Provenance.now(options.command)
         with output.progress(options.errors) as progress:
-            outcome = gate.run(Project(Path.cwd()), request, options.command, progress)
+            outcome = gate.run(project, request, progress)
     except GateError as error:
         raise UsageError(str(error)) from None
     if options.json:
-        write(options.json, outcome.to_json())
+        store.write(options.json, OUTCOME, provenance, outcome)
     if options.markdown:
         write(options.markdown, tables.markdown(outcome))
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):

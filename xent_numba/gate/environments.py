@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from xent_numba.gate import GateError, revisions
 from xent_numba.results.machine import thread_variables
@@ -28,6 +28,13 @@ KEPT = 10
 CONFIGURATION = ("asv.conf.json", "asv.conf.jsonc")
 
 
+class Revision(NamedTuple):
+    """What was asked for, and the hash of its commit."""
+
+    name: str
+    commit: str
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """One of the two that are compared, ready to run.
@@ -36,8 +43,8 @@ class Side:
     ----------
     name : str
         baseline or candidate.
-    revision, commit : str
-        What was asked for, and what it is.
+    revision : Revision
+        What it is of.
     python : str
         The interpreter.
     variables : dict of str to str
@@ -49,8 +56,7 @@ class Side:
     """
 
     name: str
-    revision: str
-    commit: str
+    revision: Revision
     python: str
     variables: dict[str, str]
     sources: Path
@@ -89,28 +95,30 @@ class Project:
         self.cache = (folder / self.configuration.env_dir / "gate").resolve()
         self.timeout = float(self.configuration.default_benchmark_timeout)
         own = (getattr(self.configuration, f"{kind}_dir") for kind in ("env", "results", "html"))
+        revisions.leave_git()
         self._root = revisions.root(folder)
         inside = (os.path.relpath(folder.resolve() / path, self._root) for path in own)
         self._not_sources = [path for path in inside if not path.startswith("..")]
 
-    def resolve(self, revision: str | None) -> str:
-        """Commit of a revision; of the working tree, if it is None."""
+    def resolve(self, revision: str | None) -> Revision:
+        """Find the commit of a revision; of the working tree, if it is None."""
         if revision is not None:
-            return revisions.commit(self.folder, revision)
-        return revisions.snapshot(self.folder, self._not_sources)
+            return Revision(revision, revisions.commit(self.folder, revision))
+        commit = revisions.snapshot(self.folder, self._not_sources)
+        return Revision(revisions.WORKING_TREE, commit)
 
     def benchmarks(self, side: Side) -> Path:
         """The benchmark folder of a side."""
         folder = side.sources / str(self.configuration.benchmark_dir)
         if not folder.is_dir():
             raise GateError(
-                f"{side.revision} holds no folder {self.configuration.benchmark_dir!r}; accepted "
-                "is a candidate with benchmarks"
+                f"{side.revision.name} holds no folder {self.configuration.benchmark_dir!r}; "
+                "accepted is a candidate with benchmarks"
             )
         return folder
 
     def side(
-        self, name: str, revision: str | None, python: str | None, cpus: tuple[int, ...] = ()
+        self, name: str, revision: Revision, python: str | None, cpus: tuple[int, ...] = ()
     ) -> Side:
         """Make one side ready.
 
@@ -118,8 +126,8 @@ class Project:
         ----------
         name : str
             baseline or candidate.
-        revision : str or None
-            What git reads; the working tree, if None.
+        revision : Revision
+            What `resolve` found.
         python : str or None
             The interpreter that gets the side's sources put before its packages; if None, an
             environment is built.
@@ -131,22 +139,20 @@ class Project:
         Side
             Ready to run.
         """
-        commit = self.resolve(revision)
-        sources = revisions.export(self.folder, commit, self.cache / name / "sources")
+        folder, commit = self.cache / name, revision.commit
+        sources = revisions.export(self.folder, commit, folder / "sources")
         if python is None:
-            python, variables = self._build(name, revision, commit)
+            python, variables = self._build(name, revision)
         else:
             variables = {"PYTHONPATH": os.pathsep.join([str(sources), str(sources / "src")])}
             variables |= self._matrix_variables()
-        _forget(self.cache / name / "sources")
-        _forget(self.cache / name / "numba")
+        _forget(folder / "sources")
+        _forget(folder / "numba")
         # Nothing that one side compiled is ever loaded by the other.
         key = hashlib.sha256(f"{commit} {python}".encode()).hexdigest()[:16]
-        variables["NUMBA_CACHE_DIR"] = str(self.cache / name / "numba" / key)
+        variables["NUMBA_CACHE_DIR"] = str(folder / "numba" / key)
         variables |= thread_variables(len(cpus)) if cpus else {}
-        return Side(
-            name, revision or revisions.WORKING_TREE, commit, python, variables, sources, cpus
-        )
+        return Side(name, revision, python, variables, sources, cpus)
 
     def _environments(self, configuration: Any) -> Iterator[Any]:
         from asv.environment import get_environments
@@ -167,7 +173,7 @@ class Project:
         )
         return {key: value for (kind, key), value in entries.items() if kind.startswith("env")}
 
-    def _build(self, name: str, revision: str | None, commit: str) -> tuple[str, dict[str, str]]:
+    def _build(self, name: str, revision: Revision) -> tuple[str, dict[str, str]]:
         from asv import util
         from asv.repo import get_repo
 
@@ -191,12 +197,11 @@ class Project:
                 )
             try:
                 environment.create()
-                environment.install_project(configuration, get_repo(configuration), commit)
+                environment.install_project(configuration, get_repo(configuration), revision.commit)
             except (util.ProcessError, util.UserError) as error:
                 file.write(str(getattr(error, "stdout", "")) + str(getattr(error, "stderr", "")))
                 raise GateError(
-                    f"{name} {revision or revisions.WORKING_TREE!r} does not build: "
-                    f"{_last_line(error)} ({log})"
+                    f"{name} {revision.name!r} does not build: {_last_line(error)} ({log})"
                 ) from None
         return environment.find_executable("python"), {
             key: str(value) for key, value in environment.env_vars.items()

@@ -14,7 +14,6 @@ from xent_numba.gate.outcome import Outcome, Timing
 from xent_numba.gate.pairs import Limits
 from xent_numba.gate.sides import SIDES, Chosen, Sides
 from xent_numba.measurement import idle
-from xent_numba.results import machine
 
 Progress = Callable[[str, float], None]
 
@@ -56,7 +55,6 @@ class Request:
 def run(
     project: Project,
     request: Request,
-    command: str,
     progress: Progress = lambda what, done: None,
 ) -> Outcome:
     """Answer a request.
@@ -67,8 +65,6 @@ def run(
         What is compared.
     request : Request
         What is asked.
-    command : str
-        For the report.
     progress : callable
         Called with what goes on, and the fraction that is done.
 
@@ -101,9 +97,8 @@ def run(
     else:
         timings, others = _time(sides, chosen, request, progress)
     return Outcome(
-        command=command,
         exact=request.exact,
-        sides={s.name: {"revision": s.revision, "commit": s.commit} for s in ready},
+        sides={one.name: one.revision for one in ready},
         threshold=request.limits.threshold,
         timings=timings,
         values=values,
@@ -113,7 +108,6 @@ def run(
         packages=sides.differing_packages(),
         others=others,
         seconds={"building": built, "measuring": time.monotonic() - started - built},
-        machine=machine.fingerprint(),
     )
 
 
@@ -137,14 +131,15 @@ def _time(
 
 
 def _make_ready(project: Project, request: Request, progress: Progress) -> tuple[Side, Side]:
-    # Both are looked up before the first is built, which may take minutes.
-    commits = [project.resolve(one) for one in (request.baseline, request.candidate)]
-    if request.candidate is None and commits[0] == commits[1]:
+    # Both are looked up once, and before the first is built, which may take minutes.
+    found = [project.resolve(one) for one in (request.baseline, request.candidate)]
+    if request.candidate is None and found[0].commit == found[1].commit:
         raise GateError(
             f"the working tree holds nothing but {request.baseline!r}; accepted is another "
             "baseline, or a revision as CANDIDATE"
         )
-    progress("making the baseline ready", 0.0)
-    baseline = project.side("baseline", request.baseline, request.python, request.cpus)
-    progress("making the candidate ready", 0.0)
-    return baseline, project.side("candidate", request.candidate, request.python, request.cpus)
+    ready = []
+    for name, revision in zip(SIDES, found, strict=True):
+        progress(f"making the {name} ready", 0.0)
+        ready.append(project.side(name, revision, request.python, request.cpus))
+    return ready[0], ready[1]

@@ -1,15 +1,13 @@
-"""What a run of the gate found, what its exit status is, and its JSON."""
+"""What a run of the gate found, and what its exit status is."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass
-from typing import Any
 
 from xent_numba.gate.decision import Finding, Verdict
+from xent_numba.gate.environments import Revision
 from xent_numba.gate.exact import Value
-from xent_numba.measurement.statistics import Interval
+from xent_numba.results.store import Kind
 
 OK, REGRESSION, ERROR, UNKNOWN = range(4)
 """Exit statuses: no regression; one at least; an error; with --strict, no conclusion."""
@@ -41,12 +39,10 @@ class Outcome:
 
     Attributes
     ----------
-    command : str
-        What was run.
     exact : bool
         Whether values were counted, not timed.
-    sides : dict of str to dict of str to str
-        By side, the revision that was asked for, and its commit.
+    sides : dict of str to Revision
+        By side, what was asked for, and its commit.
     threshold : float
         The change that matters.
     timings : list of Timing
@@ -65,13 +61,10 @@ class Outcome:
         Share of all CPUs that other programs used during each pair.
     seconds : dict of str to float
         What building and measuring took.
-    machine : dict
-        What it ran on.
     """
 
-    command: str
     exact: bool
-    sides: dict[str, dict[str, str]]
+    sides: dict[str, Revision]
     threshold: float
     timings: list[Timing]
     values: list[Value]
@@ -81,7 +74,6 @@ class Outcome:
     packages: dict[str, dict[str, str]]
     others: list[float]
     seconds: dict[str, float]
-    machine: dict[str, Any]
 
     @property
     def regressions(self) -> list[str]:
@@ -115,23 +107,6 @@ class Outcome:
             return ERROR
         return UNKNOWN if strict and (self.inconclusive or self.unknown) else OK
 
-    def to_json(self) -> str:
-        """Everything, ready to be kept."""
-        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
 
-    @classmethod
-    def from_json(cls, text: str) -> Outcome:
-        """Read what `to_json` wrote."""
-        content = json.loads(text)
-        content["timings"] = [
-            Timing(**{**one, "finding": _finding(one["finding"])}) for one in content["timings"]
-        ]
-        content["values"] = [
-            Value(**{**one, "verdict": Verdict(one["verdict"])}) for one in content["values"]
-        ]
-        return cls(**content)
-
-
-def _finding(fields: dict[str, Any]) -> Finding:
-    ratio, verdict = Interval(*fields["ratio"]), Verdict(fields["verdict"])
-    return Finding(**{**fields, "ratio": ratio, "verdict": verdict})
+OUTCOME = Kind("gate", 1, Outcome)
+"""How an outcome is kept."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import tempfile
@@ -10,6 +11,17 @@ from pathlib import Path
 from xent_numba.gate import GateError
 
 WORKING_TREE = "the working tree"
+
+
+def leave_git() -> None:
+    """Forget the repository that a git command, alias or hook started this process for.
+
+    Its environment variables would lead git, here and in all that is started from here, to that
+    repository, wherever it is told to look.
+    """
+    with contextlib.suppress(subprocess.CalledProcessError):
+        for name in _git(Path(), "rev-parse", "--local-env-vars").split():
+            os.environ.pop(name, None)
 
 
 def root(project: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -94,6 +95,7 @@ class Sides:
 
     def __init__(self, baseline: Side, candidate: Side, benchmarks: Path, timeout: float) -> None:
         self._sides = dict(zip(SIDES, (baseline, candidate), strict=True))
+        self._benchmarks = benchmarks
         self._programs = {
             name: Program(
                 _COMMANDS, (str(benchmarks),), side.python, side.variables, side.cpus, timeout, True
@@ -151,28 +153,24 @@ class Sides:
             If they share none.
         """
         asked = {
-            side: [
-                one.name
+            side: {
+                one.name: None
                 for one in known.values()
                 if one.kind == kind and _matches(one.name, patterns) and not (skip and skip(one))
-            ]
+            }
             for side, known in self.known.items()
         }
         chosen = Chosen([name for name in asked[CANDIDATE] if name in asked[BASELINE]])
         for side, other in ((CANDIDATE, BASELINE), (BASELINE, CANDIDATE)):
             for name in asked[side]:
                 if name not in asked[other]:
-                    reason = self._why_missing(other, name)
-                    chosen.leave_out(name, {other: reason})
-        modules = dict.fromkeys(name for found in self._unimportable.values() for name in found)
-        for module in modules:
-            reasons = {
-                side: f"could not import it: {found[module]}"
-                for side, found in self._unimportable.items()
-                if module in found
-            }
-            if len(reasons) == len(SIDES):
-                chosen.leave_out(f"the module {module or 'of all benchmarks'}", reasons)
+                    chosen.leave_out(name, {other: self._why_missing(other, name)})
+        both = self._unimportable[BASELINE].keys() & self._unimportable[CANDIDATE].keys()
+        for module in sorted(both):
+            # What the baseline's own module has, and the candidate's has no more, is broken.
+            guilty = (CANDIDATE,) if self._is_changed(module) else SIDES
+            reasons = {x: f"could not import it: {self._unimportable[x][module]}" for x in guilty}
+            chosen.leave_out(f"the module {module or 'of all benchmarks'}", reasons)
         if not (chosen.names or chosen.broken or chosen.unknown):
             what = f" that match {' or '.join(patterns)}" if patterns else ""
             raise GateError(
@@ -192,11 +190,9 @@ class Sides:
                         break
                     except WorkerError:  # which of them cannot is reported later
                         continue
-                try:
-                    own = pool[side].do("loaded_from", str(self._sides[side].sources))
-                except WorkerError:
-                    own = True
-                if not own:
+                with contextlib.suppress(WorkerError):
+                    if pool[side].do("loaded_from", str(self._sides[side].sources)):
+                        continue
                     raise GateError(
                         f"--python: the benchmarks import nothing from the sources of the {side}; "
                         "accepted is a project that needs no building"
@@ -207,6 +203,16 @@ class Sides:
         every = sorted(set().union(*self._packages.values()))
         versions = {p: {side: self._packages[side].get(p, "none") for side in SIDES} for p in every}
         return {p: found for p, found in versions.items() if len(set(found.values())) > 1}
+
+    def _is_changed(self, module: str) -> bool:
+        """Whether the two revisions differ in a module of the benchmarks that both have."""
+        sources = [side.sources for side in self._sides.values()]
+        names = self._benchmarks.relative_to(sources[1]) / module.replace(".", "/")
+        for name in (names.with_suffix(".py"), names / "__init__.py"):
+            own, other = (folder / name for folder in sources)
+            if own.is_file() and other.is_file():
+                return own.read_bytes() != other.read_bytes()
+        return False
 
     def _why_missing(self, side: str, name: str) -> str:
         for module, error in self._unimportable[side].items():

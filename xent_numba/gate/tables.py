@@ -11,78 +11,70 @@ from xent_numba.gate.decision import POWER, PROMISE, Verdict
 from xent_numba.gate.exact import Value
 from xent_numba.gate.outcome import Outcome, Timing
 from xent_numba.measurement.idle import LOADED
+from xent_numba.results import table
+from xent_numba.results.table import Code, Table
 
 _COLOURS: dict[str, str] = {
     Verdict.SLOWER: "bold red",
     Verdict.FASTER: "green",
-    Verdict.SAME: "default",
     Verdict.INCONCLUSIVE: "yellow",
     Verdict.WORSE: "bold red",
     Verdict.BETTER: "green",
-    Verdict.EQUAL: "default",
 }
 _UNITS = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
+_ANNOTATIONS = {
+    Verdict.SLOWER: "error",
+    Verdict.WORSE: "error",
+    Verdict.INCONCLUSIVE: "warning",
+    Verdict.FASTER: "notice",
+    Verdict.BETTER: "notice",
+}
 
 
 def show(outcome: Outcome, console: Console) -> None:
     """Print two lines for each benchmark, what is concluded and its name, and the notes."""
     for line in _head(outcome):
-        console.print(escape(line), soft_wrap=True)
+        console.print(escape(table.printable(line)), soft_wrap=True)
     console.print()
-    columns, rows = _cells(outcome)
-    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-    for row in (columns, *rows):
-        name, *figures, verdict = row
+    found = _table(outcome)
+    texts = [[table.printable(cell) for cell in row] for row in (found.columns, *found.rows)]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for name, *figures, verdict in texts:
         cells = "  ".join(f"{c:>{w}}" for c, w in zip(figures, widths[1:-1], strict=True))
-        colour = _COLOURS.get(verdict, "bold")
+        colour = _COLOURS.get(verdict, "default")
         console.print(f"[{colour}]{verdict:<{widths[-1]}}[/]  {escape(cells)}", soft_wrap=True)
         console.print(f"  {escape(name)}", soft_wrap=True)
     console.print()
     for line in _notes(outcome):
-        console.print(escape(line), soft_wrap=True)
+        console.print(escape(table.printable(line)), soft_wrap=True)
 
 
 def markdown(outcome: Outcome) -> str:
     """Render the tables and the notes."""
-    columns, rows = _cells(outcome)
-    lines = [
-        *_head(outcome),
-        "",
-        "| " + " | ".join(columns) + " |",
-        "|" + "---|" + "---:|" * (len(columns) - 2) + "---|",
-        *("| " + " | ".join([f"`{row[0]}`", *row[1:]]).strip() + " |" for row in rows),
-        "",
-        *(f"- {line}" for line in _notes(outcome)),
-    ]
-    return "\n".join(lines) + "\n"
+    notes = (f"- {table.escape(line)}" for line in _notes(outcome))
+    head = map(table.escape, _head(outcome))
+    return "\n".join([*head, "", table.markdown(_table(outcome)), "", *notes]) + "\n"
 
 
 def workflow_commands(outcome: Outcome) -> list[str]:
     """Workflow commands: an error for a regression, a warning for what could not be compared."""
     lines = []
     for timing in outcome.timings:
+        verdict = timing.finding.verdict
         text = f"{timing.benchmark}: {_change(timing)} {_interval(timing)}"
-        if timing.finding.verdict is Verdict.SLOWER:
-            lines.append(_annotation("error", "slower", text))
-        elif timing.finding.verdict is Verdict.INCONCLUSIVE:
-            lines.append(_annotation("warning", "inconclusive", text))
-        elif timing.finding.verdict is Verdict.FASTER:
-            lines.append(_annotation("notice", "faster", text))
+        lines.append((_ANNOTATIONS.get(verdict), verdict.lower(), text))
     for value in outcome.values:
         text = f"{value.benchmark}: {_number(value.baseline)} -> {_number(value.candidate)}"
-        if value.verdict is Verdict.WORSE:
-            lines.append(_annotation("error", "worse", f"{text} {value.unit}"))
-        elif value.verdict is Verdict.BETTER:
-            lines.append(_annotation("notice", "better", f"{text} {value.unit}"))
+        verdict = value.verdict
+        lines.append((_ANNOTATIONS.get(verdict), verdict.lower(), f"{text} {value.unit}"))
     for name, reason in outcome.left_out.items():
-        if "could not" in reason:
-            lines.append(_annotation("warning", "not compared", f"{name}: {reason}"))
-    return lines
+        kind = "warning" if "could not" in reason else None
+        lines.append((kind, "not compared", f"{name}: {reason}"))
+    return [_annotation(kind, title, text) for kind, title, text in lines if kind]
 
 
 def _head(outcome: Outcome) -> Iterator[str]:
-    sides = outcome.sides
-    named = [f"{sides[s]['revision']} ({sides[s]['commit'][:10]})" for s in sides]
+    named = [f"{side.name} ({side.commit[:10]})" for side in outcome.sides.values()]
     yield f"{named[1]} against {named[0]}"
     if outcome.exact:
         yield "counted, not timed: any worsening is a regression"
@@ -95,22 +87,20 @@ def _head(outcome: Outcome) -> Iterator[str]:
         )
 
 
-def _cells(outcome: Outcome) -> tuple[list[str], list[list[str]]]:
+def _table(outcome: Outcome) -> Table:
     if outcome.exact:
-        shown = [v for v in outcome.values if v.verdict is not Verdict.EQUAL]
-        return (
-            ["benchmark", "baseline", "candidate", "unit", "verdict"],
-            [_value_cells(v) for v in shown],
-        )
-    return (
-        ["benchmark", "baseline", "candidate", "change", "interval", "detectable", "verdict"],
-        [_timing_cells(t) for t in outcome.timings],
-    )
+        columns = ["benchmark", "baseline", "candidate", "unit", "verdict"]
+        rows = [_value_cells(v) for v in outcome.values if v.verdict is not Verdict.EQUAL]
+    else:
+        figures = ["baseline", "candidate", "change", "interval", "detectable"]
+        columns = ["benchmark", *figures, "verdict"]
+        rows = [_timing_cells(t) for t in outcome.timings]
+    return Table(columns, rows, right=range(1, len(columns) - 1))
 
 
 def _timing_cells(timing: Timing) -> list[str]:
     return [
-        timing.benchmark,
+        Code(timing.benchmark),
         _time(timing.baseline),
         _time(timing.candidate),
         _change(timing),
@@ -121,35 +111,27 @@ def _timing_cells(timing: Timing) -> list[str]:
 
 
 def _value_cells(value: Value) -> list[str]:
-    cells = [_number(value.baseline), _number(value.candidate), value.unit, value.verdict]
-    return [value.benchmark, *cells]
+    figures = (_number(value.baseline), _number(value.candidate), value.unit)
+    return [Code(value.benchmark), *figures, value.verdict]
 
 
 def _notes(outcome: Outcome) -> Iterator[str]:
-    if outcome.exact:
-        verdicts = [value.verdict for value in outcome.values]
-        kinds = (Verdict.WORSE, Verdict.BETTER, Verdict.EQUAL)
-        yield ", ".join(f"{verdicts.count(kind)} {kind}" for kind in kinds)
-    else:
-        verdicts = [timing.finding.verdict for timing in outcome.timings]
-        yield ", ".join(f"{verdicts.count(v)} {v}" for v in Verdict if v in verdicts)
+    verdicts = [t.finding.verdict for t in outcome.timings] + [v.verdict for v in outcome.values]
+    yield ", ".join(f"{verdicts.count(v)} {v}" for v in Verdict if v in verdicts)
+    if not outcome.exact:
         yield (
             f"detectable: the slowdown that {POWER:.0%} of such runs would find; interval: at the "
             "level that is left after the correction for many benchmarks"
         )
-    neither = 0
+    neither = [name for name, why in outcome.left_out.items() if why.count("does not apply") == 2]
     for name, reason in outcome.left_out.items():
-        if reason.count("does not apply") == 2:
-            neither += 1
-        else:
+        if name not in neither:
             yield f"not compared: {name}: {reason}"
     if neither:
-        yield f"{neither} benchmarks apply to neither side"
+        yield f"{len(neither)} benchmarks apply to neither side"
     for package, versions in outcome.packages.items():
-        yield (
-            f"the sides differ in {package}: {versions['baseline']} against {versions['candidate']}"
-        )
-    if (busy := [share for share in outcome.others if share > LOADED]) and outcome.others:
+        yield f"the sides differ in {package}: {' against '.join(versions.values())}"
+    if busy := [share for share in outcome.others if share > LOADED]:
         yield (
             f"other programs used up to {max(busy):.0%} of the CPUs, and more than {LOADED:.0%} "
             f"during {len(busy)} of {len(outcome.others)} pairs"
