@@ -92,3 +92,36 @@ def test_chunks_of_unknown_size():
     scores = da.arange(9.0, chunks=3)
     with pytest.raises(ValueError, match="chunks of unknown size"):
         xent_numba.logistic_loss(scores[scores > 3], np.ones(5), **HERE)
+
+
+@pytest.mark.parametrize("scale", [1e-305, 1e-50, 1e40, 1e305])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_weighted_mean_does_not_depend_on_the_scale_of_the_weights(dtype, scale):
+    scores = np.linspace(-3, 3, 12, dtype=dtype)
+    labels = np.ones(12, np.int8)
+    weight = np.linspace(0, 2, 12)
+    weight[4:8] = 0
+
+    def found(weight):
+        lazy = xent_numba.logistic_loss_and_grad(
+            da.from_array(scores, chunks=4), labels, sample_weight=weight, **HERE
+        )
+        return np.hstack([one.compute() for one in lazy])
+
+    expected = np.hstack(
+        xent_numba.logistic_loss_and_grad(scores, labels, sample_weight=weight, **HERE)
+    )
+    np.testing.assert_allclose(found(weight * scale), expected, rtol=8 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize(("dtype", "score"), [("float64", -1e308), ("float32", -3e38)])
+def test_a_mean_is_finite_where_its_sum_is_not(dtype, score):
+    lazy = xent_numba.logistic_loss(da.full(6, score, dtype=dtype, chunks=2), np.ones(6), **HERE)
+    assert lazy.compute() == -np.dtype(dtype).type(score)
+
+
+def test_chunks_without_samples_count_nothing():
+    scores = da.from_array(np.ones(4), chunks=((2, 0, 2),))
+    for weight in (None, np.ones(4)):
+        lazy = xent_numba.logistic_loss(scores, np.ones(4), sample_weight=weight, **HERE)
+        assert lazy.compute() == xent_numba.logistic_loss(1.0, 1)

@@ -7,6 +7,7 @@ index means the index within the chunk.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,9 @@ def evaluate(compute: Callable[..., Any], call: Call) -> Any:
     dask.array.Array or tuple of dask.array.Array
         What the public function returns, as dask arrays.
     """
+    import dask
+    import dask.array as da
+
     operation = call.operation
     for name, array in (("out", call.out), ("grad_out", call.grad_out)):
         if array is not None:
@@ -46,21 +50,38 @@ def evaluate(compute: Callable[..., Any], call: Call) -> Any:
     check_reduction(call, first.shape)
     if operation.labels is None:
         return first.map_blocks(compute, dtype=first.dtype)
+    inputs = _inputs(call, first)
+    chunks = (array.to_delayed().ravel() for array in (first, *inputs.values()))
+    one = dask.delayed(_chunk, nout=3)
+    shares, losses, gradients = zip(
+        *(
+            one(compute, call.reduction, arrays[0], dict(zip(inputs, arrays[1:], strict=True)))
+            for arrays in zip(*chunks, strict=True)
+        ),
+        strict=True,
+    )
+    loss, factors = dask.delayed(_combined, nout=2)(call.reduction, shares, losses, first.dtype)
+    if call.reduction == "none":
+        loss = _assembled(first, losses)
+    else:
+        loss = da.from_delayed(loss, (), first.dtype)
+    if not operation.gradient:
+        return loss
+    if call.reduction == "mean":
+        times = dask.delayed(_times)
+        gradients = tuple(times(part, factors, i) for i, part in enumerate(gradients))
+    return loss, _assembled(first, gradients)
+
+
+def _inputs(call: Call, first: Any) -> dict[str, Any]:
+    """Labels and weights in the chunks of `first`."""
     inputs = {}
     for name in ("labels", "sample_weight"):
         if name == "labels" or call.sample_weight is not None:
             array = _chunked(name, getattr(call, name))
             check_shape(name, array, call, first.shape)
             inputs[name] = array.rechunk(first.chunks)
-    losses, gradients = _by_chunk(compute, call, first, inputs)
-    scale = _scale(call, first, inputs) if call.reduction == "mean" else 1
-    if call.reduction == "none":
-        loss = _assembled(first, losses)
-    else:
-        loss = (_total(losses, first.dtype) / scale).astype(first.dtype)
-    if not operation.gradient:
-        return loss
-    return loss, (_assembled(first, gradients) / scale).astype(first.dtype)
+    return inputs
 
 
 def _chunked(name: str, value: Any) -> Any:
@@ -87,27 +108,51 @@ def _chunked(name: str, value: Any) -> Any:
     return value
 
 
-def _by_chunk(
-    compute: Callable[..., Any], call: Call, first: Any, inputs: dict[str, Any]
-) -> tuple[list[Any], list[Any]]:
-    """What is computed of each chunk, in C order: losses or their sum, and gradients."""
-    import dask
+def _chunk(
+    compute: Callable[..., Any], reduction: str, first: np.ndarray, others: dict[str, Any]
+) -> tuple[tuple[float, int], Any, Any]:
+    """Compute one chunk: its share in a mean, its losses or their sum or mean, and its gradient.
 
-    gradient = call.operation.gradient
-    computed = dask.delayed(compute, nout=2 if gradient else None)
-    reduction = "none" if call.reduction == "none" else "sum"
-    losses, gradients = [], []
-    chunks = (array.to_delayed().ravel() for array in (first, *inputs.values()))
-    for chunk, *others in zip(*chunks, strict=True):
-        named = dict(zip(inputs, others, strict=True))
-        result = computed(chunk, **named, reduction=reduction)
-        loss, slope = result if gradient else (result, None)
-        losses.append(loss)
-        gradients.append(slope)
-    return losses, gradients
+    The share is the sum of its weights as a number near its largest one's, and the power of two
+    that was taken out: neither can overflow, nor is lost where all weights are tiny.
+    """
+    share: tuple[float, int] = (float(first.size), 0)
+    if reduction == "mean" and (weights := others.get("sample_weight")) is not None:
+        with np.errstate(all="ignore"):
+            weights = np.asarray(weights, np.float64)
+            exponent = int(np.frexp(weights.max(initial=0.0))[1])
+            share = (float(np.ldexp(weights, -exponent).sum()), exponent)
+    if reduction == "mean" and not share[0] > 0:
+        reduction = "sum"  # which is 0, or names the weight that is not accepted
+    result = compute(first, **others, reduction=reduction)
+    return (share, *result) if isinstance(result, tuple) else (share, result, None)
 
 
-def _assembled(first: Any, parts: list[Any]) -> Any:
+def _combined(
+    reduction: str, shares: list[tuple[float, int]], losses: list[Any], dtype: np.dtype
+) -> tuple[Any, list[float]]:
+    """Return the sum or mean of all chunks, and what the mean of each counts for."""
+    if reduction == "none":
+        return None, []
+    factors = [1.0] * len(shares)
+    if reduction == "mean":
+        largest = max((exponent for weight, exponent in shares if weight > 0), default=0)
+        weights = [
+            math.ldexp(weight, max(exponent - largest, -1100)) for weight, exponent in shares
+        ]
+        total = math.fsum(weights)
+        if not total > 0:
+            raise_bad_weight_sum(total)
+        factors = [weight / total for weight in weights]
+    with np.errstate(all="ignore"):
+        return dtype.type(np.dot(factors, np.array(losses, np.float64))), factors
+
+
+def _times(gradient: np.ndarray, factors: list[float], index: int) -> np.ndarray:
+    return (gradient * factors[index]).astype(gradient.dtype)
+
+
+def _assembled(first: Any, parts: tuple[Any, ...]) -> Any:
     """One array of what was computed per sample of each chunk."""
     import dask.array as da
 
@@ -116,23 +161,3 @@ def _assembled(first: Any, parts: list[Any]) -> Any:
         shape = tuple(sizes[i] for sizes, i in zip(first.chunks, place, strict=True))
         grid[place] = da.from_delayed(part, shape, first.dtype)
     return da.block(grid.tolist())
-
-
-def _total(parts: list[Any], dtype: np.dtype) -> Any:
-    import dask.array as da
-
-    return da.stack([da.from_delayed(part, (), dtype) for part in parts]).sum(dtype=np.float64)
-
-
-def _scale(call: Call, first: Any, inputs: dict[str, Any]) -> Any:
-    """What a mean is divided by."""
-    if call.sample_weight is None:
-        return first.size
-    total = inputs["sample_weight"].sum(dtype=np.float64)
-    return total.map_blocks(_checked_sum, dtype=np.float64)
-
-
-def _checked_sum(total: np.ndarray) -> np.ndarray:
-    if not 0 < total < np.inf:
-        raise_bad_weight_sum(float(total))
-    return total
