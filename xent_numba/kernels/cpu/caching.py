@@ -1,62 +1,217 @@
-"""Compiled code kept on disk for as long as the sources it was made from stay the same.
+"""Compiled code on disk: a hint, which is checked before it is used and replaced if it is wrong.
 
-Numba's own key does not tell which functions a function calls or, across processes, closes
-over (numba#1833, numba#9483): after an edit of a callee it would serve stale code.
-Here the kernel's name and a digest of all kernel sources do.
+One file holds the code of one kernel for one signature. Its name is a digest of all that decides
+the code, callees in other files included (which Numba's own key leaves out: numba#1833,
+numba#9483), so that what differs in anything is in another file. It is written aside and renamed:
+what was interrupted is not there. It begins with a digest of its bytes and the key it was made
+for, and both are compared before a byte is unpickled.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable
+import inspect
+import pickle
+import pkgutil
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+import llvmlite
+import numba
 import numpy as np
 from numba import njit, types
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.caching import NullCache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+from numba.misc.appdirs import AppDirs
 from numba.np.ufunc.ufuncbuilder import UFuncBuilder
 
+from xent_numba import kernels
+from xent_numba.results import files
 
-@cache
-def sources_digest() -> str:
-    """SHA-256 of the kernel sources."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        digest.update(path.read_bytes())
+_VERSIONS = sys.version, np.__version__, numba.__version__, llvmlite.__version__
+_NOT_IN_CODE = (
+    "CACHE_", "COLOR_SCHEME", "CUDA_", "DISABLE_PERFORMANCE", "FUNCTION_CACHE", "GDB_",
+    "NUMBA_DEFAULT_NUM", "NUMBA_NUM", "THREADING_LAYER",
+)  # fmt: skip
+"""How the settings begin that leave the code as it is; any other, known or not, is in the key."""
+
+_DIGEST_BYTES = 32
+_LENGTH_BYTES = 8
+_OLD = 30 * 24 * 3600
+"""Seconds after which code for other sources, settings or types may be deleted."""
+
+
+def _sources(spec: Any) -> Iterator[bytes]:
+    """The sources of a module and of those in it, from a folder or a zip archive."""
+    yield spec.loader.get_data(spec.origin)
+    for place in spec.submodule_search_locations or ():
+        for module in sorted(pkgutil.iter_modules([place]), key=lambda module: module.name):
+            yield module.name.encode()
+            yield from _sources(module.module_finder.find_spec(module.name, None))
+
+
+def _digest_of_sources(module: str) -> str | None:
+    """SHA-256 of all kernels and one more module; None where that has no source to be read."""
+    try:
+        own = inspect.getsource(sys.modules[module]).encode()
+    except (OSError, TypeError):
+        return None
+    digest = hashlib.sha256(own)
+    for part in _sources(kernels.__spec__):
+        digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()
 
 
-class KernelCache(FunctionCache):  # type: ignore[misc]
-    """One index file for each name, void when any kernel source has changed."""
+_imported = cache(_digest_of_sources)
+"""The same as it was when this process first asked, which is while it imports the module."""
 
-    def __init__(self, function: Callable[..., Any], name: str) -> None:
-        super().__init__(function)
-        self._cache_file = IndexDataCacheFile(self._cache_path, name, sources_digest())
 
-    def _index_key(self, signature: Any, codegen: Any) -> tuple[Any, ...]:
-        return signature, codegen.magic_tuple()
+@cache
+def _folder() -> Path | None:
+    """The first folder that can be written: the one asked for, beside the sources, the user's."""
+    mine = "xent_numba"
+    asked = [Path(numba.config.CACHE_DIR, mine).absolute()] if numba.config.CACHE_DIR else []
+    users = Path(AppDirs(appname="numba", appauthor=False).user_cache_dir, mine)
+    for folder in (*asked, Path(__file__).with_name("__pycache__"), users):
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+            return folder
+    warnings.warn(
+        "no folder for compiled code can be written, so every process compiles anew; set "
+        "NUMBA_CACHE_DIR to a folder that can be",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return None
+
+
+_said: set[str] = set()
+
+
+def _say_once(problem: str, path: Path, error: Exception) -> None:
+    """Warn that a file cannot be read or written, of each the first time in a process."""
+    if problem not in _said:
+        _said.add(problem)
+        warnings.warn(
+            f"compiled code in {path} {problem} ({type(error).__name__}: {error}); it is compiled "
+            "again, here and where else that happens; set NUMBA_CACHE_DIR to another folder if it "
+            "goes on",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def _seal(key: bytes, code: bytes) -> bytes:
+    """What a file holds: the digest of the rest, the length of the key, the key, the code."""
+    rest = len(key).to_bytes(_LENGTH_BYTES, "little") + key + code
+    return hashlib.sha256(rest).digest() + rest
+
+
+def _open(sealed: bytes, key: bytes) -> bytes:
+    """The code in what `_seal` made; ValueError where it is not whole or not for this key."""
+    if hashlib.sha256(memoryview(sealed)[_DIGEST_BYTES:]).digest() != sealed[:_DIGEST_BYTES]:
+        raise ValueError("its bytes do not have the digest that was written with them")
+    start = _DIGEST_BYTES + _LENGTH_BYTES
+    length = int.from_bytes(sealed[_DIGEST_BYTES:start], "little")
+    if sealed[start : start + length] != key:
+        raise ValueError("it was made for another key")
+    return sealed[start + length :]
+
+
+class KernelCache(NullCache):  # type: ignore[misc]
+    """Where Numba's dispatcher looks for compiled code, and leaves it, by signature.
+
+    Parameters
+    ----------
+    function : function
+        The source of its module is part of the key, as are those of all kernels.
+    name : str
+        Tells it from all other functions.
+    options : mapping of str to object
+        What it is compiled with.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str, options: Mapping[str, Any]) -> None:
+        self._name = name
+        self._module = function.__module__
+        self._made_of = _imported(self._module), name, sorted(options.items())
+        self._enabled = self._made_of[0] is not None
+
+    def disable(self) -> None:
+        """Compile from here on."""
+        self._enabled = False
+
+    def _place(self, signature: Any, codegen: Any) -> tuple[Path | None, bytes]:
+        """The file for a signature, None where there is no folder, and its whole key."""
+        settings = {
+            name: value
+            for name, value in sorted(vars(numba.config).items())
+            if name.isupper() and not name.startswith(_NOT_IN_CODE)
+        }
+        whole = self._made_of, _VERSIONS, codegen.magic_tuple(), settings, signature
+        key = repr(whole).encode()
+        folder = _folder() if self._enabled else None
+        name = f"{self._name}-{hashlib.sha256(key).hexdigest()[:32]}.nbc"
+        return (None if folder is None else folder / name), key
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The code for a signature, or None where it has to be compiled."""
+        target_context.refresh()
+        path, key = self._place(sig, target_context.codegen())
+        if path is None:
+            return None
+        try:
+            code = pickle.loads(_open(path.read_bytes(), key))  # noqa: S301 -- opened: ours, whole
+            return CompileResult._rebuild(target_context, *code)
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # noqa: BLE001 -- whatever is wrong with a hint
+            _say_once("cannot be used", path, error)
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep the code for a signature, unless it holds addresses or its sources have changed."""
+        path, key = self._place(sig, data.codegen)
+        if path is None or data.library.has_dynamic_globals:
+            return
+        try:
+            if _digest_of_sources(self._module) == self._made_of[0]:
+                files.write(path, _seal(key, dumps(data._reduce())))
+                self._delete_old(path.parent)
+        except Exception as error:  # noqa: BLE001 -- who compiled has the code, kept or not
+            _say_once("cannot be written", path, error)
+
+    def _delete_old(self, folder: Path) -> None:
+        # What was interrupted while it was written begins with a dot.
+        for path in (*folder.glob(f"{self._name}-*"), *folder.glob(f".{self._name}-*")):
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < time.time() - _OLD:
+                    path.unlink()
 
 
 def kernel(name: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile on the first call, with NumPy's division, and keep the code under the name.
+    """Compile on the first call, with NumPy's division unless told, and keep the code.
 
     The name becomes the function's as well: Numba derives symbols from it and a counter, so
     that two closures of one name, cached by different processes, could share a symbol, and one
     would be run for the other.
-
-    Where no folder for the cache can be written, every process compiles anew.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
         named = _named(function, name)
-        dispatcher = njit(error_model="numpy", **options)(named)
-        # Numba raises RuntimeError where it finds no folder to write to.
-        with contextlib.suppress(RuntimeError):
-            dispatcher._cache = KernelCache(named, name)
+        dispatcher = njit(**{"error_model": "numpy"} | options)(named)
+        if dispatcher is not named:  # as it is under NUMBA_DISABLE_JIT
+            dispatcher._cache = KernelCache(named, name, options)
         return dispatcher
 
     return decorate
@@ -68,9 +223,9 @@ def ufunc(name: str, function: Callable[[float], float]) -> np.ufunc:
     NumPy calls a ufunc in a third of the time that Numba takes to look at an array.
     """
     named = _named(function, name)
-    builder = UFuncBuilder(named, targetoptions={"nopython": True})
-    with contextlib.suppress(RuntimeError):
-        builder.nb_func.cache = KernelCache(named, name)
+    options = {"nopython": True}
+    builder = UFuncBuilder(named, targetoptions=options)
+    builder.nb_func.cache = KernelCache(named, name, options)
     for dtype in (types.float32, types.float64):
         builder.add(dtype(dtype))
     return builder.build_ufunc()
