@@ -41,7 +41,9 @@ def small_sigmoid(scores: ndarray, out: Any, implementation: str) -> Any:
 @functools.cache
 def _small_call(implementation: str) -> registry.SmallCall | None:
     name = DEFAULTS["host"] if implementation == "auto" else implementation
-    return registry.get(name).small_sigmoid if name in registry.names() else None
+    if name not in registry.names() or registry.get(name).unavailable():
+        return None
+    return registry.get(name).small_sigmoid
 
 
 def evaluate(call: Call, implementation: str) -> Any:

@@ -8,8 +8,9 @@ from typing import Any
 import llvmlite.binding
 import numba
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
+from xent_numba.kernels.cpu import threads
 from xent_numba.kernels.cpu.bits import prefer_full_vectors
 
 # The widest register that the code of a loop names; the first pattern that is found counts.
@@ -27,14 +28,10 @@ def _double(values: Any) -> None:
         values[i] *= 2
 
 
-@njit(parallel=True)
-def _launch(values: Any) -> None:
-    for i in prange(values.size):
-        values[i] = i
-
-
 def simd_bits() -> int | None:
-    """Width in bits of the vector registers that a compiled loop uses; None if it has none."""
+    """Width in bits of the vector registers that a compiled loop uses; None if there is none."""
+    if threads.unavailable():
+        return None
     _double(np.ones(1, np.float32))
     (code,) = _double.inspect_asm().values()
     return next((bits for bits, pattern in _REGISTERS if pattern.search(code)), None)
@@ -42,10 +39,11 @@ def simd_bits() -> int | None:
 
 def describe() -> dict[str, Any]:
     """Describe what Numba compiles for and runs on: SIMD width, threads, threading layer."""
-    _launch(np.empty(2))
+    reason = threads.unavailable()
     return {
         "simd_bits": simd_bits(),
-        "threads": numba.get_num_threads(),
-        "threading_layer": numba.threading_layer(),
+        # Asking for the number starts the layer, which has no name before.
+        "threads": 0 if reason else numba.get_num_threads(),
+        "threading_layer": f"none: {reason}" if reason else numba.threading_layer(),
         "cpu": numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name(),
     }

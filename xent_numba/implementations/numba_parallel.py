@@ -23,6 +23,7 @@ from xent_numba.validation import raise_bad_value, raise_bad_weight_sum
 
 _ULP = {"float32": 1, "float64": 1}
 _ULP_GRADIENT = {"float32": 1.5, "float64": 1.5}
+unavailable = threads.unavailable
 _NOTHING = {np.dtype(t): np.empty(0, t) for t in (np.float32, np.float64)}
 
 _sigmoid = blocks.map_kernels("sigmoid", passes.sigmoids)

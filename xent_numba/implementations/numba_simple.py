@@ -7,13 +7,17 @@ overflowing.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy import ndarray
 
+from xent_numba.kernels.cpu import threads
+from xent_numba.kernels.cpu.caching import kernel
 from xent_numba.known_failures import CLIFFS, KnownFailure
 from xent_numba.reduction import per_sample
 from xent_numba.registry import implements
@@ -41,7 +45,21 @@ def _loss_and_gradient_failures(negative: float) -> Iterator[KnownFailure]:
     yield from _sigmoid_failures(-1, label=negative)
 
 
-_compile = njit(parallel=True, fastmath=True)
+unavailable = threads.unavailable
+
+
+def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile for all threads, and for one where a process or a moment has no more."""
+    serial, parallel = (
+        kernel(
+            f"simple_{function.__name__}_{threads_taken}",
+            parallel=threads_taken == "parallel",
+            fastmath=True,
+            error_model="python",
+        )(function)
+        for threads_taken in ("serial", "parallel")
+    )
+    return functools.wraps(function)(functools.partial(threads.launch, serial, parallel))
 
 
 @implements(

@@ -48,17 +48,22 @@ def digest(arrange=lambda a: a):
 """
 
 
-def run(code, **environment):
+LAYERS = pytest.mark.parametrize("layer", ["omp", "workqueue", "tbb"])
+FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def run(*code, before=PRELUDE, **environment):
     load = LOAD_TBB if environment.get("NUMBA_THREADING_LAYER") == "tbb" else ""
     done = subprocess.run(
-        [sys.executable, "-c", load + PRELUDE + textwrap.dedent(code)],
+        [sys.executable, "-c", load + before + "".join(map(textwrap.dedent, code))],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=120,
         check=False,
     )
-    if "No threading layer could be loaded" in done.stderr:
+    if "threading layer can be loaded" in done.stderr:
         pytest.skip("this threading layer is not installed")
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -69,7 +74,7 @@ def expected():
     return run("print(digest())", NUMBA_NUM_THREADS="1")
 
 
-@pytest.mark.parametrize("layer", ["omp", "workqueue", "tbb"])
+@LAYERS
 def test_layers(layer, expected):
     assert run("print(digest())", NUMBA_THREADING_LAYER=layer) == expected
 
@@ -100,7 +105,7 @@ def test_avx2_code_has_the_same_bits(expected):
 HASWELL = "+avx,+avx2,+bmi,+bmi2,+cx16,+f16c,+fma,+lzcnt,+mmx,+movbe,+popcnt,+sse4.2"
 
 
-@pytest.mark.parametrize("layer", ["omp", "workqueue", "tbb"])
+@LAYERS
 def test_concurrent_callers(layer, expected):
     output = run(
         """
@@ -115,8 +120,8 @@ def test_concurrent_callers(layer, expected):
     assert output.split() == [expected] * 4
 
 
-@pytest.mark.parametrize("layer", ["omp", "workqueue", "tbb"])
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@LAYERS
+@FORKS
 def test_forked_child(layer, expected):
     output = run(
         """
@@ -131,3 +136,278 @@ def test_forked_child(layer, expected):
         NUMBA_THREADING_LAYER=layer,
     )
     assert output.split() == [expected] * 2
+
+
+SIMPLE = """
+def simple():
+    s, y, _ = inputs(np.float64)
+    return xn.logistic_loss(s, 2 * y - 1, implementation="numba_simple")
+"""
+
+
+@LAYERS
+@FORKS
+def test_numba_simple_in_threads_and_in_a_pool(layer):
+    output = run(
+        SIMPLE,
+        """
+        found = []
+        def calls():
+            for _ in range(20): found.append(simple())
+        callers = [threading.Thread(target=calls) for _ in range(4)]
+        for t in callers: t.start()
+        for t in callers: t.join()
+        context = multiprocessing.get_context("fork")
+        with context.Pool(2) as pool:
+            found += [pool.apply_async(simple) for _ in range(4)]
+            found[-4:] = [f.get(60) for f in found[-4:]]
+        print(len(found), len(set(found)))
+        """,
+        NUMBA_THREADING_LAYER=layer,
+        NUMBA_NUM_THREADS="4",
+    )
+    assert output == "84 1"
+
+
+USERS = """
+import numba, numpy as np, os, sys
+@numba.njit(parallel=True)
+def users(n):
+    total = 0
+    for i in numba.prange(n): total += i
+    return total
+"""
+
+
+@LAYERS
+@FORKS
+@pytest.mark.parametrize("fork", ["os.fork", "ctypes.CDLL(None).fork"])
+def test_child_of_a_process_whose_threads_somebody_else_started(layer, fork):
+    """The child is the first to import the kernels; C forks without telling Python."""
+    code = f"""
+import ctypes
+assert users(1000) == 499500
+child = {fork}()
+if child == 0:
+    import xent_numba
+    for implementation in ("auto", "numba_simple"):
+        half = xent_numba.sigmoid(np.zeros(100_000), implementation=implementation)
+        assert (half == 0.5).all()
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+print(os.waitstatus_to_exitcode(status))
+"""
+    assert run(code, before=USERS, NUMBA_THREADING_LAYER=layer) == "0"
+
+
+@LAYERS
+@FORKS
+def test_fork_that_python_is_not_told_of(layer):
+    output = run(
+        """
+        import ctypes
+        ones = np.zeros(100_000)
+        xn.sigmoid(ones)
+        child = ctypes.CDLL(None).fork()
+        if child == 0:
+            xn.sigmoid(ones)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status))
+        """,
+        NUMBA_THREADING_LAYER=layer,
+    )
+    assert output == "0"
+
+
+@FORKS
+def test_fork_while_another_thread_compiles():
+    output = run(
+        USERS,
+        """
+import time
+from numba.core import event
+
+xn.sigmoid(np.zeros(2_000))
+compiling = threading.Event()
+class Started(event.Listener):
+    def on_start(self, event): compiling.set()
+    def on_end(self, event): pass
+
+event.register("numba:compile", Started())
+compiler = threading.Thread(target=users, args=(10,))
+compiler.start()
+compiling.wait()
+child = os.fork()
+if child == 0:
+    numba.njit(lambda x: x + 1)(1)
+    assert (xn.sigmoid(np.zeros(100_000)) == 0.5).all()
+    os._exit(0)
+for _ in range(600):
+    time.sleep(0.1)
+    ended, status = os.waitpid(child, os.WNOHANG)
+    if ended: break
+else:
+    os.kill(child, 9)
+compiler.join()
+print(os.waitstatus_to_exitcode(status) if ended else "stuck")
+""",
+    )
+    assert output == "0"
+
+
+@LAYERS
+@LINUX
+def test_a_signal_handler_may_call_what_it_interrupts(layer, expected):
+    output = run(
+        """
+        import signal
+        x = np.zeros(2_000_000)
+        xn.sigmoid(x); xn.sigmoid(x[:2_000])  # what is not compiled yet, a handler cannot have
+        handled = 0
+        def handler(number, frame):
+            global handled
+            handled += 1
+            assert (xn.sigmoid(x[:100_000]) == 0.5).all()
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+        while handled < 20:
+            xn.sigmoid(x)
+            xn.sigmoid(x, implementation="numba_simple")
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        print(digest())
+        """,
+        NUMBA_THREADING_LAYER=layer,
+    )
+    assert output == expected
+
+
+CALLERS = """
+def together(count, each=3):
+    x = np.zeros(100_000)
+    halves, failed = [], []
+    start = threading.Barrier(count)
+    def calls():
+        start.wait()
+        for _ in range(each):
+            halves.append((xn.sigmoid(x) == 0.5).all())
+    callers = [threading.Thread(target=calls) for _ in range(count)]
+    for t in callers: t.start()
+    for t in callers: t.join()
+    assert len(halves) == count * each and all(halves)
+"""
+
+
+@LAYERS
+@LINUX
+def test_callers_share_threads(layer):
+    """Of 16 each, 32 callers would have 512."""
+    output = run(
+        CALLERS,
+        """
+stop, most = threading.Event(), 0
+def watch():
+    global most
+    while not stop.wait(0.01):
+        most = max(most, len(os.listdir("/proc/self/task")))
+watcher = threading.Thread(target=watch)
+watcher.start()
+together(32)
+stop.set(); watcher.join()
+print(most)
+""",
+        NUMBA_THREADING_LAYER=layer,
+        NUMBA_NUM_THREADS="16",
+    )
+    # The callers, the watcher, the main thread; 15 more for each of those that may have some.
+    assert int(output) <= 32 + 2 + 4 * 16
+
+
+LIMITS = {
+    "memory": """
+import resource
+used = 1024 * int(next(l for l in open("/proc/self/status") if l.startswith("VmSize")).split()[1])
+resource.setrlimit(resource.RLIMIT_AS, (used + 16 * 2**20,) * 2)
+""",
+    "processes": """
+import resource
+if os.getuid() == 0:  # whom no such limit binds
+    os.setuid(61_234)
+resource.setrlimit(resource.RLIMIT_NPROC, (len(os.listdir("/proc/self/task")) + 2,) * 2)
+try:
+    threads = [threading.Thread(target=threading.Event().wait, daemon=True) for _ in range(9)]
+    for t in threads: t.start()
+    print("no limit"); os._exit(0)
+except RuntimeError:
+    pass
+""",
+}
+
+
+@LAYERS
+@LINUX
+@pytest.mark.parametrize("limit", LIMITS)
+def test_where_no_thread_can_be_started(layer, limit):
+    """Each would be ended by the OpenMP library: Thread creation failed."""
+    output = run(
+        "x = np.zeros(100_000); xn.sigmoid(x[:2_000])",
+        LIMITS[limit],
+        "print((xn.sigmoid(x) == 0.5).all())",
+        NUMBA_THREADING_LAYER=layer,
+        NUMBA_NUM_THREADS="16",
+    )
+    assert output == "True"
+
+
+@LAYERS
+def test_inside_a_parallel_loop_of_the_users(layer):
+    output = run(
+        USERS,
+        """
+def half():
+    return (xn.sigmoid(np.zeros(50_000)) == 0.5).all()
+
+half()
+
+@numba.njit(parallel=True)
+def outer(n):
+    good = 0
+    for i in numba.prange(n):
+        with numba.objmode(h="boolean"):
+            h = half()
+        good += h
+    return good
+
+print(outer(8))
+""",
+        NUMBA_THREADING_LAYER=layer,
+        NUMBA_NUM_THREADS="4",
+    )
+    assert output == "8"
+
+
+UNAVAILABLE = {
+    "nothing is compiled": {"NUMBA_DISABLE_JIT": "1"},
+    "an unknown layer": {"NUMBA_THREADING_LAYER": "none"},
+    "a layer that is not installed": {"NUMBA_THREADING_LAYER": "safe"},
+}
+
+
+@pytest.mark.parametrize("reason", UNAVAILABLE)
+def test_what_cannot_compute_says_so_at_any_size(reason):
+    output = run(
+        """
+        for size in (0, 1, 2000, 100_000):
+            scores, labels = np.zeros(size), np.ones(size, np.int8)
+            for name in ("auto", "numba_parallel", "numba_simple"):
+                for call in (
+                    lambda: xn.sigmoid(scores, implementation=name),
+                    lambda: xn.logistic_loss(scores, labels, reduction="sum", implementation=name),
+                ):
+                    try: call()
+                    except xn.ImplementationUnavailableError as error: print("NUMBA_" in str(error))
+        """,
+        before="import sys; sys.modules['numba.np.ufunc.tbbpool'] = None" + PRELUDE,
+        **UNAVAILABLE[reason],
+    )
+    assert output.split() == ["True"] * 24

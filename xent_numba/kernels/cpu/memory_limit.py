@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit, prange
 from numpy import ndarray
 
+from xent_numba.errors import ImplementationUnavailableError
 from xent_numba.kernels.cpu import threads
 from xent_numba.kernels.cpu.bits import prefer_full_vectors
 from xent_numba.kernels.cpu.blocks import chunk_size
@@ -71,6 +72,8 @@ def bind(inputs: tuple[ndarray, ...], per_sample: bool, gradient: bool) -> Calla
     callable
         Makes one pass.
     """
+    if reason := threads.unavailable():
+        raise ImplementationUnavailableError(f"the memory limit cannot be measured here: {reason}")
     first, *rest = inputs
     return functools.partial(
         threads.run,
