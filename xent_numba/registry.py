@@ -236,7 +236,13 @@ def get(name: str) -> Implementation:
     """The implementation called `name`; ValueError with the nearest name where there is none."""
     if name not in names():
         raise ValueError(_not_found("implementation", name, names()))
-    return Implementation.from_module(importlib.import_module(f"{_PACKAGE}.{name}"))
+    module = importlib.import_module(f"{_PACKAGE}.{name}")
+    if getattr(module.__spec__, "_initializing", False):
+        raise ImplementationUnavailableError(
+            f"implementation {name!r} is called while it is imported, as by a signal handler; call "
+            "it once before"
+        )
+    return Implementation.from_module(module)
 
 
 def implementations() -> dict[str, Implementation]:

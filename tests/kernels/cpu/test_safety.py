@@ -283,7 +283,7 @@ def test_a_signal_handler_may_call_what_it_interrupts(layer, expected):
 
 
 CALLERS = """
-def together(count, each=3):
+def together(count, each=1):
     x = np.zeros(100_000)
     halves, failed = [], []
     start = threading.Barrier(count)
@@ -411,3 +411,22 @@ def test_what_cannot_compute_says_so_at_any_size(reason):
         **UNAVAILABLE[reason],
     )
     assert output.split() == ["True"] * 24
+
+
+def test_a_call_while_the_first_is_importing_is_refused_and_not_remembered():
+    output = run(
+        """
+        import pathlib, tempfile
+        from xent_numba import registry
+        folder = tempfile.mkdtemp()
+        pathlib.Path(folder, "half.py").write_text(
+            "from xent_numba import registry\\n"
+            "try: registry.get('half')\\n"
+            "except Exception as error: print(type(error).__name__)\\n"
+            "from xent_numba.implementations.naive import sigmoid\\n"
+        )
+        registry.search_path().append(folder)
+        print(len(registry.get("half").operations))
+        """
+    )
+    assert output.split() == ["ImplementationUnavailableError", "1"]
