@@ -11,13 +11,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gate_plants
 from asv.util import load_json
 from rich.progress import Progress, TimeElapsedColumn
 from scipy.stats import binomtest
@@ -26,8 +28,9 @@ from xent_numba.gate import gate, revisions
 from xent_numba.gate.decision import MIN_PAIRS
 from xent_numba.gate.environments import Project
 from xent_numba.gate.pairs import Limits
-from xent_numba.results import machine
+from xent_numba.results import machine, table
 from xent_numba.results.files import write
+from xent_numba.results.table import Marked, Table
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "reports" / "gate"
@@ -39,57 +42,15 @@ BUDGET_SECONDS = 40.0
 THRESHOLD = 0.05
 AGAINST_ITSELF = "the same commit"
 
-# Of the sigmoid's blocks of samples every so many are gone over once more.
-SLOWDOWNS = {"3 %": 33, "5 %": 20, "10 %": 10}
 CLOCK_RUNS = {AGAINST_ITSELF: 40, "5 %": 12}
 OTHER_RUNS = {"3 %": 12, "10 %": 12}
 ASV_RUNS = {AGAINST_ITSELF: 8, "5 %": 6, "10 %": 6}
 
-_BLOCKS = "xent_numba/kernels/cpu/blocks.py"
-_INDENT = 20 * " "
-_BLOCK = f"{_INDENT}block(window(values, start, stop), window(out, start, stop), work)\n"
-_EXP = "xent_numba/kernels/cpu/exp.py"
-_LOSSES = "xent_numba/kernels/cpu/losses.py"
-_LOW = "return high, fma(scale, expm1, scale - high)"
-
-# What is lost, and the edit that loses it.
-LOSSES = {
-    "one more polynomial term": (
-        _EXP,
-        "for c in EXP_FLOAT32)",
-        "for c in (*EXP_FLOAT32, 1 / 5040))",
-    ),
-    # Not said at all, it would be taken over from the caller.
-    "a lost error_model": (
-        "xent_numba/kernels/cpu/bits.py",
-        '"error_model": "numpy"',
-        '"error_model": "python"',
-    ),
-    "a float64 literal": (
-        "xent_numba/kernels/cpu/passes.py",
-        "exp_sum(-abs(scores[i]))",
-        "exp_sum(-1.0 * abs(scores[i]))",
-    ),
-    "exp in float32, a term less": (_EXP, "for c in EXP_FLOAT32)", "for c in EXP_FLOAT32[:-1])"),
-    "exp in float64, a term less": (_EXP, "tail=EXP_FLOAT64", "tail=EXP_FLOAT64[:-1]"),
-    "log1p in float32, a term less": (
-        _LOSSES,
-        "for c in LOG1P_FLOAT32)",
-        "for c in LOG1P_FLOAT32[:-1])",
-    ),
-    "log1p in float64, a term less": (
-        _LOSSES,
-        "log1p_tail=LOG1P_FLOAT64",
-        "log1p_tail=LOG1P_FLOAT64[:-1]",
-    ),
-    "exp without its low part": (_EXP, _LOW, "return high, scale - scale"),
-    "a quotient without its correction": (
-        _LOSSES,
-        "h = fma(fma(low, rest, fma(-h, e, e - h)), rest, h)",
-        "h = h + (k.one - k.one)",
-    ),
-}
 BY_HAND = ("one more polynomial term", "a lost error_model", "a float64 literal")
+RATES = (
+    *("judge", "planted", "runs", "found slower", "share, 95 % interval", "wrong verdicts"),
+    *("inconclusive verdicts", "median measured change", "s a run, median"),
+)
 
 
 class Journal:
@@ -121,28 +82,9 @@ class Journal:
             file.write(json.dumps(run) + "\n")
 
 
-def plant(head: str, path: str, old: str, new: str) -> str:
-    """Commit an edit to no branch."""
-    done = subprocess.run(
-        ["git", "show", f"{head}:{path}"],  # noqa: S607
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    if done.stdout.count(old) != 1:
-        sys.exit(f"{path} holds {old!r} {done.stdout.count(old)} times; accepted is once")
-    return revisions.planted(ROOT, head, path, done.stdout.replace(old, new))
-
-
 def candidate(head: str, kind: str) -> str:
     """Commit of what a commit is compared with."""
-    if kind == AGAINST_ITSELF:
-        return head
-    if kind in LOSSES:
-        return plant(head, *LOSSES[kind])
-    again = f"for _ in range(1 + (start // BLOCK % {SLOWDOWNS[kind]} == 0)):"
-    return plant(head, _BLOCKS, _BLOCK, f"{_INDENT}{again}\n    {_BLOCK}")
+    return head if kind == AGAINST_ITSELF else gate_plants.commit(ROOT, head, kind)
 
 
 def schedule(runs: dict[str, int]) -> list[tuple[str, int]]:
@@ -165,7 +107,7 @@ def run_clock(project: Project, head: str, kind: str, number: int) -> dict[str, 
         python=sys.executable,
         cpus=_one_cpu(),
     )
-    outcome = gate.run(project, request, "")
+    outcome = gate.run(project, request)
     return {
         "status": outcome.status(strict=False),
         "verdicts": {t.benchmark: t.finding.verdict for t in outcome.timings},
@@ -235,7 +177,7 @@ def run_exact(project: Project, head: str, kind: str, number: int) -> dict[str, 
         chosen=(COUNTED,),
         python=sys.executable,
     )
-    outcome = gate.run(project, request, "")
+    outcome = gate.run(project, request)
     return {
         "status": outcome.status(strict=False),
         "values": len(outcome.values),
@@ -255,7 +197,7 @@ PARTS: dict[str, tuple[Run, dict[str, int]]] = {
     "other slowdowns": (run_clock, OTHER_RUNS),
     "by hand": (run_clock, dict.fromkeys(BY_HAND, 1)),
     "asv": (run_asv, ASV_RUNS),
-    "exact": (run_exact, dict.fromkeys((AGAINST_ITSELF, *LOSSES), 1)),
+    "exact": (run_exact, dict.fromkeys((AGAINST_ITSELF, *gate_plants.LOSSES), 1)),
 }
 
 
@@ -263,101 +205,100 @@ def markdown() -> str:
     """The tables of all parts that have been run."""
     files = {part: REPORTS / f"{part.replace(' ', '_')}.json" for part in PARTS}
     found = {part: json.loads(file.read_text()) for part, file in files.items() if file.exists()}
-    return "\n".join(_text(found)) + "\n"
-
-
-def _text(found: dict[str, dict[str, Any]]) -> Iterator[str]:
-    by_part = {part: found.get(part, {}).get("runs", []) for part in PARTS}
-    yield "# How often the gate is wrong"
-    yield ""
-    for part, header in found.items():
-        yield (
-            f"- `python tools/measure_gate.py '{part}'` at {header['commit'][:10]} on "
-            f"{header['cpu']}, {header['cpus']} CPUs, Python {header['python']}, numba "
-            f"{header['versions']['numba']}, numpy {header['versions']['numpy']}"
-        )
-    yield ""
-    yield "## The clock"
-    yield ""
-    yield (
+    runs = {part: found.get(part, {}).get("runs", []) for part in PARTS}
+    made = [
+        f"- `python tools/measure_gate.py '{part}'` at {header['commit'][:10]} on "
+        f"{header['cpu']}, {header['cpus']} CPUs, Python {header['python']}, numba "
+        f"{header['versions']['numba']}, numpy {header['versions']['numpy']}"
+        for part, header in found.items()
+    ]
+    intro = (
         f"Benchmarks `{BENCH}`, chosen after trials as those that vary least, so that a run is "
         f"short; both sides on one CPU, threshold {THRESHOLD:.0%}, at most "
         f"{BUDGET_SECONDS:g} s of clock, at least {MIN_PAIRS} pairs. Slowdowns are planted in the "
-        "sigmoid of more samples than a block: of 100 blocks 3, 5 or 10 are gone over once more. "
+        "sigmoid of more samples than a block: 3, 5 or 10 % of each block are gone over once more. "
         f"`asv continuous --factor {1 + THRESHOLD:g}` judges the same commits, on one CPU too; its "
         "environment and wheels were there before."
     )
-    yield ""
-    yield (
-        "| judge | planted | runs | found slower | share, 95 % interval | wrong verdicts | "
-        "inconclusive verdicts | median measured change | s a run, median |"
-    )
-    yield "|---|---|---:|---:|---|---:|---:|---:|---:|"
-    for part, judge in (
-        ("clock", "gate"),
-        ("other slowdowns", "gate"),
-        ("asv", "asv continuous"),
-    ):
-        for kind in PARTS[part][1]:
-            if chosen := [r for r in by_part[part] if r["kind"] == kind]:
-                yield _rates(judge, kind, chosen)
-    yield ""
-    yield (
+    judges = (("clock", "gate"), ("other slowdowns", "gate"), ("asv", "asv continuous"))
+    rates = [
+        _rates(judge, kind, chosen)
+        for part, judge in judges
+        for kind in PARTS[part][1]
+        if (chosen := [run for run in runs[part] if run["kind"] == kind])
+    ]
+    wrong = (
         "Wrong verdicts are SLOWER or FASTER of what is the same, and FASTER of what is slower. "
         "In runs of the same commit, `found slower` counts runs with any wrong verdict."
     )
-    if timed := by_part["clock"] + by_part["other slowdowns"]:
-        busy = sorted(run["others"] for run in timed)
-        yield ""
-        yield (
-            f"Other programs used at most {busy[len(busy) // 2]:.0%} of the CPUs during any pair "
-            f"of the median run, {busy[-1]:.0%} of the worst."
-        )
-    yield ""
-    yield "## Planted by hand"
-    yield ""
-    if not by_part["exact"]:
-        yield "Not measured yet: `python tools/measure_gate.py exact 'by hand'`."
-        return
-    yield "| planted | exact gate | worst of what got worse | clock gate |"
-    yield "|---|---|---|---|"
-    by_hand = {r["kind"]: r for r in by_part["by hand"]}
-    for run in by_part["exact"]:
-        worse = run["worse"]
-        example = f"`{worse[0][0]}`: {worse[0][1]} to {worse[0][2]} {worse[0][3]}" if worse else ""
-        clock = by_hand.get(run["kind"])
-        yield (
-            f"| {run['kind']} | {len(worse)} of {run['values']} worse"
-            f"{', ' + str(run['left_out']) + ' cannot be compared' if run['left_out'] else ''} | "
-            f"{example} | {_clock(clock) if clock else 'not run'} |"
-        )
+    parts = [
+        "# How often the gate is wrong",
+        "\n".join(made),
+        "## The clock",
+        intro,
+        table.markdown(Table(RATES, rates)),
+        wrong,
+        _busy(runs["clock"] + runs["other slowdowns"]),
+        "## Planted by hand",
+        _by_hand(runs["exact"], runs["by hand"]),
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _rates(judge: str, kind: str, runs: list[dict[str, Any]]) -> str:
-    same = kind == AGAINST_ITSELF
-    wrong = sum(
-        verdict == "FASTER" or (verdict == "SLOWER" and (same or PLANTED not in name))
-        for run in runs
-        for name, verdict in run["verdicts"].items()
-    )
-    verdicts = 2 * len(runs)
-    found = sum(
-        any(
-            verdict in ("SLOWER", "FASTER") if same else verdict == "SLOWER" and PLANTED in name
-            for name, verdict in run["verdicts"].items()
-        )
-        for run in runs
-    )
-    interval = binomtest(found, len(runs)).proportion_ci()
-    unknown = sum(v == "INCONCLUSIVE" for run in runs for v in run["verdicts"].values())
-    changes = sorted(x for run in runs for n, x in run.get("ratios", {}).items() if PLANTED in n)
-    change = f"{changes[len(changes) // 2] - 1:+.1%}" if changes else ""
-    seconds = sorted(run["seconds"] for run in runs)[len(runs) // 2]
+def _busy(runs: list[dict[str, Any]]) -> str:
+    if not runs:
+        return ""
+    busy = sorted(run["others"] for run in runs)
     return (
-        f"| {judge} | {kind} | {len(runs)} | {found} | {found / len(runs):.1%} "
-        f"({interval.low:.1%} to {interval.high:.1%}) | {wrong} of {verdicts} | "
-        f"{unknown if judge == 'gate' else 'n/a'} | {change} | {seconds:.0f} |"
+        f"Other programs used at most {busy[len(busy) // 2]:.0%} of the CPUs during any pair "
+        f"of the median run, {busy[-1]:.0%} of the worst."
     )
+
+
+def _by_hand(exact: list[dict[str, Any]], clock: list[dict[str, Any]]) -> str:
+    if not exact:
+        return "Not measured yet: `python tools/measure_gate.py exact 'by hand'`."
+    timed = {run["kind"]: _clock(run) for run in clock}
+    rows = []
+    for run in exact:
+        worse, left_out = run["worse"], run["left_out"]
+        example = f"`{worse[0][0]}`: {worse[0][1]} to {worse[0][2]} {worse[0][3]}" if worse else ""
+        lost = f", {left_out} cannot be compared" if left_out else ""
+        counted = f"{len(worse)} of {run['values']} worse{lost}"
+        rows.append([run["kind"], counted, Marked(example), timed.get(run["kind"], "not run")])
+    columns = ["planted", "exact gate", "worst of what got worse", "clock gate"]
+    return table.markdown(Table(columns, rows, right=range(0)))
+
+
+def _is_wrong(kind: str, name: str, verdict: str) -> bool:
+    slower = kind != AGAINST_ITSELF and PLANTED in name
+    return verdict == "FASTER" or (verdict == "SLOWER" and not slower)
+
+
+def _is_found(kind: str, verdicts: list[tuple[str, str]]) -> bool:
+    if kind == AGAINST_ITSELF:
+        return any(_is_wrong(kind, *pair) for pair in verdicts)
+    return any(verdict == "SLOWER" and PLANTED in name for name, verdict in verdicts)
+
+
+def _rates(judge: str, kind: str, runs: list[dict[str, Any]]) -> list[object]:
+    verdicts = [list(run["verdicts"].items()) for run in runs]
+    every = [pair for pairs in verdicts for pair in pairs]
+    wrong = sum(_is_wrong(kind, *pair) for pair in every)
+    found = sum(_is_found(kind, pairs) for pairs in verdicts)
+    interval = binomtest(found, len(runs)).proportion_ci()
+    changes = [x for run in runs for n, x in run.get("ratios", {}).items() if PLANTED in n]
+    return [
+        judge,
+        kind,
+        len(runs),
+        found,
+        f"{found / len(runs):.1%} ({interval.low:.1%} to {interval.high:.1%})",
+        f"{wrong} of {2 * len(runs)}",
+        sum(v == "INCONCLUSIVE" for _, v in every) if judge == "gate" else "n/a",
+        f"{statistics.median_high(changes) - 1:+.1%}" if changes else "",
+        f"{statistics.median_high(run['seconds'] for run in runs):.0f}",
+    ]
 
 
 def _clock(run: dict[str, Any]) -> str:
