@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from xent_numba.accuracy import study, sweep
-from xent_numba.accuracy.study import Survey
+from xent_numba.accuracy import journal, study
+from xent_numba.accuracy.study import STUDY
 from xent_numba.cli import main
+from xent_numba.results import store
 
 SMALL = ["accuracy", "--implementation", "numpy_stable", "--operation", "binary_cross_entropy"]
 
@@ -17,30 +20,43 @@ def few_steps(monkeypatch):
     monkeypatch.setattr(study, "ROUNDS", 1)
 
 
+def studied(folder):
+    return store.read(folder / "accuracy.json", STUDY).content
+
+
 def test_writes_json_and_markdown(tmp_path, capsys):
     arguments = [*SMALL, "--samples", "1", "--processes", "1", "--output", str(tmp_path)]
     assert main([*arguments, "--dtype", "float64"]) == 0
-    survey = Survey.from_json((tmp_path / "accuracy.json").read_text())
-    assert [(row.target.label, row.complete) for row in survey.rows] == [(0.0, False), (1.0, False)]
-    assert all(0.5 <= row.findings.normal.max_ulp < 2 for row in survey.rows)
-    assert all(
-        row.origin["command"].startswith("xent-numba accuracy --implementation")
-        for row in survey.rows
-    )
+    first = studied(tmp_path)
+    assert [(row.quantity.label, row.complete) for row in first.rows] == [(0, False), (1, False)]
+    assert all(0.5 <= row.normal.max_ulp < 2 for row in first.rows)
+    assert all(run.command.startswith("xent-numba accuracy --implementation") for run in first.runs)
     page = (tmp_path / "accuracy.md").read_text()
     assert "| binary_cross_entropy | 0 | float64 | ≥ " in page
     assert "numpy_stable" in capsys.readouterr().out
 
     # The same again, from the journals: nothing is counted twice.
     assert main([*arguments, "--dtype", "float64", "--resume"]) == 0
-    again = Survey.from_json((tmp_path / "accuracy.json").read_text())
-    assert [row.findings for row in again.rows] == [row.findings for row in survey.rows]
+    again = studied(tmp_path)
+    assert again.rows == first.rows
 
     # Another dtype is added, and what is there stays.
     assert main([*arguments, "--dtype", "float32"]) == 0
-    both = Survey.from_json((tmp_path / "accuracy.json").read_text())
+    both = studied(tmp_path)
     assert len(both.rows) == 4
-    assert all(row in both.rows for row in again.rows)
+    assert all(row in [dataclasses.replace(b, run=0) for b in both.rows] for row in again.rows)
+    assert len(both.runs) == 2
+
+
+@pytest.mark.parametrize("content", ["", '{"rows": []}', "[" * 9999])
+def test_a_malformed_study_is_noticed_before_the_sweep(tmp_path, capsys, monkeypatch, content):
+    monkeypatch.setattr(study, "measure", lambda *arguments, **options: pytest.fail("was swept"))
+    (tmp_path / "accuracy.json").write_text(content)
+    assert main([*SMALL, "--output", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "accuracy.json' holds no accuracy of this version" in error
+    assert error.count("\n") == 1
+    assert (tmp_path / "accuracy.json").read_text() == content
 
 
 def test_unavailable_implementation_is_a_line(tmp_path, capsys, monkeypatch):
@@ -52,9 +68,9 @@ def test_unavailable_implementation_is_a_line(tmp_path, capsys, monkeypatch):
 def test_refuses_the_journal_of_other_sources(tmp_path, capsys, monkeypatch):
     arguments = [*SMALL, "--samples", "1", "--processes", "1", "--output", str(tmp_path)]
     assert main([*arguments, "--dtype", "float32"]) == 0
-    monkeypatch.setattr(sweep, "sources_digest", lambda name: "of other sources")
+    monkeypatch.setattr(journal, "sources_digest", lambda name: "of other sources")
     assert main([*arguments, "--dtype", "float32", "--resume"]) == 2
-    assert "--resume: the journal" in capsys.readouterr().err
+    assert "belongs to another sweep" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

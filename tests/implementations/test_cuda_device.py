@@ -10,9 +10,10 @@ import pytest
 
 import xent_numba
 from xent_numba import registry
-from xent_numba.accuracy import sweep
 from xent_numba.accuracy.edge_cases import edge_cases
 from xent_numba.accuracy.judge import judge
+from xent_numba.accuracy.plans import Strata
+from xent_numba.accuracy.sweep import Sweep, inspect, total
 from xent_numba.accuracy.tolerance import Tolerance
 from xent_numba.implementations import numba_cuda
 from xent_numba.operations import OPERATIONS, REDUCTIONS
@@ -166,9 +167,9 @@ def test_bits_do_not_depend_on_the_launch(cuda, dtype):
     assert len(totals) == 1
 
 
-def strata(subject, plan):
-    parts = [sweep.inspect(subject, plan, chunk) for chunk in range(plan.chunks)]
-    return {target: sweep.total(part[target] for part in parts) for target in subject.targets()}
+def strata(sweep, plan):
+    parts = [inspect(sweep, plan, chunk) for chunk in range(plan.chunks)]
+    return {quantity: total(part[quantity] for part in parts) for quantity in sweep.quantities()}
 
 
 @pytest.mark.parametrize(("dtype", "number"), [("float32", 1 << 22), ("float64", 1 << 20)])
@@ -176,9 +177,9 @@ def test_within_two_ulp_in_every_octave(cuda, dtype, number):
     """On the device, whose reciprocals are approximations; tails and subnormal results included."""
     operations = [name for name, one in OPERATIONS.items() if one.first == "scores"]
     for names in (tuple(operations), ("binary_cross_entropy",)):
-        subject = sweep.Subject("numba_cuda", dtype, names)
-        for target, found in strata(subject, sweep.Strata(subject.first, dtype, number)).items():
-            assert found.max_ulp <= 2, (target, found.normal, found.subnormal)
+        sweep = Sweep("numba_cuda", dtype, names)
+        for quantity, found in strata(sweep, Strata(sweep.first, dtype, number)).items():
+            assert found.max_ulp <= 2, (quantity, found.normal, found.subnormal)
 
 
 def busy_copy(cuda, host, stream):

@@ -56,8 +56,8 @@ def test_another_clock_agreed():
 
 def test_accuracies_are_those_of_the_report():
     script = runpy.run_path(str(ROOT / "tools" / "readme_accuracy.py"))
-    survey = script["Survey"].from_json(script["REPORT"].read_text())
-    assert script["with_accuracy"](README, survey) == README
+    study = script["store"].read(script["REPORT"], script["STUDY"]).content
+    assert script["with_accuracy"](README, study) == README
 
 
 def test_commands_are_accepted(tmp_path, monkeypatch):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -15,7 +13,9 @@ from numpy import ndarray
 
 from xent_numba.accuracy import oracle, reference
 from xent_numba.accuracy.reference import BOUND, Curve, Pairs
+from xent_numba.accuracy.workers import Workers
 from xent_numba.operations import OPERATIONS
+from xent_numba.results import store
 
 #: Inputs a process is given at a time.
 BATCH = 5000
@@ -79,67 +79,46 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """Certificates, and what they were made with.
-
-    Attributes
-    ----------
-    certificates : list of Certificate
-        For each kind of input and dtype.
-    origin : dict
-        Command, commit, machine and versions.
-    """
+class Certificates:
+    """A certificate for each kind of input and dtype."""
 
     certificates: list[Certificate]
-    origin: dict[str, Any]
 
-    def to_json(self) -> str:
-        """Everything, for a file."""
-        return json.dumps(asdict(self), indent=1) + "\n"
 
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read back what `to_json` wrote."""
-        document = json.loads(text)
-        return cls([Certificate(**c) for c in document["certificates"]], document["origin"])
+CERTIFICATES = store.Kind("certificates", 1, Certificates)
 
 
 def check(
     inputs: int,
-    *,
-    pool: Executor,
-    origin: dict[str, Any],
-    report: Callable[[int, int], None] = lambda done, batches: None,
-) -> Check:
+    workers: Workers,
+    progress: Callable[[int, int], None] = lambda done, batches: None,
+) -> Certificates:
     """Hold the reference to mpmath.
 
     Parameters
     ----------
     inputs : int
         Number of random inputs, rounded up to whole batches.
-    pool : concurrent.futures.Executor
-        Shares out the work.
-    origin : dict
-        Kept with the result.
-    report : callable
+    workers : Workers
+        Share out the work.
+    progress : callable
         Called with the number of finished batches and of all.
 
     Returns
     -------
-    Check
+    Certificates
     """
     size = min(BATCH, max(1, inputs // 20))
     batches = [
-        (first, soft, dtype, size, seed)
-        for first, soft, dtype in _KINDS
-        for seed in range(math.ceil(_SHARES[first, soft] * inputs / size))
+        (*kind, size, seed)
+        for kind in _KINDS
+        for seed in range(math.ceil(_SHARES[kind[:2]] * inputs / size))
     ]
     found: dict[tuple[str, bool, str], list[tuple[float, float, int]]] = {k: [] for k in _KINDS}
-    futures = [(batch[:3], pool.submit(largest_error, *batch)) for batch in batches]
-    for done, (kind, future) in enumerate(futures, 1):
-        found[kind].append(future.result())
-        report(done, len(batches))
-    return Check(
+    for done, (place, error) in enumerate(workers.results(largest_error, batches), 1):
+        found[batches[place][:3]].append(error)
+        progress(done, len(batches))
+    return Certificates(
         [
             Certificate(
                 *kind,
@@ -150,8 +129,7 @@ def check(
                 bound=BOUND[kind[2]],
             )
             for kind, errors in found.items()
-        ],
-        origin,
+        ]
     )
 
 

@@ -1,4 +1,4 @@
-"""Results held to the truth, and what is found counted, in one compiled pass.
+"""Results held to the truth, and their errors counted, in one compiled pass.
 
 A result g is wrong by |g - t| / ulp(t) ULP, t being the true value; see `ulp`. It is correctly
 rounded if that is below 1/2, since no other float is as near. Where the error is closer to 1/2 than
@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy import ndarray
 
-from xent_numba.accuracy.error_counts import FINE, STEPS, Errors, Findings, Grade, Violations
+from xent_numba.accuracy.error_counts import FINE, STEPS, ErrorCounts, Errors, Grade, Violations
 from xent_numba.accuracy.reference import BOUND_ULP, Curve
 
 #: Decides a hard case: the signed input and the result, to the error in ULP and whether the result
@@ -30,8 +30,8 @@ _LARGEST = float(np.finfo(np.float64).max)
 _STEP_BITS, _BELOW = 48, 52 * 16 + 1
 
 
-class Tally:
-    """Counts what is found about one target.
+class ErrorCounter:
+    """Counts the errors of one quantity.
 
     Parameters
     ----------
@@ -61,13 +61,13 @@ class Tally:
         self._hard = 0
 
     def add(self, inputs: ndarray, got: ndarray, truth: Curve, *, negative: bool) -> ndarray:
-        """Judge the results for some inputs.
+        """Count the errors of the results for some inputs.
 
         Parameters
         ----------
-        inputs : ndarray
+        inputs : ndarray, shape (n,)
             Magnitudes in ascending order, without a sign.
-        got : ndarray
+        got : ndarray, shape (n,)
             Results.
         truth : Curve
             True values.
@@ -76,7 +76,7 @@ class Tally:
 
         Returns
         -------
-        ndarray of float64
+        ndarray of float64, shape (n,)
             Errors in ULP, as far as `truth` knows.
         """
         error = np.empty(got.size)
@@ -89,43 +89,46 @@ class Tally:
             differing, signs = _errors_float32(got, bits, truth.values, error)
         if signs and self._signed:
             self._sign.add(_signed(inputs, negative), np.signbit(got) & ~np.isnan(got))
+        if differing or not self._add_alike(inputs, got, truth, error, negative):
+            self._add_each(inputs, got, truth, error, negative)
+        return error
+
+    def _add_alike(
+        self, inputs: ndarray, got: ndarray, truth: Curve, error: ndarray, negative: bool
+    ) -> bool:
+        """Count errors that are all of one step, if they are of one kind and one band besides.
+
+        Most of float32 is so: where a result is a constant or the input, to the last step.
+        """
         part = _part(truth.values, self._tiny)
         step = int(min(error[0] * STEPS, FINE))
         where = _where(inputs[0])
-        if (
-            not differing
-            and step < STEPS
-            and abs(error[0] - 0.5) > self._bound
-            and part >= 0
-            and where == _where(inputs[-1])
-        ):
-            # Most of float32: where a result is a constant or the input, to the last step.
-            if math.isnan(truth.values[0]):
-                return error  # rightly NaN, which has no error to count
-            self._histogram[part, step] += got.size
-            self._right[part] += got.size * (error[0] < 0.5)
-            peak = int(error.argmax())
-            if error[peak] > self._peaks[part]:
-                self._peaks[part] = error[peak]
-                self._worst[part] = _sign(inputs[peak], negative), got[peak]
-            grades = self._grades[int(negative)]
-            grades[where] = max(grades[where], Grade.ONE)
-            return error
+        hard = abs(error[0] - 0.5) <= self._bound
+        if step >= STEPS or hard or part < 0 or where != _where(inputs[-1]):
+            return False
+        if math.isnan(truth.values[0]):
+            return True  # rightly NaN, which has no error to count
+        self._histogram[part, step] += got.size
+        self._right[part] += got.size * (error[0] < 0.5)
+        peak = int(error.argmax())
+        if error[peak] > self._peaks[part]:
+            self._peaks[part] = error[peak]
+            self._worst[part] = _sign(inputs[peak], negative), got[peak]
+        grades = self._grades[int(negative)]
+        grades[where] = max(grades[where], Grade.ONE)
+        return True
+
+    def _add_each(
+        self, inputs: ndarray, got: ndarray, truth: Curve, error: ndarray, negative: bool
+    ) -> None:
         hard = np.empty(got.size, np.intp)
         before = self._peaks.copy()
         at, wrong, first, hard_count = _count(
-            error,
-            got,
-            truth.values,
-            truth.units,
-            inputs,
+            (error, got, truth.values, truth.units, inputs),
+            (self._histogram, self._right, self._peaks, self._grades[int(negative)]),
+            hard,
             self._tiny,
             self._bound,
-            self._histogram,
-            self._right,
-            self._peaks,
-            self._grades[int(negative)],
-            hard,
         )
         for kind in (_NORMAL, _SUBNORMAL):
             if self._peaks[kind] > before[kind]:
@@ -136,7 +139,6 @@ class Tally:
             self._hard += 1
             _, right = self._decide(_sign(inputs[i], negative), got[i])
             self._right[_SUBNORMAL if 0 < truth.values[i] < self._tiny else _NORMAL] += right
-        return error
 
     def step(
         self, inputs: ndarray, got: ndarray, before: ndarray | None, *, negative: bool
@@ -158,19 +160,15 @@ class Tally:
         if broken.any():
             self._symmetry.add(inputs, broken)
 
-    def findings(self) -> Findings:
-        """What was found so far; mpmath has the last word on the largest errors."""
-        parts = []
-        for kind in (_NORMAL, _SUBNORMAL):
-            counts = self._histogram[kind]
-            errors = Errors(int(counts.sum()), int(self._right[kind]))
-            if worst := self._worst[kind]:
-                errors.worst = worst[0].hex()
-                errors.max_ulp, _ = self._decide(*worst)
-            errors.histogram.update({int(i): int(counts[i]) for i in np.flatnonzero(counts)})
-            parts.append(errors)
-        normal, subnormal = parts
-        found = Findings(
+    def counts(self) -> ErrorCounts:
+        """What was counted so far; mpmath has the last word on the largest errors."""
+        normal, subnormal = (self._errors(kind) for kind in (_NORMAL, _SUBNORMAL))
+        grades = {
+            ~int(where) if negative else int(where): int(of_sign[where])
+            for negative, of_sign in enumerate(self._grades)
+            for where in np.flatnonzero(of_sign >= 0)
+        }
+        return ErrorCounts(
             normal,
             subnormal,
             self._nonfinite,
@@ -178,12 +176,17 @@ class Tally:
             self._monotonicity,
             self._symmetry,
             self._hard,
+            grades,
         )
-        for negative, grades in enumerate(self._grades):
-            for where in np.flatnonzero(grades >= 0):
-                key = int(where)
-                found.grades[~key if negative else key] = int(grades[where])
-        return found
+
+    def _errors(self, kind: int) -> Errors:
+        counts = self._histogram[kind]
+        histogram = {int(i): int(counts[i]) for i in np.flatnonzero(counts)}
+        errors = Errors(int(counts.sum()), int(self._right[kind]), histogram=histogram)
+        if worst := self._worst[kind]:
+            errors.worst = worst[0].hex()
+            errors.max_ulp, _ = self._decide(*worst)
+        return errors
 
 
 def band_starts(where: int) -> float:
@@ -270,7 +273,7 @@ def _part(truth: ndarray, tiny: float) -> int:
 
 @_compile
 def _grade(error: float, got: float, units: float) -> int:
-    """Grade one result; see `findings.Grade`."""
+    """Grade one result; see `error_counts.Grade`."""
     if error <= 1:
         return 0
     if error == math.inf:
@@ -282,20 +285,19 @@ def _grade(error: float, got: float, units: float) -> int:
 
 @_compile
 def _count(
-    error: ndarray,
-    got: ndarray,
-    truth: ndarray,
-    units: ndarray,
-    inputs: ndarray,
+    results: tuple[ndarray, ndarray, ndarray, ndarray, ndarray],
+    counts: tuple[ndarray, ndarray, ndarray, ndarray],
+    hard: ndarray,
     tiny: float,
     bound: float,
-    histogram: ndarray,
-    right: ndarray,
-    peaks: ndarray,
-    grades: ndarray,
-    hard: ndarray,
 ) -> tuple[tuple[int, int], int, int, int]:
-    """Count results; where the new peaks are, how many are wrongly non-finite, and hard cases."""
+    """Count results; where the new peaks are, how many are wrongly non-finite, and hard cases.
+
+    `results` are errors in ULP, what was computed, true values, these in ULPs, and inputs, n each;
+    `counts` are those of the counter: histogram, correctly rounded, peaks and grades.
+    """
+    error, got, truth, units, inputs = results
+    histogram, right, peaks, grades = counts
     at_normal = at_subnormal = first = wrong = cases = 0
     for i in range(error.size):
         e = error[i]
@@ -311,17 +313,12 @@ def _count(
         part = 1 if 0 < truth[i] < tiny else 0
         if e > peaks[part]:
             peaks[part] = e
-            if part:
-                at_subnormal = i
-            else:
-                at_normal = i
+            at_normal, at_subnormal = (at_normal, i) if part else (i, at_subnormal)
         if abs(e - 0.5) <= bound:
             hard[cases] = i
             cases += 1
         elif e < 0.5:
             right[part] += 1
-        if e * STEPS < FINE:
-            histogram[part, int(e * STEPS)] += 1
-        else:
-            histogram[part, FINE + math.frexp(e)[1]] += 1
+        step = int(e * STEPS) if e * STEPS < FINE else FINE + math.frexp(e)[1]
+        histogram[part, step] += 1
     return (at_normal, at_subnormal), wrong, first, cases

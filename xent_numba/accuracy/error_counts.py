@@ -1,12 +1,11 @@
-"""What a sweep finds out, in a form that can be added up: chunk by chunk, process by process."""
+"""What a sweep counts, in a form that can be added up: chunk by chunk, process by process."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy import ndarray
@@ -34,29 +33,48 @@ class Grade(IntEnum):
     "NaN where the true value is a number, or an exception."
 
 
-@dataclass(slots=True)
-class Errors:
-    """ULP errors of finite results.
+@dataclass(frozen=True, slots=True)
+class ErrorSummary:
+    """Errors of finite results in ULP, summed up.
 
     Attributes
     ----------
     count : int
-        How many results were looked at.
+        Number of results that were looked at.
     correctly_rounded : int
-        How many were the float nearest to the true value.
+        Number of those that were the float nearest to the true value.
     max_ulp : float
         The largest error.
     worst : str
-        Where it is, as a hexadecimal float; empty if there is none.
-    histogram : Counter
-        Results by size of the error, see `percentile`.
+        The input where it is, as a hexadecimal float; empty if there is none.
+    percentile_999 : float
+        The error that 99.9 % of the results do not exceed, rounded up to a step of the histogram.
     """
 
     count: int = 0
     correctly_rounded: int = 0
     max_ulp: float = 0.0
     worst: str = ""
-    histogram: Counter[int] = field(default_factory=Counter)
+    percentile_999: float = 0.0
+
+
+@dataclass(slots=True)
+class Errors:
+    """Errors of finite results in ULP, as they are counted.
+
+    Attributes
+    ----------
+    count, correctly_rounded, max_ulp, worst
+        As of `ErrorSummary`.
+    histogram : dict of int to int
+        Number of results by size of the error, see `percentile`.
+    """
+
+    count: int = 0
+    correctly_rounded: int = 0
+    max_ulp: float = 0.0
+    worst: str = ""
+    histogram: dict[int, int] = field(default_factory=dict)
 
     def merge(self, other: Self, *, shares: bool = True) -> None:
         """Add what was counted elsewhere; without `shares`, the largest error alone."""
@@ -66,10 +84,11 @@ class Errors:
             return
         self.count += other.count
         self.correctly_rounded += other.correctly_rounded
-        self.histogram.update(other.histogram)
+        for step, number in other.histogram.items():
+            self.histogram[step] = self.histogram.get(step, 0) + number
 
     def percentile(self, share: float) -> float:
-        """The error that so large a share of the results does not exceed, rounded up to a step."""
+        """The error that a share of the results does not exceed, rounded up to a step."""
         seen = 0
         for step in sorted(self.histogram):
             seen += self.histogram[step]
@@ -77,6 +96,12 @@ class Errors:
                 edge = (step + 1) / STEPS if step < FINE else math.ldexp(1.0, step - FINE)
                 return min(edge, self.max_ulp)
         return 0.0
+
+    def summary(self) -> ErrorSummary:
+        """What is kept of it."""
+        return ErrorSummary(
+            self.count, self.correctly_rounded, self.max_ulp, self.worst, self.percentile(0.999)
+        )
 
 
 @dataclass(slots=True)
@@ -86,7 +111,7 @@ class Violations:
     Attributes
     ----------
     count : int
-        How many do.
+        Number of them.
     example : str
         The input of the first one, as a hexadecimal float; empty if there is none.
     """
@@ -107,8 +132,8 @@ class Violations:
 
 
 @dataclass(slots=True)
-class Findings:
-    """All that is found out about one operation of one implementation, for one label.
+class ErrorCounts:
+    """What is counted about one quantity; see `sweep.Quantity`.
 
     Attributes
     ----------
@@ -128,7 +153,7 @@ class Findings:
     decided : int
         Results of which mpmath decided whether they are correctly rounded.
     grades : dict of int to int
-        The worst `Grade` in each sixteenth of an octave of the inputs, see `tally.band_starts`;
+        The worst `Grade` in each sixteenth of an octave of the inputs, see `counting.band_starts`;
         those of negative inputs under the complement of their number.
     """
 
@@ -142,11 +167,11 @@ class Findings:
     grades: dict[int, int] = field(default_factory=dict)
 
     def merge(self, other: Self, *, shares: bool = True) -> None:
-        """Add what was found elsewhere.
+        """Add what was counted elsewhere.
 
         Parameters
         ----------
-        other : Findings
+        other : ErrorCounts
             Of other inputs.
         shares : bool, default True
             Whether counts and shares of results go on to say something: not so of inputs that
@@ -154,11 +179,16 @@ class Findings:
         """
         self.normal.merge(other.normal, shares=shares)
         self.subnormal.merge(other.subnormal, shares=shares)
-        for name in _VIOLATIONS:
+        for name in ("nonfinite", "sign", "monotonicity", "symmetry"):
             getattr(self, name).merge(getattr(other, name))
         self.decided += other.decided
         for where, grade in other.grades.items():
             self.grades[where] = max(grade, self.grades.get(where, grade))
+
+    @property
+    def results(self) -> int:
+        """Number of results that were looked at."""
+        return self.normal.count + self.subnormal.count
 
     @property
     def max_ulp(self) -> float:
@@ -166,38 +196,3 @@ class Findings:
         if self.nonfinite.count or self.sign.count:
             return math.inf
         return max(self.normal.max_ulp, self.subnormal.max_ulp)
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything, as what JSON can hold; grades as runs of first, last and grade."""
-        document: dict[str, Any] = {
-            name: {f.name: getattr(part, f.name) for f in fields(part)}
-            for name in ("normal", "subnormal", *_VIOLATIONS)
-            for part in [getattr(self, name)]
-        }
-        return {**document, "decided": self.decided, "grades": _runs(self.grades)}
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Self:
-        """Read back what `to_json` wrote."""
-        parts: dict[str, Any] = {}
-        for name in ("normal", "subnormal"):
-            counts = {int(k): n for k, n in document[name]["histogram"].items()}
-            parts[name] = Errors(**{**document[name], "histogram": Counter(counts)})
-        for name in _VIOLATIONS:
-            parts[name] = Violations(**document[name])
-        grades = {w: g for first, last, g in document["grades"] for w in range(first, last + 1)}
-        return cls(**parts, decided=document["decided"], grades=grades)
-
-
-_VIOLATIONS = ("nonfinite", "sign", "monotonicity", "symmetry")
-
-
-def _runs(grades: dict[int, int]) -> list[list[int]]:
-    runs: list[list[int]] = []
-    for where in sorted(grades):
-        grade = grades[where]
-        if runs and runs[-1][1] == where - 1 and runs[-1][2] == grade:
-            runs[-1][1] = where
-        else:
-            runs.append([where, where, grade])
-    return runs

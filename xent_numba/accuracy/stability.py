@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from xent_numba.accuracy.counting import band_starts
-from xent_numba.accuracy.error_counts import Findings, Grade
+from xent_numba.accuracy.error_counts import Grade
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class Band:
     grade: Grade
 
 
-def bands(findings: Findings, domain: tuple[float, float]) -> list[Band]:
+def bands(grades: Mapping[int, int], domain: tuple[float, float]) -> list[Band]:
     """Bands in ascending order, without gaps; neighbours differ in grade but at the ends.
 
     Parameters
     ----------
-    findings : Findings
-        With grades.
+    grades : mapping of int to int
+        As of `ErrorCounts`.
     domain : tuple of float
         Ends of the inputs, which stand alone.
 
@@ -45,12 +45,12 @@ def bands(findings: Findings, domain: tuple[float, float]) -> list[Band]:
         What was swept, and no more. Sixteenths of an octave that hold no float, as there are among
         subnormal numbers, go with those before them.
     """
-    numbers = sorted(findings.grades)
+    numbers = sorted(grades)
     ends = {n for n in (*numbers[:1], *numbers[-1:]) if _start(n) in domain}
     groups = [
         (grade, alone, next(members))
         for (grade, alone), members in itertools.groupby(
-            numbers, lambda n: (Grade(findings.grades[n]), n in ends)
+            numbers, lambda n: (Grade(grades[n]), n in ends)
         )
     ]
     found = []
@@ -79,7 +79,7 @@ def where(found: Sequence[Band], grades: Collection[Grade]) -> list[tuple[float,
 
 
 def _start(number: int) -> float:
-    """The low end of a sixteenth of an octave by its number in `Findings.grades`."""
+    """The low end of a sixteenth of an octave by its number in `ErrorCounts.grades`."""
     return band_starts(number) if number >= 0 else -_beyond(~number)
 
 

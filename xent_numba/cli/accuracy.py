@@ -9,7 +9,6 @@ from pathlib import Path
 from xent_numba import registry
 from xent_numba.cli import arguments, output
 from xent_numba.cli.arguments import ALL, DTYPES, expand, one_of, option, several, whole
-from xent_numba.errors import UsageError
 from xent_numba.operations import OPERATIONS
 from xent_numba.results import machine
 
@@ -46,61 +45,43 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Carry out the studies, each of which is written as it ends."""
-    from xent_numba.accuracy import certify, study, sums, sweep
+    from xent_numba.accuracy import certify, study, summation
+    from xent_numba.accuracy.workers import processes
     from xent_numba.reporting import accuracy
+    from xent_numba.results.provenance import Provenance
 
-    described = machine.fingerprint()
-    origin = {
-        "command": options.command,
-        **machine.commit(),
-        "cpu": described["cpu"],
-        "python": described["python"],
-        "versions": described["versions"],
-    }
+    provenance = Provenance.now(options.command)
     studies = expand(options.study, STUDIES, STUDIES[:1])
     names = expand(options.implementation, registry.names(), (DEFAULT_IMPLEMENTATION,))
     dtypes = expand(options.dtype, DTYPES, DTYPES)
     # Made here and not before, so that a mistake in another option leaves no folder behind.
     options.folder.mkdir(parents=True, exist_ok=True)
-    folder = accuracy.Report(options.folder)
-    workers = functools.partial(sweep.processes, options.processes)
+    folder = accuracy.Report(options.folder, provenance)
+    workers = functools.partial(processes, options.processes)
     with output.progress(options.errors) as progress:
 
         def show(what: str, done: int, parts: int) -> None:
             progress(what, done / parts)
 
         if "sweep" in studies:
-            try:
-                with workers() as pool:
-                    found = study.survey(
-                        names,
-                        expand(options.operation, OPERATIONS, tuple(OPERATIONS)),
-                        dtypes,
-                        options.folder / "journals",
-                        exhaustive=options.exhaustive,
-                        samples=options.samples,
-                        resume=options.resume,
-                        pool=pool,
-                        origin=origin,
-                        report=show,
-                    )
-            except sweep.OtherSweepError as error:
-                raise UsageError(f"--resume: {error}") from None
-            folder.add_survey(found, output.console(options.output))
+            operations = expand(options.operation, OPERATIONS, tuple(OPERATIONS))
+            scope = study.Scope(names, operations, dtypes, options.exhaustive, options.samples)
+            with workers() as some:
+                found = study.measure(
+                    scope,
+                    options.folder / "journals",
+                    workers=some,
+                    provenance=provenance,
+                    resume=options.resume,
+                    progress=show,
+                )
+            folder.add_study(found, output.console(options.output))
         if "sums" in studies:
             folder.add_sums(
-                sums.measure(
-                    names, dtypes, options.decades, executor=workers, origin=origin, report=show
-                )
+                summation.measure(names, dtypes, options.decades, workers=workers, progress=show)
             )
         if "reference" in studies:
-            with workers() as pool:
-                folder.add_check(
-                    certify.check(
-                        options.samples,
-                        pool=pool,
-                        origin=origin,
-                        report=functools.partial(show, "reference against mpmath"),
-                    )
-                )
+            about = functools.partial(show, "reference against mpmath")
+            with workers() as some:
+                folder.add_certificates(certify.check(options.samples, some, about))
     return 0

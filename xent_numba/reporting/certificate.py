@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from xent_numba.accuracy.certify import Check
+from xent_numba.accuracy.certify import Certificates
 from xent_numba.results import table
+from xent_numba.results.provenance import Provenance
 from xent_numba.results.table import Table
 
 _LEGEND = (
@@ -18,7 +19,7 @@ _LEGEND = (
 _HEADS = ("judges", "random inputs", "values", "largest error", "at", "promised", "kept")
 
 
-def markdown(check: Check) -> str:
+def markdown(check: Certificates, provenance: Provenance) -> str:
     """Return the certificates."""
     rows = [
         (
@@ -34,5 +35,5 @@ def markdown(check: Check) -> str:
     ]
     lines = ["# The reference against mpmath", "", *_LEGEND, ""]
     lines += [table.markdown(Table(_HEADS, rows))]
-    lines += ["", *(f"- {key}: {value}" for key, value in check.origin.items()), ""]
+    lines += ["", str(provenance), ""]
     return "\n".join(lines)

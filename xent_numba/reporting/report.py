@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from xent_numba import registry
-from xent_numba.accuracy.study import Survey
+from xent_numba.accuracy.study import STUDY, Study
 from xent_numba.measurement import crossover
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import Comparison, Row
@@ -22,6 +22,7 @@ from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT
 from xent_numba.measurement.statistics import Interval
 from xent_numba.measurement.suite import PARTS, SUBJECT
 from xent_numba.reporting import charts, stability, tables
+from xent_numba.results import store
 
 DTYPES = ("float32", "float64")
 _NARROW, _WIDE = 370, 880
@@ -138,12 +139,12 @@ class Sources:
                     raise ValueError(f"{path} is {error}") from None
         if not runs:
             raise ValueError(f"{folder / 'compare'} holds no comparison of the suite")
-        surveys = [
-            Survey.from_json(path.read_text())
+        studies = [
+            store.read(path, STUDY).content
             for path in sorted((folder / "accuracy").rglob("accuracy.json"))
         ]
-        maps = {dtype: _stability_map(surveys, dtype) for dtype in DTYPES}
-        return cls(folder, runs, _errors(surveys), {k: drawn for k, drawn in maps.items() if drawn})
+        maps = {dtype: _stability_map(studies, dtype) for dtype in DTYPES}
+        return cls(folder, runs, _errors(studies), {k: drawn for k, drawn in maps.items() if drawn})
 
     def files(self) -> list[Path]:
         """What the report was made of, for whoever wants the numbers."""
@@ -628,25 +629,24 @@ def _plain(ratio: Ratio | None) -> str:
     return f"**{ratio.text}** ({ratio.interval.low:.3g} to {ratio.interval.high:.3g})"
 
 
-def _errors(surveys: Iterable[Survey]) -> dict[tuple[str, str, str], float]:
+def _errors(studies: Iterable[Study]) -> dict[tuple[str, str, str], float]:
     """Largest error of each implementation, operation and dtype."""
     found: dict[tuple[str, str, str], float] = {}
-    for row in (row for survey in surveys for row in survey.rows):
-        target, findings = row.target, row.findings
-        if target.result == "gradient":
+    for row in (row for study in studies for row in study.rows):
+        quantity = row.quantity
+        if quantity.result == "gradient":
             continue
-        key = (target.implementation, target.operation, target.dtype)
+        key = (quantity.implementation, quantity.operation, quantity.dtype)
         # Infinite or NaN where it should not be, or the other way round: infinitely wrong.
-        error = math.inf if findings.nonfinite.count else 0.0
-        worst = (findings.normal.max_ulp, findings.subnormal.max_ulp)
-        found[key] = max(found.get(key, 0.0), error, *worst)
+        error = math.inf if row.nonfinite.count else row.max_ulp
+        found[key] = max(found.get(key, 0.0), error)
     return found
 
 
-def _stability_map(surveys: Iterable[Survey], dtype: str) -> str:
-    """The first survey's map, as part of a page."""
-    for survey in surveys:
-        drawn = stability.draw(survey, dtype, gradients=False)
+def _stability_map(studies: Iterable[Study], dtype: str) -> str:
+    """The first study's map, as part of a page."""
+    for study in studies:
+        drawn = stability.draw(study, dtype, gradients=False)
         if drawn:
             return charts.inline(drawn, f"stability-{dtype}")
     return ""

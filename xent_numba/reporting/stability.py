@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from xent_numba.accuracy.error_counts import Grade
-from xent_numba.accuracy.stability import Band, bands, where
-from xent_numba.accuracy.study import Row, Survey
+from xent_numba.accuracy.stability import Band, where
+from xent_numba.accuracy.study import Accuracy, Study
 from xent_numba.operations import OPERATIONS
 from xent_numba.results import svg, table
 from xent_numba.results.table import Table
@@ -46,12 +46,12 @@ _INTERVALS = 3
 Panel = tuple[str, float | None, str]
 
 
-def draw(survey: Survey, dtype: str, *, gradients: bool) -> str | None:
+def draw(study: Study, dtype: str, *, gradients: bool) -> str | None:
     """Draw a band for every implementation, a panel for every operation and label, as SVG.
 
     Parameters
     ----------
-    survey : Survey
+    study : Study
         The rows.
     dtype : {"float32", "float64"}
         Which of them.
@@ -61,9 +61,9 @@ def draw(survey: Survey, dtype: str, *, gradients: bool) -> str | None:
     Returns
     -------
     str or None
-        The same for the same survey; None if it has no such row.
+        The same for the same study; None if it has no such row.
     """
-    rows = {(_panel(row), row.target.implementation): row for row in _rows(survey, dtype)}
+    rows = {(_panel(row), row.quantity.implementation): row for row in _rows(study, dtype)}
     panels = [
         panel
         for panel in dict.fromkeys(panel for panel, _ in rows)
@@ -92,21 +92,21 @@ def draw(survey: Survey, dtype: str, *, gradients: bool) -> str | None:
     return svg.render(figure)
 
 
-def markdown(survey: Survey) -> str:
+def markdown(study: Study) -> str:
     """Return the same as tables, of every dtype."""
     lines = ["# Stability", "", *_LEGEND, ""]
     good, bad = (Grade.ONE, Grade.FOUR, Grade.HUNDRED), (Grade.LOST, Grade.INFINITE, Grade.NAN)
     heads = ["implementation", *(_NAMES[grade] for grade in good + bad)]
-    panels: dict[tuple[Panel, str], list[Row]] = {}
-    for row in survey.rows:
-        panels.setdefault((_panel(row), row.target.dtype), []).append(row)
+    panels: dict[tuple[Panel, str], list[Accuracy]] = {}
+    for row in study.rows:
+        panels.setdefault((_panel(row), row.quantity.dtype), []).append(row)
     for (panel, dtype), rows in sorted(panels.items(), key=str):
         shown = []
         for row in rows:
-            found = _bands(row)
+            found = row.bands
             within = [_words(found, [g for g in Grade if g <= limit]) for limit in good]
             beyond = [_words(found, [grade]) for grade in bad]
-            shown.append([row.target.implementation, *within, *beyond])
+            shown.append([row.quantity.implementation, *within, *beyond])
         lines += [f"## {_title(panel)}, {dtype}", ""]
         lines += [table.markdown(Table(heads, shown, right=range(0))), ""]
     return "\n".join(lines)
@@ -122,16 +122,12 @@ _LEGEND = (
 )
 
 
-def _rows(survey: Survey, dtype: str) -> list[Row]:
-    return [row for row in survey.rows if row.target.dtype == dtype]
+def _rows(study: Study, dtype: str) -> list[Accuracy]:
+    return [row for row in study.rows if row.quantity.dtype == dtype]
 
 
-def _bands(row: Row) -> list[Band]:
-    return bands(row.findings, row.target.table_entry.domain)
-
-
-def _panel(row: Row) -> Panel:
-    return row.target.operation, row.target.label, row.target.result
+def _panel(row: Accuracy) -> Panel:
+    return row.quantity.operation, row.quantity.label, row.quantity.result
 
 
 def _title(panel: Panel) -> str:
@@ -202,8 +198,8 @@ class _Axis:
         return runs
 
 
-def _draw_panel(axes: Axes, panel: Panel, rows: dict[str, Row | None], *, first: bool) -> None:
-    dtype = next(row.target.dtype for row in rows.values() if row)
+def _draw_panel(axes: Axes, panel: Panel, rows: dict[str, Accuracy | None], *, first: bool) -> None:
+    dtype = next(row.quantity.dtype for row in rows.values() if row)
     scale = _Axis.of(OPERATIONS[panel[0]].first, dtype)
     axes.set_title(_title(panel), fontsize=8, loc="left", pad=3)
     left, right = (scale(end) for end in scale.ends)
@@ -220,7 +216,7 @@ def _draw_panel(axes: Axes, panel: Panel, rows: dict[str, Row | None], *, first:
             )
             continue
         extents: dict[Grade, list[tuple[float, float]]] = {}
-        for start, width, grade in scale.runs(_bands(row)):
+        for start, width, grade in scale.runs(row.bands):
             extents.setdefault(grade, []).append((start, width))
         for grade, extent in sorted(extents.items()):
             axes.broken_barh(

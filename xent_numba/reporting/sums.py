@@ -7,8 +7,9 @@ import itertools
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from xent_numba.accuracy.sums import OPERATION, REDUCTIONS, Reduced, Sums
+from xent_numba.accuracy.summation import OPERATION, REDUCTIONS, SumError, SumErrors
 from xent_numba.results import svg, table
+from xent_numba.results.provenance import Provenance
 from xent_numba.results.table import Table
 
 _OURS = "numba_parallel"
@@ -19,7 +20,7 @@ _MARKS = "os^Dv<>pXh*P"
 _FLOOR = {"float32": 1e-11, "float64": 1e-19}
 
 
-def draw(sums: Sums) -> str:
+def draw(sums: SumErrors) -> str:
     """Draw relative errors over the number of samples, for every dtype and reduction, as SVG."""
     dtypes = sorted({row.dtype for row in sums.rows})
     # The last line is drawn above the others.
@@ -39,7 +40,7 @@ def draw(sums: Sums) -> str:
 
 
 def _draw_panel(
-    axes: Axes, rows: list[Reduced], names: list[str], title: str, floor: float
+    axes: Axes, rows: list[SumError], names: list[str], title: str, floor: float
 ) -> None:
     axes.set_title(title, fontsize=9, loc="left")
     axes.set(xscale="log", yscale="log")
@@ -63,7 +64,7 @@ def _draw_panel(
     axes.axhline(half, color="0.4", lw=0.8, ls="--", label="half an ULP of 1")
 
 
-def markdown(sums: Sums) -> str:
+def markdown(sums: SumErrors, provenance: Provenance) -> str:
     """Return the errors as tables."""
     lines = ["# Sums", "", *_LEGEND, ""]
     sizes = sorted({row.size for row in sums.rows})
@@ -82,7 +83,7 @@ def markdown(sums: Sums) -> str:
             heads = ["implementation", *(f"{size:,}" for size in sizes)]
             lines += [table.markdown(Table(heads, rows)), ""]
     lines += [f"- {table.escape(f'{what}: {reason}.')}" for what, reason in sums.omitted.items()]
-    lines += ["", *(f"- {key}: {value}" for key, value in sums.origin.items()), ""]
+    lines += ["", str(provenance), ""]
     return "\n".join(lines)
 
 

@@ -18,8 +18,8 @@ import pytest
 from numba import njit, types
 from numba.extending import overload
 
-from xent_numba.accuracy import search, sweep
-from xent_numba.accuracy.sweep import Strata, Subject, Target
+from xent_numba.accuracy.plans import Seams, Strata
+from xent_numba.accuracy.sweep import Quantity, Sweep, inspect, total
 from xent_numba.operations import OPERATIONS
 
 KERNELS = "xent_numba.kernels.cuda"
@@ -83,13 +83,13 @@ def kernel(module: Any, operation: str, hard: bool) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Arithmetic(Subject):
+class Arithmetic(Sweep):
     """The arithmetic of one sample, for one kind of labels."""
 
     module: Any
     hard: bool
 
-    def compute(self, inputs: np.ndarray) -> dict[Target, np.ndarray]:
+    def compute(self, inputs: np.ndarray) -> dict[Quantity, np.ndarray]:
         computed = {}
         for operation in self.operations:
             labels = OPERATIONS[operation].labels
@@ -98,27 +98,27 @@ class Arithmetic(Subject):
                 both = {kind: np.empty_like(inputs) for kind in ("loss", "gradient")}
                 kernel(self.module, operation, self.hard)(inputs, typed, *both.values())
                 for kind, result in both.items():
-                    target = Target(self.implementation, operation, self.dtype, label, kind)
-                    falls = kind == "gradient" and not target.rises
-                    computed[target] = -result if falls else result
+                    quantity = Quantity(self.implementation, operation, self.dtype, label, kind)
+                    falls = kind == "gradient" and not quantity.rises
+                    computed[quantity] = -result if falls else result
         return computed
 
 
 def found(module, operations, dtype, number, *, hard=True):
-    """Largest error of each target over so many samples, and around the seams of the formulas."""
-    subject = Arithmetic("cuda arithmetic", dtype, operations, module, hard)
-    plans = (Strata(subject.first, dtype, number), search.Seams(subject.first, dtype, REACH))
-    parts = [sweep.inspect(subject, plan, chunk) for plan in plans for chunk in range(plan.chunks)]
-    return {t: sweep.total(part[t] for part in parts) for t in subject.targets()}
+    """Largest error of each quantity over so many samples, and around the seams of the formulas."""
+    sweep = Arithmetic("cuda arithmetic", dtype, operations, module, hard)
+    plans = (Strata(sweep.first, dtype, number), Seams(sweep.first, dtype, REACH))
+    parts = [inspect(sweep, plan, chunk) for plan in plans for chunk in range(plan.chunks)]
+    return {t: total(part[t] for part in parts) for t in sweep.quantities()}
 
 
 @pytest.mark.parametrize(("off", "hard"), [(-1, True), (0, True), (1, True), (0, False)])
 @pytest.mark.parametrize(("dtype", "number"), [("float32", 1 << 20), ("float64", 1 << 15)])
 @pytest.mark.parametrize("operations", [SCORES, PROBABILITIES], ids=["scores", "probabilities"])
 def test_within_two_ulp_in_every_octave(operations, dtype, number, off, hard):
-    for target, findings in found(samples(off), operations, dtype, number, hard=hard).items():
-        assert findings.max_ulp <= LIMIT, (target, findings.normal, findings.subnormal)
-        assert findings.normal.count
+    for quantity, counts in found(samples(off), operations, dtype, number, hard=hard).items():
+        assert counts.max_ulp <= LIMIT, (quantity, counts.normal, counts.subnormal)
+        assert counts.normal.count
 
 
 def test_the_worst_score():
@@ -126,12 +126,12 @@ def test_the_worst_score():
     losses, gradients = np.empty((2, 1), np.float32)
     score = np.float32([float.fromhex("-0x1.a4796p-6")])
     kernel(samples(1), "logistic_loss", True)(score, np.int8(1), losses, gradients)
-    target = Target("cuda arithmetic", "logistic_loss", "float32", 1.0)
-    error, _ = target.exact(float(score[0]), losses[0])
+    quantity = Quantity("cuda arithmetic", "logistic_loss", "float32", 1.0)
+    error, _ = quantity.exact(float(score[0]), losses[0])
     assert 1.9 < error <= LIMIT
 
 
 def test_a_worse_reciprocal_is_noticed():
     for dtype in ("float32", "float64"):
         errors = found(samples(3000), ("sigmoid",), dtype, 1 << 12)
-        assert all(findings.max_ulp > LIMIT for findings in errors.values())
+        assert all(counts.max_ulp > LIMIT for counts in errors.values())

@@ -5,23 +5,17 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from concurrent.futures import Executor, Future
 from fractions import Fraction
 
+import mpmath
 import numpy as np
 import pytest
+from in_process import Here
 
 import xent_numba as xn
-from xent_numba.accuracy import oracle, sums
-from xent_numba.accuracy.sums import ExactSum
+from xent_numba.accuracy import oracle, summation
+from xent_numba.accuracy.exact_sum import ExactSum
 from xent_numba.operations import OPERATIONS
-
-
-class _Now(Executor):
-    def submit(self, function, /, *args, **options):
-        future = Future()
-        future.set_result(function(*args, **options))
-        return future
 
 
 def exact(values):
@@ -43,28 +37,27 @@ def test_exact_sum_of_the_extremes():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_true_losses_are_the_oracles(dtype):
-    scores, labels = sums.draw(100, dtype)
-    parts = list(sums.true_losses(scores, labels))
-    for i, (score, label) in enumerate(zip(scores.tolist(), labels.tolist(), strict=True)):
-        true = oracle.exact(OPERATIONS[sums.OPERATION], score, float(label))
-        got = sum(Fraction(float(part[i])) for part in parts)
-        error = abs(got.numerator / true / got.denominator - 1)
-        assert error < {"float32": 2.0**-50, "float64": 2.0**-90}[dtype]
+def test_true_sums_are_the_oracles(dtype):
+    scores, labels = summation.draw(100, dtype)
+    (found,) = summation.true_sums((100,), dtype, Here()).values()
+    operation = OPERATIONS[summation.OPERATION]
+    with mpmath.workprec(oracle.PRECISION):
+        rows = zip(scores.tolist(), labels.tolist(), strict=True)
+        true = sum(oracle.exact(operation, score, float(label)) for score, label in rows)
+        error = abs(mpmath.mpf(found.numerator) / found.denominator / true - 1)
+    assert error < {"float32": 2.0**-50, "float64": 2.0**-90}[dtype]
 
 
 def test_fewer_inputs_are_the_first_of_more():
-    few, many = sums.draw(1000, "float32"), sums.draw(sums.BLOCK + 5, "float32")
+    few, many = summation.draw(1000, "float32"), summation.draw(summation.BLOCK + 5, "float32")
     for a, b in zip(few, many, strict=True):
         np.testing.assert_array_equal(a, b[:1000])
 
 
 def measure(names, monkeypatch, **limits):
     for name, value in limits.items():
-        monkeypatch.setattr(sums, name, value)
-    return sums.measure(
-        names, ["float32"], 4, executor=lambda: contextlib.nullcontext(_Now()), origin={}
-    )
+        monkeypatch.setattr(summation, name, value)
+    return summation.measure(names, ["float32"], 4, workers=lambda: contextlib.nullcontext(Here()))
 
 
 def test_errors_of_sums_and_means(monkeypatch):

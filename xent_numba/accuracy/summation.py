@@ -7,16 +7,14 @@ rounding, as `math.fsum` does: its error is that of one loss, see `reference.BOU
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -24,49 +22,26 @@ from numpy import ndarray
 import xent_numba
 from xent_numba import registry
 from xent_numba.accuracy import reference
+from xent_numba.accuracy.exact_sum import ExactSum
+from xent_numba.accuracy.workers import Workers, WorkersLostError
+from xent_numba.operations import OPERATIONS
+from xent_numba.results import store
 
 #: The operation that every implementation computes, on scores of N(0, 4^2) and random labels.
 OPERATION = "binary_cross_entropy_with_logits"
 REDUCTIONS = ("sum", "mean")
-#: So long may a call take, and so much memory a process: what is likely to need more is left out.
+#: The longest that a call may take, and the most memory of a process: what is likely to need more
+#: is left out.
 SECONDS, BYTES = 10.0, 4 << 30
 
 #: Inputs that are drawn together; with it, the first n of more inputs are the same.
 BLOCK = 1 << 20
-_HALF = 1 << 27
 
-
-class ExactSum:
-    """Adds doubles without rounding: whole numbers of 2^-1128, the halves of each double apart."""
-
-    def __init__(self) -> None:
-        self._total: Counter[int] = Counter()
-
-    def add(self, values: ndarray) -> None:
-        """Add finite doubles.
-
-        A half of a double has 27 bits, so that 2^20 of them add up exactly in a double.
-        """
-        for start in range(0, values.size, BLOCK):
-            fractions, exponents = np.frexp(values[start : start + BLOCK])
-            scaled = fractions * float(_HALF)
-            high = np.floor(scaled)
-            low = (scaled - high) * float(_HALF)
-            shifted = exponents + 1074
-            for half, offset in ((high, 27), (low, 0)):
-                sums = np.bincount(shifted, half)
-                for exponent in np.flatnonzero(sums):
-                    self._total[int(exponent) + offset] += int(sums[exponent])
-
-    @property
-    def exact(self) -> Fraction:
-        """The sum."""
-        total = sum(count << exponent for exponent, count in self._total.items())
-        return Fraction(total, 1 << (1074 + 54))
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Reduced:
+class SumError:
     """The error of one reduced loss.
 
     Attributes
@@ -74,7 +49,7 @@ class Reduced:
     implementation, dtype, reduction : str
         What was computed.
     size : int
-        Over how many samples.
+        Number of samples.
     error : float
         Relative error.
     """
@@ -87,33 +62,22 @@ class Reduced:
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
-    """Errors, and what they were made with.
+class SumErrors:
+    """The errors of many reduced losses.
 
     Attributes
     ----------
-    rows : list of Reduced
+    rows : list of SumError
         What was measured.
     omitted : dict of str to str
         Why the larger sizes of an implementation and dtype are missing.
-    origin : dict
-        Command, commit, machine and versions.
     """
 
-    rows: list[Reduced]
+    rows: list[SumError]
     omitted: dict[str, str]
-    origin: dict[str, Any]
 
-    def to_json(self) -> str:
-        """Everything, for a file."""
-        return json.dumps(asdict(self), indent=1) + "\n"
 
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read back what `to_json` wrote."""
-        document = json.loads(text)
-        rows = [Reduced(**row) for row in document["rows"]]
-        return cls(rows, document["omitted"], document["origin"])
+SUM_ERRORS = store.Kind("errors of sums", 1, SumErrors)
 
 
 def measure(
@@ -121,10 +85,9 @@ def measure(
     dtypes: list[str],
     decades: int,
     *,
-    executor: Callable[[], Any],
-    origin: dict[str, Any],
-    report: Callable[[str, int, int], None] = lambda what, done, parts: None,
-) -> Sums:
+    workers: Callable[[], AbstractContextManager[Workers]],
+    progress: Progress = lambda what, done, parts: None,
+) -> SumErrors:
     """Measure the errors of sums and means over 10^3 samples and more.
 
     Parameters
@@ -133,81 +96,80 @@ def measure(
         Names; an implementation that cannot run here is left out.
     decades : int
         The largest number of samples is 10^decades.
-    executor : callable
-        Makes a context with a fresh pool of processes, see `sweep.processes`: each implementation
-        gets processes of its own, whose memory is its own.
-    origin : dict
-        Kept with the result.
-    report : callable
-        Called with what is being done, and how many parts of how many are finished.
+    workers : callable
+        Makes a context with fresh `Workers`: each implementation gets processes of its own, whose
+        memory is its own.
+    progress : callable
+        Called with what is being done, and the number of finished parts and of all.
 
     Returns
     -------
-    Sums
+    SumErrors
     """
-    sizes = [10**k for k in range(3, decades + 1)]
+    sizes = tuple(10**k for k in range(3, decades + 1))
     names = [
         name
         for name in implementations
         if OPERATION in registry.get(name).operations and not registry.get(name).unavailable()
     ]
-    rows: list[Reduced] = []
-    omitted: dict[str, str] = {}
+    found = SumErrors([], {})
+    parts = len(dtypes) * (1 + len(names))
     for at, dtype in enumerate(dtypes):
-        report(f"true sums, {dtype}", at * (1 + len(names)), len(dtypes) * (1 + len(names)))
-        with executor() as pool:
-            exact = true_sums(sizes, dtype, pool)
+        progress(f"true sums, {dtype}", at * (1 + len(names)), parts)
+        with workers() as together:
+            exact = true_sums(sizes, dtype, together)
         for done, name in enumerate(names, 1):
-            parts = at * (1 + len(names)) + done, len(dtypes) * (1 + len(names))
-            report(f"sums, {name}, {dtype}", *parts)
-            with executor() as pool:
-                results, reason = pool.submit(_reduce, name, dtype, sizes).result()
+            progress(f"sums, {name}, {dtype}", at * (1 + len(names)) + done, parts)
+            results, reason = _reduce_apart(workers, name, dtype, sizes)
             if reason:
-                omitted[f"{name}, {dtype}"] = reason
+                found.omitted[f"{name}, {dtype}"] = reason
             for (size, reduction), value in results.items():
                 true = exact[size] / (size if reduction == "mean" else 1)
-                rows.append(Reduced(name, dtype, reduction, size, _relative_error(value, true)))
-    return Sums(rows, omitted, origin)
+                error = _relative_error(value, true)
+                found.rows.append(SumError(name, dtype, reduction, size, error))
+    return found
+
+
+_Results = tuple[dict[tuple[int, str], float], str | None]
+"""Reduced losses by size and reduction, and why larger sizes are missing."""
+
+
+def _reduce_apart(
+    workers: Callable[[], AbstractContextManager[Workers]],
+    name: str,
+    dtype: str,
+    sizes: tuple[int, ...],
+) -> _Results:
+    try:
+        with workers() as one:
+            ((_, found),) = one.results(_reduce, [(name, dtype, sizes)])
+    except WorkersLostError:
+        return {}, "its process died"
+    return found
 
 
 def _relative_error(value: float, true: Fraction) -> float:
     return float(abs(Fraction(value) - true) / true) if math.isfinite(value) else math.inf
 
 
-def true_sums(sizes: list[int], dtype: str, pool: Executor) -> dict[int, Fraction]:
-    """The exact sums of the true losses of the first so many inputs."""
+def true_sums(sizes: tuple[int, ...], dtype: str, workers: Workers) -> dict[int, Fraction]:
+    """The exact sums of the true losses of the first inputs, by the number of these."""
     # Blocks, and the first part of one where a size ends inside.
-    parts = {
-        (block, min(BLOCK, size - block * BLOCK))
-        for size in sizes
-        for block in range(-(-size // BLOCK))
-    }
-    futures = {part: pool.submit(_true_sum_of_block, *part, dtype) for part in sorted(parts)}
-    sums = {part: future.result() for part, future in futures.items()}
-    return {
-        size: sum(
-            (sums[block, min(BLOCK, size - block * BLOCK)] for block in range(-(-size // BLOCK))),
-            Fraction(0),
-        )
+    blocks = {
+        size: [(i, min(BLOCK, size - i * BLOCK), dtype) for i in range(-(-size // BLOCK))]
         for size in sizes
     }
+    parts = sorted({part for of_size in blocks.values() for part in of_size})
+    sums = {parts[place]: found for place, found in workers.results(_true_sum_of_block, parts)}
+    return {size: sum((sums[b] for b in of_size), Fraction(0)) for size, of_size in blocks.items()}
 
 
 def _true_sum_of_block(block: int, size: int, dtype: str) -> Fraction:
+    scores, labels = (array[:size] for array in _draw(block, dtype))
     total = ExactSum()
-    for losses in true_losses(*(array[:size] for array in _draw(block, dtype))):
-        total.add(losses)
+    for part in reference.samples(OPERATIONS[OPERATION], scores, labels).doubles():
+        total.add(part)
     return total.exact
-
-
-def true_losses(scores: ndarray, labels: ndarray) -> Iterator[ndarray]:
-    """The true losses as doubles, and for float64 what is left of them."""
-    curves = reference.of_scores(np.abs(scores))
-    right = (scores >= 0) == (labels == 1)
-    yield np.where(right, curves.right.values, curves.wrong.values)
-    if scores.dtype == np.float64:
-        rests = [c.rest / c.scales[0] / c.scales[1] for c in (curves.right, curves.wrong)]
-        yield np.where(right, *rests)
 
 
 def draw(size: int, dtype: str) -> tuple[ndarray, ndarray]:
@@ -228,10 +190,7 @@ def _draw(block: int, dtype: str) -> tuple[ndarray, ndarray]:
     return (4 * rng.standard_normal(BLOCK)).astype(dtype), rng.integers(0, 2, BLOCK, np.int8)
 
 
-def _reduce(
-    name: str, dtype: str, sizes: list[int]
-) -> tuple[dict[tuple[int, str], float], str | None]:
-    """Reduced losses by size and reduction, and why larger sizes are missing."""
+def _reduce(name: str, dtype: str, sizes: tuple[int, ...]) -> _Results:
     implementation = registry.get(name)
     results: dict[tuple[int, str], float] = {}
     imported = 0

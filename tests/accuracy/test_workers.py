@@ -1,0 +1,47 @@
+"""A process that dies costs what it was at, is said, and is replaced."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from xent_numba.accuracy.workers import WorkersLostError, processes
+
+
+def square(number):
+    return number * number
+
+
+def die_once(number, folder):
+    """Kill this process at the number 2, the first time."""
+    mark = Path(folder) / "died"
+    if number == 2 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return square(number)
+
+
+def die_always(number):
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return square(number)
+
+
+def test_a_dead_worker_is_replaced(tmp_path):
+    tasks = [(number, str(tmp_path)) for number in range(5)]
+    with processes(1) as workers, pytest.warns(RuntimeWarning, match="worker process died; it is"):
+        found = dict(workers.results(die_once, tasks))
+    assert found == {number: number * number for number in range(5)}
+
+
+def test_work_that_kills_its_workers_is_given_up():
+    found = {}
+    with (
+        processes(1) as workers,
+        pytest.warns(RuntimeWarning, match="worker process died"),
+        pytest.raises(WorkersLostError, match=r"3 times in a row with \d parts of the work left"),
+    ):
+        found.update(workers.results(die_always, [(number,) for number in (0, 1, 2)]))
