@@ -151,11 +151,11 @@ class Journal:
             return {}
         try:
             known = store.read(first, HEADER)
+            paths = sorted(self.folder.glob("chunk-*.json"))
             self._require_same(known)
-            return {
-                self._number(path): self._counts(path)
-                for path in sorted(self.folder.glob("chunk-*.json"))
-            }
+            return {self._number(path): self._counts(path) for path in paths}
+        except OtherSweepError:
+            raise
         except ResultFileError as error:
             raise ResultFileError(
                 f"{error}; accepted is the journal of a sweep, or to begin anew, without --resume"
