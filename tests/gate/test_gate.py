@@ -320,3 +320,23 @@ def test_the_repository_of_a_git_alias_or_hook_is_not_taken_for_the_project(tiny
     assert "3  " in done.stdout
     assert tiny.git("rev-parse", "HEAD")[:10] in done.stdout
     assert before == (tiny.git("rev-parse", "HEAD"), tiny.git("status"), tiny.git("reflog"))
+
+
+def test_rates_are_a_clocks_unless_the_configuration_says_which_way_is_better(tiny):
+    tiny.package.write_text(tiny.package.read_text() + "\n\nrate = 5\n")
+    text = "\n\ndef track_rate():\n    return tiny.rate\n\n\ntrack_rate.unit = 'it/s'\n"
+    tiny.benchmarks.write_text(tiny.benchmarks.read_text() + text)
+    tiny.commit()
+    tiny.edit("rate = 5", "rate = 4")
+    status, found = outcome(tiny, "HEAD", exact=True)
+    assert status == 0
+    assert "all.track_rate" not in {value.benchmark for value in found.values}
+    path = tiny.folder / "asv.conf.json"
+    configuration = json.loads(path.read_text())
+    path.write_text(json.dumps({**configuration, "gate_better": {"it/s": "higher"}}))
+    status, found = outcome(tiny, "HEAD", exact=True)
+    assert status == 1
+    assert found.regressions == ["all.track_rate"]
+    path.write_text(json.dumps({**configuration, "gate_better": {"it/s": "up"}}))
+    with pytest.raises(GateError, match="says 'up' of the unit 'it/s'; accepted are lower and hi"):
+        outcome(tiny, "HEAD", exact=True)

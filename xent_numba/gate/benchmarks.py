@@ -55,7 +55,7 @@ class Commands:
                         "place": f"{benchmark.name}-{index}" if values else benchmark.name,
                         "kind": {"TimeBenchmark": "time", "TrackBenchmark": "track"}.get(kind, ""),
                         "unit": str(benchmark.unit),
-                        "better": getattr(benchmark.func, "better", "lower"),
+                        "better": getattr(benchmark.func, "better", ""),
                     }
                 )
         names = {name[len(root) + 1 :]: error for name, error in unimportable.items()}

@@ -25,6 +25,8 @@ from xent_numba.results.machine import thread_variables
 KEPT = 10
 """Revisions of each side whose sources and compiled code are kept."""
 
+BETTER = ("lower", "higher")
+
 CONFIGURATION = ("asv.conf.json", "asv.conf.jsonc")
 
 
@@ -93,6 +95,12 @@ class Project:
             raise GateError(f"{found[0].name}: {error}") from None
         self.folder = folder
         self.cache = (folder / self.configuration.env_dir / "gate").resolve()
+        self.directions = dict(getattr(self.configuration, "gate_better", {}))
+        if wrong := [unit for unit, way in self.directions.items() if way not in BETTER]:
+            raise GateError(
+                f"gate_better of {found[0].name} says {self.directions[wrong[0]]!r} of the unit "
+                f"{wrong[0]!r}; accepted are {' and '.join(BETTER)}"
+            )
         self.timeout = float(self.configuration.default_benchmark_timeout)
         own = (getattr(self.configuration, f"{kind}_dir") for kind in ("env", "results", "html"))
         revisions.leave_git()

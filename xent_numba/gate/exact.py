@@ -2,19 +2,19 @@
 
 Every ``track_`` benchmark is run once on each side: largest errors, vector widths, instructions,
 calls, bytes, compilations. Lower is better, as asv has it, unless the benchmark says
-``better = "higher"``. What is given in seconds is a clock's, and is left to the clock.
+``better = "higher"``, or its unit is one that says so. What is given in seconds, or per second, is
+a clock's, and is left to the clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from xent_numba.gate import units
 from xent_numba.gate.decision import Verdict
 from xent_numba.gate.sides import BASELINE, CANDIDATE, SIDES, Chosen, Sides, why
 from xent_numba.measurement.worker import LostError, WorkerError
-
-TIMES = frozenset({"s", "ms", "us", "µs", "ns", "seconds", "second"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,12 @@ def judge(baseline: float | None, candidate: float | None, better: str) -> Verdi
     return Verdict.WORSE if (candidate > baseline) == (better == "lower") else Verdict.BETTER
 
 
-def count(sides: Sides, chosen: Chosen, progress: Callable[[str, float], None]) -> list[Value]:
+def count(
+    sides: Sides,
+    chosen: Chosen,
+    directions: Mapping[str, str],
+    progress: Callable[[str, float], None],
+) -> list[Value]:
     """Count on both sides.
 
     Parameters
@@ -72,6 +77,8 @@ def count(sides: Sides, chosen: Chosen, progress: Callable[[str, float], None]) 
         What runs.
     chosen : Chosen
         Which benchmarks; those that the baseline cannot run are left out.
+    directions : mapping of str to str
+        By unit, whether lower or higher values are better; what is not in it, the unit tells.
     progress : callable
         Called with what goes on, and the fraction that is done.
 
@@ -100,7 +107,8 @@ def count(sides: Sides, chosen: Chosen, progress: Callable[[str, float], None]) 
                 chosen.leave_out(name, reasons)
                 continue
             known = sides.known[CANDIDATE][name]
-            verdict = judge(found[BASELINE], found[CANDIDATE], known.better)
+            better = known.better or directions.get(known.unit) or units.better(known.unit)
+            verdict = judge(found[BASELINE], found[CANDIDATE], better)
             reason = "".join(f"{side} {text}" for side, text in reasons.items())
             values.append(
                 Value(name, known.unit, found[BASELINE], found[CANDIDATE], verdict, reason)

@@ -83,7 +83,7 @@ def run(
     progress("listing benchmarks", 0.0)
     sides = Sides(*ready, project.benchmarks(ready[1]), project.timeout)
     if request.exact:
-        chosen = sides.choose("track", request.chosen, lambda one: one.unit in exact.TIMES)
+        chosen = sides.choose("track", request.chosen, set(project.directions))
     else:
         chosen = sides.choose("time", request.chosen)
     if request.python is not None and chosen.names:
@@ -93,7 +93,7 @@ def run(
     values: list[exact.Value] = []
     others: list[float] = []
     if request.exact:
-        values = exact.count(sides, chosen, progress)
+        values = exact.count(sides, chosen, project.directions, progress)
     else:
         timings, others = _time(sides, chosen, request, progress)
     return Outcome(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from xent_numba.gate import GateError
 from xent_numba.gate.environments import Side
+from xent_numba.gate.units import by_clock
 from xent_numba.measurement.pool import Pool
 from xent_numba.measurement.worker import NotApplicableError, Program, WorkerError
 
@@ -34,7 +34,7 @@ class Benchmark:
     unit : str
         Of its values.
     better : str
-        Whether lower or higher values are better.
+        Whether lower or higher values are better; empty if it does not say.
     """
 
     name: str
@@ -130,7 +130,7 @@ class Sides:
         """Where asv finds a benchmark."""
         return self.known[side][name].place
 
-    def choose(self, kind: str, patterns: Sequence[str], skip: Any = None) -> Chosen:
+    def choose(self, kind: str, patterns: Sequence[str], units: Container[str] = ()) -> Chosen:
         """Choose what both sides have.
 
         Parameters
@@ -139,8 +139,8 @@ class Sides:
             time or track.
         patterns : sequence of str
             Regular expressions, one of which a benchmark's name must match; none for all.
-        skip : callable, optional
-            Tells of a benchmark whether it is left out without a word.
+        units : container of str
+            Those that are counted although they are a clock's.
 
         Returns
         -------
@@ -156,7 +156,7 @@ class Sides:
             side: {
                 one.name: None
                 for one in known.values()
-                if one.kind == kind and _matches(one.name, patterns) and not (skip and skip(one))
+                if one.kind == kind and _matches(one.name, patterns) and _is_meant(one, units)
             }
             for side, known in self.known.items()
         }
@@ -226,6 +226,11 @@ def why(what: str, error: WorkerError) -> str:
     if isinstance(error, NotApplicableError):
         return f"does not apply: {error}"
     return f"could not {what}: {error}"
+
+
+def _is_meant(one: Benchmark, units: Container[str]) -> bool:
+    """Whether a benchmark is timed, or what it counts is no clock's."""
+    return one.kind == "time" or one.unit in units or not by_clock(one.unit)
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
