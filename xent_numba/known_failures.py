@@ -22,7 +22,8 @@ class KnownFailure:
     low, high : float
         The interval of the score or probability.
     label : float or None
-        The label it happens with; None for every label.
+        The hard label it happens with; None for every label. A soft label is of both classes, and
+        fails where one of them does, unless the other's part hides it.
     dtype : {"float32", "float64"} or None
         The dtype it happens with; None for both.
     """
@@ -36,7 +37,11 @@ class KnownFailure:
     def covers(self, first: Any, label: Any, dtype: str) -> Any:
         """Whether the failure is declared for an input, or for each of an array of them."""
         inside = (self.low <= first) & (first <= self.high) & (self.dtype in (None, dtype))
-        return inside if self.label is None else inside & (label == self.label)
+        if self.label is None:
+            return inside
+        if label is None:
+            return inside & False
+        return inside & ((label == self.label) | ((label > 0) & (label < 1)))
 
 
 class Cliffs(NamedTuple):
