@@ -54,31 +54,6 @@ def assert_agree(got, expected, dtype, terms=1):
         np.testing.assert_allclose(a, b, RTOL[dtype], ATOL[dtype] * terms)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("name", "operation"), PAIRS)
-def test_agrees_on_gaussian(name, operation, dtype):
-    require(name)
-    arguments = workloads.sample("gaussian", 10_007, dtype).arguments(OPERATIONS[operation])
-    exact = [array.astype("float64") for array in arguments]
-    for reduction in OPERATIONS[operation].reductions:
-        options = {} if operation == "sigmoid" else {"reduction": reduction}
-        got = compute(operation, arguments, name, **options)
-        assert_agree(got, compute(operation, exact, "numpy_stable", **options), dtype)
-
-
-@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
-@pytest.mark.parametrize(("name", "operation"), LOSSES)
-def test_weights(name, operation, reduction):
-    require(name)
-    arguments = workloads.sample("gaussian", 1001).arguments(OPERATIONS[operation])
-    options = {"reduction": reduction, "sample_weight": np.linspace(0, 2, 1001)}
-    expected = compute(operation, arguments, "numpy_stable", **options)
-    assert_agree(compute(operation, arguments, name, **options), expected, "float64")
-    if reduction == "mean":
-        with pytest.raises(ValueError, match="sample_weight sums to 0"):
-            compute(operation, arguments, name, sample_weight=np.zeros(1001))
-
-
 @pytest.mark.parametrize(("name", "operation"), LOSSES)
 def test_soft_labels(name, operation):
     require(name)
@@ -88,46 +63,6 @@ def test_soft_labels(name, operation):
     arguments = first, np.linspace(0, 1, 1001)
     expected = compute(operation, arguments, "numpy_stable")
     assert_agree(compute(operation, arguments, name), expected, "float64")
-
-
-@pytest.mark.parametrize(("name", "operation"), PAIRS)
-def test_layouts_of_memory(name, operation):
-    require(name)
-    sample = workloads.sample("gaussian", 24, "float32", "int8")
-    plain = sample.arguments(OPERATIONS[operation])
-    expected = compute(operation, plain, "numpy_stable")
-    for lay_out in (
-        lambda array: array.reshape(2, 3, 4),
-        lambda array: np.repeat(array, 3)[::3],
-        lambda array: array[::-1].copy()[::-1],
-        lambda array: np.frombuffer(b"-" + array.tobytes(), array.dtype, offset=1),
-    ):
-        arguments = [lay_out(array) for array in plain]
-        for array in arguments:
-            array.flags.writeable = False
-        got = compute(operation, arguments, name)
-        if operation == "sigmoid":
-            got = got.ravel()
-        elif OPERATIONS[operation].gradient:
-            got = got[0], got[1].ravel()
-        assert_agree(got, expected, "float32")
-
-
-@pytest.mark.parametrize(("name", "operation"), PAIRS)
-@pytest.mark.parametrize("shape", [(), (0,), (1,)])
-def test_small_shapes(name, operation, shape):
-    require(name)
-    arguments = [np.ones(shape)] * (1 if operation == "sigmoid" else 2)
-    options = {} if operation == "sigmoid" else {"reduction": "none"}
-    got = compute(operation, arguments, name, **options)
-    assert_agree(got, compute(operation, arguments, "numpy_stable", **options), "float64")
-
-
-@pytest.mark.parametrize(("name", "operation"), LOSSES)
-def test_bad_label_is_named(name, operation):
-    require(name)
-    with pytest.raises(ValueError, match=r"^labels\[1\] is 3.0; accepted is "):
-        compute(operation, ([0.5, 0.5], [1.0, 3.0]), name)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

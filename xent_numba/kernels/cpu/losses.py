@@ -78,16 +78,6 @@ def mirror(margin: float) -> tuple[float, float]:
 
 
 @exact
-def log1p_from_exp(e: float, low: float) -> float:
-    """log(1 + e + low) for e + low = e^x, x <= 0."""
-    k = _constants(e)
-    half_e = k.half * e
-    reciprocal = k.one / (k.one + half_e)
-    q, rest = log1p_parts(e, low, half_e, reciprocal, k.log1p_tail)
-    return fma(rest, reciprocal, q)
-
-
-@exact
 def add_log1p(linear: float, e: float, low: float) -> float:
     """Return linear + log(1 + e + low) for linear >= 0 and e + low = e^x, x <= 0.
 
