@@ -340,3 +340,48 @@ def test_rates_are_a_clocks_unless_the_configuration_says_which_way_is_better(ti
     path.write_text(json.dumps({**configuration, "gate_better": {"it/s": "up"}}))
     with pytest.raises(GateError, match="says 'up' of the unit 'it/s'; accepted are lower and hi"):
         outcome(tiny, "HEAD", exact=True)
+
+
+def configure(tiny, **changed):
+    path = tiny.folder / "asv.conf.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+
+
+def test_a_benchmark_has_the_time_it_asks_for_and_so_has_the_listing(tiny):
+    configure(tiny, default_benchmark_timeout=1.0)
+    slow = (
+        "def track_slow():\n    time.sleep(1.5)\n    return tiny.width\n\n\ntrack_slow.timeout = 60"
+    )
+    text = f"{tiny.benchmarks.read_text()}\n\ntime.sleep(1.5)\n\n\n{slow}\n"
+    tiny.benchmarks.write_text(
+        text.replace("track_width.better", "track_width.timeout = 60\ntrack_width.better")
+    )
+    tiny.commit()
+    status, found = outcome(tiny, "HEAD", "HEAD", "track_slow|track_width", exact=True)
+    assert status == 0
+    assert {value.benchmark for value in found.values} == {"all.track_slow", "all.track_width"}
+
+
+def test_what_git_refuses_is_said_in_its_own_words(tiny, capsys):
+    nested = tiny.folder / "nested"
+    nested.mkdir()
+    subprocess.run(["git", "init", "-q"], cwd=nested, check=True)
+    assert run("HEAD", "--exact") == 2
+    error = capsys.readouterr().err
+    assert "gate: git add: error: 'nested/' does not have a commit checked out" in error
+    assert error.count("\n") == 1
+
+
+def test_a_configuration_that_is_cut_off_is_one_sentence(tiny, capsys):
+    path = tiny.folder / "asv.conf.json"
+    path.write_text(path.read_text()[:-1])
+    assert run("HEAD", "--exact") == 2
+    error = capsys.readouterr().err
+    assert "asv.conf.json" in error
+    assert error.count("\n") == 1
+
+
+def test_a_python_that_the_matrix_excludes_is_used_if_it_is_asked_for(tiny):
+    configure(tiny, exclude=[{"environment_type": "virtualenv"}])
+    tiny.edit("return 3", "return 4")
+    assert outcome(tiny, "HEAD", exact=True)[0] == 1

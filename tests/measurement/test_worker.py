@@ -107,9 +107,9 @@ def test_one_that_ends_is_lost_with_its_last_words(worker):
 
 
 def test_one_that_gives_no_answer_is_ended(worker):
-    worker.start("hang")
+    worker.timeout = 0.2
     with pytest.raises(LostError, match=r"gave no answer within 0\.2 s"):
-        worker.receive(timeout=0.2)
+        worker.do("hang")
 
 
 def test_no_process_is_left(program):

@@ -47,6 +47,7 @@ class Commands:
         # asv leaves out what cannot be imported, and says nothing.
         for benchmark in disc_benchmarks(self.folder, ignore_import_errors=True):
             kind = type(benchmark).__name__
+            seconds = [benchmark.timeout, benchmark.setup_cache_timeout]
             for index, values in enumerate(itertools.product(*benchmark.params)):
                 name = f"{benchmark.name}({', '.join(values)})" if values else benchmark.name
                 found.append(
@@ -56,6 +57,7 @@ class Commands:
                         "kind": {"TimeBenchmark": "time", "TrackBenchmark": "track"}.get(kind, ""),
                         "unit": str(benchmark.unit),
                         "better": getattr(benchmark.func, "better", ""),
+                        "timeout": sum(float(one) for one in seconds if one),
                     }
                 )
         names = {name[len(root) + 1 :]: error for name, error in unimportable.items()}

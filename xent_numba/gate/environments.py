@@ -91,7 +91,7 @@ class Project:
             )
         try:
             self.configuration = Config.load(str(found[0]))
-        except util.UserError as error:
+        except (util.UserError, ValueError) as error:
             raise GateError(f"{found[0].name}: {error}") from None
         self.folder = folder
         self.cache = (folder / self.configuration.env_dir / "gate").resolve()
@@ -174,11 +174,11 @@ class Project:
         """Environment variables of the first environment of the matrix."""
         from asv import environment
 
-        entries = next(
-            environment.iter_matrix(
-                self.configuration.environment_type, [_this_python()], self.configuration
-            )
+        every = environment.iter_matrix(
+            self.configuration.environment_type, [_this_python()], self.configuration
         )
+        # Where the configuration excludes this Python, it has no variables for it.
+        entries: dict[tuple[str, str], Any] = next(iter(every), {})
         return {key: value for (kind, key), value in entries.items() if kind.startswith("env")}
 
     def _build(self, name: str, revision: Revision) -> tuple[str, dict[str, str]]:

@@ -92,8 +92,7 @@ def count(
         for done, name in enumerate(chosen.names):
             progress(name, done / len(chosen.names))
             # Each side waits for the other, but both compute.
-            for side in SIDES:
-                pool[side].start("count", sides.place(side, name))
+            sides.start(pool, "count", name)
             found: dict[str, float | None] = dict.fromkeys(SIDES)
             reasons = {}
             for side in SIDES:

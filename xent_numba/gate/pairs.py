@@ -187,9 +187,8 @@ class _Pairs:
 
     def _turns(self, name: str, pool: Pool) -> dict[str, float]:
         """Seconds of a call, for each side."""
-        places = {side: self._sides.place(side, name) for side in SIDES}
-        for side in SIDES:
-            pool[side].start("open", places[side])
+        places = {side: self._sides.known[side][name].place for side in SIDES}
+        self._sides.start(pool, "open", name)
         _each("set up", {side: pool[side].receive for side in SIDES})
         for side in SIDES:
             pool[side].pin()

@@ -13,13 +13,17 @@ from xent_numba.gate import GateError
 WORKING_TREE = "the working tree"
 
 
+class GitError(GateError):
+    """A git command failed; the message is git's own."""
+
+
 def leave_git() -> None:
     """Forget the repository that a git command, alias or hook started this process for.
 
     Its environment variables would lead git, here and in all that is started from here, to that
     repository, wherever it is told to look.
     """
-    with contextlib.suppress(subprocess.CalledProcessError):
+    with contextlib.suppress(GitError):
         for name in _git(Path(), "rev-parse", "--local-env-vars").split():
             os.environ.pop(name, None)
 
@@ -28,9 +32,9 @@ def root(project: Path) -> Path:
     """Top of the working tree that a project is in."""
     try:
         return Path(_git(project, "rev-parse", "--show-toplevel"))
-    except subprocess.CalledProcessError:
+    except GitError as error:
         raise GateError(
-            f"{str(project)!r} is in no git repository; accepted is a project under git"
+            f"{str(project)!r} is in no git repository ({error}); accepted is a project under git"
         ) from None
 
 
@@ -44,7 +48,7 @@ def commit(project: Path, revision: str) -> str:
     """
     try:
         return _git(project, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
-    except subprocess.CalledProcessError:
+    except GitError:
         raise GateError(
             f"revision {revision!r} is not known here; accepted is what git rev-parse reads, and "
             "in a shallow clone only what was fetched"
@@ -149,7 +153,7 @@ def export(project: Path, revision: str, folder: Path) -> Path:
 def _is_ignored(top: Path, path: str) -> bool:
     try:
         _git(top, "check-ignore", "--quiet", f"{path}/file")
-    except subprocess.CalledProcessError:
+    except GitError:
         return False
     return True
 
@@ -176,4 +180,7 @@ def _git(folder: Path, *arguments: str, **variables: str) -> str:
         )
     except FileNotFoundError:
         raise GateError("git is not installed here; accepted is a machine with git") from None
+    except subprocess.CalledProcessError as error:
+        said = " ".join(error.stderr.split()) or f"exit status {error.returncode}"
+        raise GitError(f"git {arguments[0]}: {said}") from None
     return done.stdout.strip()

@@ -14,6 +14,9 @@ from xent_numba.gate.units import by_clock
 from xent_numba.measurement.pool import Pool
 from xent_numba.measurement.worker import NotApplicableError, Program, WorkerError
 
+DISCOVERY_SECONDS = 600.0
+"""The listing of benchmarks may take this long, or the project's own default if it is longer."""
+
 BASELINE, CANDIDATE = SIDES = ("baseline", "candidate")
 
 _COMMANDS = Path(__file__).with_name("benchmarks.py")
@@ -35,6 +38,8 @@ class Benchmark:
         Of its values.
     better : str
         Whether lower or higher values are better; empty if it does not say.
+    timeout : float
+        Seconds that it asks for, its setup included; 0 if it does not say.
     """
 
     name: str
@@ -42,6 +47,7 @@ class Benchmark:
     kind: str
     unit: str
     better: str
+    timeout: float
 
 
 @dataclass(slots=True)
@@ -107,6 +113,8 @@ class Sides:
         self._unimportable: dict[str, dict[str, str]] = {}
         with self.pool() as pool:
             for name in SIDES:
+                # Large projects take long to import; a benchmark has a time of its own.
+                pool[name].timeout = max(timeout, DISCOVERY_SECONDS)
                 pool[name].start("discover")
             for name in SIDES:
                 try:
@@ -126,9 +134,12 @@ class Sides:
             pool[name]
         return pool
 
-    def place(self, side: str, name: str) -> str:
-        """Where asv finds a benchmark."""
-        return self.known[side][name].place
+    def start(self, pool: Pool, command: str, name: str) -> None:
+        """Send a command about a benchmark to both sides, and give it the time it asks for."""
+        for side in SIDES:
+            found = self.known[side][name]
+            pool[side].timeout = max(self._programs[side].timeout, found.timeout)
+            pool[side].start(command, found.place)
 
     def choose(self, kind: str, patterns: Sequence[str], units: Container[str] = ()) -> Chosen:
         """Choose what both sides have.
@@ -152,25 +163,13 @@ class Sides:
         GateError
             If they share none.
         """
-        asked = {
-            side: {
-                one.name: None
-                for one in known.values()
-                if one.kind == kind and _matches(one.name, patterns) and _is_meant(one, units)
-            }
-            for side, known in self.known.items()
-        }
+        asked = {side: self._asked(side, kind, patterns, units) for side in SIDES}
         chosen = Chosen([name for name in asked[CANDIDATE] if name in asked[BASELINE]])
         for side, other in ((CANDIDATE, BASELINE), (BASELINE, CANDIDATE)):
             for name in asked[side]:
                 if name not in asked[other]:
                     chosen.leave_out(name, {other: self._why_missing(other, name)})
-        both = self._unimportable[BASELINE].keys() & self._unimportable[CANDIDATE].keys()
-        for module in sorted(both):
-            # What the baseline's own module has, and the candidate's has no more, is broken.
-            guilty = (CANDIDATE,) if self._is_changed(module) else SIDES
-            reasons = {x: f"could not import it: {self._unimportable[x][module]}" for x in guilty}
-            chosen.leave_out(f"the module {module or 'of all benchmarks'}", reasons)
+        self._leave_out_modules(chosen)
         if not (chosen.names or chosen.broken or chosen.unknown):
             what = f" that match {' or '.join(patterns)}" if patterns else ""
             raise GateError(
@@ -186,7 +185,7 @@ class Sides:
                 # One that can be set up imports what it measures.
                 for name in names:
                     try:
-                        pool[side].do("open", self.place(side, name))
+                        pool[side].do("open", self.known[side][name].place)
                         break
                     except WorkerError:  # which of them cannot is reported later
                         continue
@@ -203,6 +202,26 @@ class Sides:
         every = sorted(set().union(*self._packages.values()))
         versions = {p: {side: self._packages[side].get(p, "none") for side in SIDES} for p in every}
         return {p: found for p, found in versions.items() if len(set(found.values())) > 1}
+
+    def _asked(
+        self, side: str, kind: str, patterns: Sequence[str], units: Container[str]
+    ) -> dict[str, None]:
+        return {
+            one.name: None
+            for one in self.known[side].values()
+            if one.kind == kind
+            and (not patterns or any(re.search(pattern, one.name) for pattern in patterns))
+            and (kind == "time" or one.unit in units or not by_clock(one.unit))
+        }
+
+    def _leave_out_modules(self, chosen: Chosen) -> None:
+        """Take note of the modules that neither side can import."""
+        both = self._unimportable[BASELINE].keys() & self._unimportable[CANDIDATE].keys()
+        for module in sorted(both):
+            # What the baseline's own module has, and the candidate's has no more, is broken.
+            guilty = (CANDIDATE,) if self._is_changed(module) else SIDES
+            reasons = {x: f"could not import it: {self._unimportable[x][module]}" for x in guilty}
+            chosen.leave_out(f"the module {module or 'of all benchmarks'}", reasons)
 
     def _is_changed(self, module: str) -> bool:
         """Whether the two revisions differ in a module of the benchmarks that both have."""
@@ -226,12 +245,3 @@ def why(what: str, error: WorkerError) -> str:
     if isinstance(error, NotApplicableError):
         return f"does not apply: {error}"
     return f"could not {what}: {error}"
-
-
-def _is_meant(one: Benchmark, units: Container[str]) -> bool:
-    """Whether a benchmark is timed, or what it counts is no clock's."""
-    return one.kind == "time" or one.unit in units or not by_clock(one.unit)
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return not patterns or any(re.search(pattern, name) for pattern in patterns)

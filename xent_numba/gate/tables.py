@@ -123,12 +123,7 @@ def _notes(outcome: Outcome) -> Iterator[str]:
             f"detectable: the slowdown that {POWER:.0%} of such runs would find; interval: at the "
             "level that is left after the correction for many benchmarks"
         )
-    neither = [name for name, why in outcome.left_out.items() if why.count("does not apply") == 2]
-    for name, reason in outcome.left_out.items():
-        if name not in neither:
-            yield f"not compared: {name}: {reason}"
-    if neither:
-        yield f"{len(neither)} benchmarks apply to neither side"
+    yield from _left_out(outcome)
     for package, versions in outcome.packages.items():
         yield f"the sides differ in {package}: {' against '.join(versions.values())}"
     if busy := [share for share in outcome.others if share > LOADED]:
@@ -136,6 +131,15 @@ def _notes(outcome: Outcome) -> Iterator[str]:
             f"other programs used up to {max(busy):.0%} of the CPUs, and more than {LOADED:.0%} "
             f"during {len(busy)} of {len(outcome.others)} pairs"
         )
+
+
+def _left_out(outcome: Outcome) -> Iterator[str]:
+    neither = [name for name, why in outcome.left_out.items() if why.count("does not apply") == 2]
+    for name, reason in outcome.left_out.items():
+        if name not in neither:
+            yield f"not compared: {name}: {reason}"
+    if neither:
+        yield f"{len(neither)} benchmarks apply to neither side"
 
 
 def _annotation(kind: str, title: str, text: str) -> str:

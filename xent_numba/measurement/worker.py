@@ -104,10 +104,13 @@ class Worker:
     ----------
     cpu_time : callable
         Returns the CPU seconds that the process has used.
+    timeout : float
+        Seconds that an answer may take.
     """
 
     def __init__(self, program: Program, padding: int = 0) -> None:
         self._program = program
+        self.timeout = program.timeout
         kept = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - see `close`
@@ -143,23 +146,16 @@ class Worker:
             self._process.stdin.write(json.dumps([command, arguments]) + "\n")
             self._process.stdin.flush()
 
-    def receive(self, timeout: float | None = None) -> Any:
-        """Wait for an answer; a process that gives none in time is ended.
-
-        Parameters
-        ----------
-        timeout : float, optional
-            Seconds to wait; those of the program, if None.
-        """
+    def receive(self) -> Any:
+        """Wait for an answer; a process that gives none in time is ended."""
         assert self._process.stdout is not None
-        seconds = self._program.timeout if timeout is None else timeout
         late = threading.Event()
 
         def end() -> None:
             late.set()
             self._process.kill()
 
-        alarm = threading.Timer(seconds, end)
+        alarm = threading.Timer(self.timeout, end)
         alarm.start()
         try:
             line = self._process.stdout.readline()
@@ -168,7 +164,7 @@ class Worker:
         finally:
             alarm.cancel()
         if not line.endswith("\n"):
-            late_by = f"gave no answer within {seconds:g} s"
+            late_by = f"gave no answer within {self.timeout:g} s"
             raise LostError(late_by if late.is_set() else self._end())
         answer = json.loads(line)
         if "error" in answer:
