@@ -25,7 +25,7 @@ def test_quickstart_is_two_commands():
     commands = re.findall(r"^```\n(.*?)^```", section("Quickstart"), re.S | re.M)
     assert [command.count("\n") for command in commands] == [1, 1]
     assert commands[0].rstrip().endswith("xent-numba compare --workload flights")
-    assert commands[1].rstrip().endswith("-m pytest -n auto")
+    assert commands[1].rstrip().endswith("-m pytest -n auto --dist loadfile")
 
 
 def test_example_runs():
