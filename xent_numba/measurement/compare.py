@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import functools
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -228,7 +228,7 @@ class _Timing:
             Called with the fraction of the budget that is spent.
         """
         self.pool.disturbed.clear()
-        plans, lost = self._warm_up(label for label in prepared if prepared[label].timed)
+        plans, lost = self._warm_up(prepared)
         series = turns.rounds(
             {label: functools.partial(self._turn, label, plan) for label, plan in plans.items()},
             references=[label for label in (MEMORY_LIMIT, references[0]) if label in plans],
@@ -237,23 +237,24 @@ class _Timing:
             progress=progress,
         )
         lost |= {label: one.lost for label, one in series.items() if one.lost}
+        prepared = dict(prepared) | {
+            label: dataclasses.replace(prepared[label], status="crashed", reason=reason)
+            for label, reason in lost.items()
+        }
+        found = {label: Row(self.case, label, prepared[label]) for label in prepared}
         rounds = {label: one.seconds for label, one in series.items() if not one.lost}
-        rows = []
-        for label, preparation in prepared.items():
-            if label in lost:
-                preparation = dataclasses.replace(preparation, status="crashed", reason=lost[label])
-            row = Row(self.case, label, preparation)
-            if label in rounds:
-                disturbed = dict(self.pool.disturbed[self.processes[label]])
-                row = dataclasses.replace(row, warm_up=plans[label], disturbed_by=disturbed)
-                row = row.timed(rounds, *references)
-            rows.append(row)
-        return rows
+        for label in rounds:
+            disturbed = dict(self.pool.disturbed[self.processes[label]])
+            row = dataclasses.replace(found[label], warm_up=plans[label], disturbed_by=disturbed)
+            found[label] = row.timed(rounds, *references)
+        return list(found.values())
 
-    def _warm_up(self, labels: Iterable[str]) -> tuple[dict[str, WarmUp], dict[str, str]]:
-        """How each takes a turn, and why some cannot."""
+    def _warm_up(
+        self, prepared: Mapping[str, Preparation]
+    ) -> tuple[dict[str, WarmUp], dict[str, str]]:
+        """How each that agreed takes a turn, and why some cannot."""
         plans, lost = {}, {}
-        for label in labels:
+        for label in (label for label in prepared if prepared[label].timed):
             try:
                 plans[label] = self.pool[self.processes[label]].warm_up(self.key)
             except WorkerError as reason:
