@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from xent_numba import registry
-from xent_numba.measurement.comparison import Comparison, Row, overall_resolution
+from xent_numba.measurement.comparison import COMPARISON, Comparison, Row, overall_resolution
 from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT, Participant, Preparation
 from xent_numba.measurement.suite import PARTS, SUBJECT
 from xent_numba.measurement.worker import WarmUp
+from xent_numba.results import store
+from xent_numba.results.machine import Machine
+from xent_numba.results.provenance import Provenance
+from xent_numba.results.store import Stored
 
 #: Nanoseconds an element, beyond a microsecond a call.
 COST = {MEMORY_LIMIT: 0.125, SUBJECT: 0.5, f"{SUBJECT}@1": 1.0, "torch_compiled": 1.0}
@@ -20,7 +26,7 @@ def seconds(label: str, size: int) -> float:
     return (per_call + per_element * size) * 1e-9
 
 
-def comparison(part: str, **changed) -> Comparison:
+def comparison(part: str, **changed) -> Stored[Comparison]:
     """A run of a part in which every turn took what `seconds` says, but for a ripple."""
     rows = []
     for case, members in PARTS[part].enter(registry.names(), 2).items():
@@ -34,39 +40,36 @@ def comparison(part: str, **changed) -> Comparison:
         }
         for label in labels:
             rows.append(_row(case, label, times, PARTS[part].baseline))
-    settings = {
-        "command": f"xent-numba compare --suite {part}",
-        "started": "2026-01-02T03:04:05+00:00",
-        "baseline": PARTS[part].baseline,
-        "control": SUBJECT,
-        "settings": {"threads": 2, "budget": 1.0, "seed": 1},
-        "machine": MACHINE,
-        "activity": {"load": 0.1, "load_after": 0.2, "steal_seconds": 0.0, "others_percent": 1.0},
-        "commit": {"commit": "0123456789abcdef", "modified": False},
-        "rows": tuple(rows),
-        "overall": overall_resolution(rows, SUBJECT),
-    }
-    return Comparison(**(settings | changed))
+    found = Comparison(
+        baseline=PARTS[part].baseline,
+        control=SUBJECT,
+        settings={"threads": 2, "budget": 1.0, "seed": 1},
+        numba={"simd_bits": 256, "cpu": "generic", "threads": 2, "threading_layer": "omp"},
+        activity={"load": 0.1, "load_after": 0.2, "steal_seconds": 0.0, "others_percent": 1.0},
+        calls={"numpy_stable": {"sigmoid": "1 / (1 + exp(-s)), <folded>"}},
+        rows=rows,
+        overall=overall_resolution(rows, SUBJECT),
+    )
+    command = f"xent-numba compare --suite {part}"
+    provenance = Provenance(
+        command, "2026-01-02T03:04:05+00:00", "0123456789abcdef", False, MACHINE
+    )
+    return Stored(provenance, dataclasses.replace(found, **changed))
 
 
-MACHINE = {
-    "cpu": "An <abacus> & beads",
-    "architecture": "x86_64",
-    "cores": 2,
-    "cpus": 2,
-    "usable_cpus": 2,
-    "affinity": [0, 1],
-    "caches": {"L1d": "32K"},
-    "memory_bytes": 2**34,
-    "huge_pages": None,
-    "governor": None,
-    "turbo": None,
-    "gpu": None,
-    "system": "Linux",
-    "python": "3.11",
-    "versions": {"numba": "0.1", "numpy": "2.0"},
-    "numba": {"simd_bits": 256, "cpu": "generic", "threads": 2, "threading_layer": "omp"},
-}
+MACHINE = Machine(
+    cpu="An <abacus> & beads",
+    architecture="x86_64",
+    cores=2,
+    cpus=2,
+    usable_cpus=2,
+    affinity=[0, 1],
+    caches={"L1d": "32K"},
+    memory_bytes=2**34,
+    system="Linux",
+    python="3.11",
+    versions={"numba": "0.1", "numpy": "2.0"},
+)
 
 
 def _row(case, label, times, baseline) -> Row:
@@ -91,4 +94,5 @@ def write(folder, *parts: str) -> None:
     """Lay the files of some parts, or of all, where a report is made from them."""
     (folder / "compare").mkdir(parents=True, exist_ok=True)
     for part in parts or PARTS:
-        (folder / "compare" / f"{part}.json").write_text(comparison(part).to_json())
+        run = comparison(part)
+        store.write(folder / "compare" / f"{part}.json", COMPARISON, run.provenance, run.content)

@@ -52,7 +52,7 @@ def by_us(name: str, operation: str, dtype: str, size: int) -> float:
     case = Case.of(operation, "gaussian", size, dtype, None, "sum")
     one = Participant.of(name, machine.usable_cpus())
     found = compare({case: [one]}, baseline=name, control="", budget=BUDGET, command="")
-    (row,) = (row for row in found.rows if row.implementation == name)
+    (row,) = (row for row in found.content.rows if row.implementation == name)
     assert row.seconds is not None, row.preparation
     return row.seconds.value
 

@@ -34,7 +34,7 @@ def run(tmp_path_factory):
         command="xent-numba compare",
         progress=lambda what, done: seen.append((what, done)),
     )
-    return result, seen
+    return result.content, seen
 
 
 @pytest.fixture
@@ -143,6 +143,7 @@ def test_who_was_awake_before_a_turn_is_in_the_row_and_below_the_table(monkeypat
     monkeypatch.setattr(idle, "awake", lambda clocks: ["spinner"])
     right = Participant.of("numpy_stable", threads=1)
     found = compare({CASES[0]: [right]}, baseline=right.label, control="", budget=0.1, command="")
+    found = found.content
     for row in found.rows:
         assert row.disturbed_by == {"spinner": len(row.rounds)}
     assert any("spinner had not come to rest before" in note for note in tables.notes(found))

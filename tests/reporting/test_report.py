@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import shutil
 import zipfile
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,8 @@ import pytest
 from xent_numba import cli
 from xent_numba.measurement import crossover
 from xent_numba.measurement.statistics import Interval
-from xent_numba.reporting import charts, report
+from xent_numba.reporting import charts, headline, page, readme, sizes
+from xent_numba.reporting.sources import Sources
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,8 +46,8 @@ def test_the_page_says_what_the_files_say(html):
 
 
 def test_crossovers_are_those_of_the_data(folder):
-    sources = report.Sources.read(folder)
-    found = {who: where for _, who, where in report._crossovers(sources.runs["sizes"])}
+    sources = Sources.read(folder)
+    found = {who: where for _, who, where in sizes.crossovers(sources.runs["sizes"].content)}
     # 500 + n = 4000 + n / 2 at n = 7000.
     match = re.fullmatch(
         r"between 4,096 and 16,384 samples, at about ([\d,]+)",
@@ -66,9 +68,17 @@ def test_a_crossover_is_the_last_one():
 
 def test_without_a_part_the_page_says_so(tmp_path):
     fabricated.write(tmp_path, "operations")
-    page = report.page(report.Sources.read(tmp_path))
-    assert "Not measured: <code>xent-numba compare --suite sizes</code>" in page
-    assert "Not measured: flights, labels, small, sizes, large." in page
+    text = page.render(Sources.read(tmp_path))
+    assert "Not measured: <code>xent-numba compare --suite sizes</code>" in text
+    assert "Not measured: flights, labels, small, sizes, large." in text
+
+
+@pytest.mark.parametrize("part", ["flights", "small"])
+def test_any_part_alone_makes_a_page(tmp_path, part):
+    fabricated.write(tmp_path, part)
+    assert cli.main(["report", "--folder", str(tmp_path)]) == 0
+    assert part in (tmp_path / "index.html").read_text()
+    assert not (tmp_path / "headline.svg").exists()
 
 
 def test_the_headline_is_a_table(folder):
@@ -85,7 +95,7 @@ def test_the_picture_brings_its_colours_along(folder):
 
 
 def test_the_same_files_make_the_same_page(folder, html):
-    assert report.page(report.Sources.read(folder)) == html
+    assert page.render(Sources.read(folder)) == html
 
 
 @pytest.mark.parametrize("spoil", ["empty", "text"])
@@ -95,7 +105,11 @@ def test_a_folder_that_cannot_be_reported_on_gets_one_sentence(tmp_path, capsys,
         (tmp_path / "compare" / "sizes.json").write_text("[]")
     assert cli.main(["report", "--folder", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "accepted is a folder that compare --suite and accuracy wrote to" in line
+    said = {
+        "empty": "holds no comparison of the suite",
+        "text": "holds no comparison of this version",
+    }
+    assert said[spoil] in line
     assert not (tmp_path / "index.html").exists()
 
 
@@ -125,11 +139,55 @@ def test_text_can_be_read_on_either_page():
             assert (light + 0.05) / (dark + 0.05) >= (4.5 if name in ("text", "muted") else 3), name
 
 
+def test_a_run_that_compare_kept_is_shown(folder, capsys):
+    run = str(folder / "compare" / "labels.json")
+    assert cli.main(["report", run]) == 0
+    shown = capsys.readouterr().out
+    assert cli.main(["compare", "--from-json", run]) == 0
+    assert capsys.readouterr().out == shown
+    assert "numba_parallel" in shown
+
+
+def test_nothing_live_is_in_a_report(folder, html, monkeypatch):
+    """Neither the implementations of today nor the machine that draws."""
+
+    def fail(*arguments):
+        raise AssertionError("asked for")
+
+    monkeypatch.setattr("xent_numba.registry.implementations", fail)
+    monkeypatch.setattr("xent_numba.registry.get", fail)
+    monkeypatch.setattr("xent_numba.results.machine.describe", fail)
+    monkeypatch.setattr("scipy.stats.bootstrap", fail)
+    assert page.render(Sources.read(folder)) == html
+    assert "1 / (1 + exp(-s)), &lt;folded&gt;" in html
+
+
+def test_readme_and_headline_are_those_of_the_runs():
+    """Or else `xent-numba report --readme` was not run."""
+    sources = Sources.read(ROOT / "reports")
+    text = (ROOT / "README.md").read_text()
+    assert readme.updated(text, sources) == text
+    assert (ROOT / "reports" / "headline.md").read_text() == headline.markdown(sources) + "\n"
+
+
+def test_a_readme_without_marks_is_left_alone(tmp_path, capsys):
+    text = tmp_path / "README.md"
+    text.write_text("# words\n")
+    reports = tmp_path / "reports"
+    shutil.copytree(ROOT / "reports" / "accuracy", reports / "accuracy")
+    fabricated.write(reports, "operations")
+    assert cli.main(["report", "--folder", str(reports), "--readme", str(text)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "has no mark" in line
+    assert text.read_text() == "# words\n"
+    assert not (reports / "index.html").exists()
+
+
 def test_the_committed_page_is_of_the_committed_runs():
     page = (ROOT / "reports" / "index.html").read_text()
-    sources = report.Sources.read(ROOT / "reports")
+    sources = Sources.read(ROOT / "reports")
     for run in sources.runs.values():
-        assert run.started in page
+        assert run.provenance.started in page
     kept = page_archive(page)
     assert kept.keys() == {str(path.relative_to(sources.folder)) for path in sources.files()}
     for name, content in kept.items():

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from xent_numba.measurement.case import Case
     from xent_numba.measurement.comparison import Comparison
     from xent_numba.measurement.suite import Entries
+    from xent_numba.results.store import Stored
 
 DEFAULT_OPERATIONS = ("sigmoid", "binary_cross_entropy", "logistic_loss")
 DEFAULT_WORKLOAD = "flights"
@@ -74,8 +75,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure or read, write, and then print."""
-    from xent_numba.measurement.comparison import Comparison
+    from xent_numba.measurement.comparison import COMPARISON
     from xent_numba.reporting import figure, tables
+    from xent_numba.results import store
     from xent_numba.results.files import write
 
     if options.suite:
@@ -85,17 +87,23 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             "two of --json, --markdown, --csv and --figure name one file; accepted are two"
         )
-    comparison = _read(options.from_json) if options.from_json else _measured(options)
-    renderings = (Comparison.to_json, tables.markdown, tables.as_csv, figure.draw)
-    for name, render in zip(FILES, renderings, strict=True):
-        if path := getattr(options, name):
-            write(path, render(comparison))
-    tables.show(comparison, output.console(options.output))
+    kept = options.from_json
+    found = store.read(kept, COMPARISON) if kept else _measured(options)
+    if options.json:
+        store.write(options.json, COMPARISON, found.provenance, found.content)
+    for path, render in (
+        (options.markdown, tables.markdown),
+        (options.csv, tables.as_csv),
+        (options.figure, figure.draw),
+    ):
+        if path:
+            write(path, render(found))
+    tables.show(found, output.console(options.output))
     asked = {Participant.of(text, 1).label for text in options.implementation or ()}
     return int(
         any(
             row.preparation.status in ("wrong", "crashed")
-            for row in comparison.rows
+            for row in found.content.rows
             if row.implementation in asked
         )
     )
@@ -108,13 +116,15 @@ def _suite(options: argparse.Namespace) -> int:
             f"--suite is given with --{given[0].replace('_', '-')}, which it decides; accepted are "
             "--output, --budget and --threads"
         )
+    from xent_numba.measurement.comparison import COMPARISON
     from xent_numba.reporting import tables
+    from xent_numba.results import store
     from xent_numba.results.files import write
 
     options.folder.mkdir(parents=True, exist_ok=True)
     names = list(registry.names())
     for part in PARTS.values() if options.suite == FULL else [PARTS[options.suite]]:
-        comparison = _compare(
+        found = _compare(
             part.enter(names, options.threads),
             options.errors,
             baseline=part.baseline,
@@ -122,28 +132,15 @@ def _suite(options: argparse.Namespace) -> int:
             budget=options.budget or part.budget,
             command=f"xent-numba compare --suite {part.name}",
         )
-        for ending, content in (
-            ("json", comparison.to_json()),
-            ("md", tables.markdown(comparison)),
-            ("csv", tables.as_csv(comparison)),
-        ):
-            write(options.folder / f"{part.name}.{ending}", content)
-        tables.show(comparison, output.console(options.output))
+        path = options.folder / f"{part.name}.json"
+        store.write(path, COMPARISON, found.provenance, found.content)
+        write(path.with_suffix(".md"), tables.markdown(found))
+        write(path.with_suffix(".csv"), tables.as_csv(found))
+        tables.show(found, output.console(options.output))
     return 0
 
 
-def _read(path: Path) -> Comparison:
-    from xent_numba.measurement.comparison import Comparison
-
-    try:
-        return Comparison.from_json(path.read_text())
-    except ValueError as error:
-        raise UsageError(
-            f"--from-json is {str(path)!r}, {error}; accepted is a file that --json wrote"
-        ) from None
-
-
-def _measured(options: argparse.Namespace) -> Comparison:
+def _measured(options: argparse.Namespace) -> Stored[Comparison]:
     cases = _cases(options)
     asked = options.implementation or list(registry.names())
     members = [Participant.of(text, options.threads) for text in asked]
@@ -160,7 +157,7 @@ def _measured(options: argparse.Namespace) -> Comparison:
     )
 
 
-def _compare(entries: Entries, errors: output.Output, **settings: object) -> Comparison:
+def _compare(entries: Entries, errors: output.Output, **settings: object) -> Stored[Comparison]:
     from xent_numba.measurement import compare
 
     with output.progress(errors) as progress:

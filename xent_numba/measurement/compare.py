@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from contextlib import ExitStack
 
 import psutil
 
+from xent_numba import registry
 from xent_numba.measurement import idle, inputs, turns
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import Comparison, Row, overall_resolution
@@ -20,6 +20,8 @@ from xent_numba.measurement.pool import Pool
 from xent_numba.measurement.schedule import SEED, dealt, groups, with_control
 from xent_numba.measurement.worker import WarmUp, WorkerError
 from xent_numba.results import machine
+from xent_numba.results.provenance import Provenance
+from xent_numba.results.store import Stored
 
 Progress = Callable[[str, float], None]
 
@@ -35,7 +37,7 @@ def compare(
     budget: float,
     command: str,
     progress: Progress = lambda what, fraction: None,
-) -> Comparison:
+) -> Stored[Comparison]:
     """Judge and time implementations on cases.
 
     Parameters
@@ -55,10 +57,9 @@ def compare(
 
     Returns
     -------
-    Comparison
+    Stored
         A row for each case and participant, and one for the memory limit of each case.
     """
-    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     before = machine.activity()
     threads = max(one.threads for several in entries.values() for one in several)
     limit = Participant(MEMORY_LIMIT, MEMORY_LIMIT, threads)
@@ -67,7 +68,7 @@ def compare(
     rows: list[Row] = []
     others: list[float] = []
     with ThreadPoolExecutor(1) as aside, Pool(programs) as pool:
-        fingerprint = aside.submit(machine.fingerprint)
+        provenance = aside.submit(Provenance.now, command)
         for group in groups(full, psutil.virtual_memory().available * _MEMORY_SHARE):
             share = len(group) / len(full)
             base = len({row.case for row in rows}) / len(full)
@@ -85,25 +86,23 @@ def compare(
                     _part(progress, "timing", start, 0.5 / len(full)),
                 )
             _forget(pool)
-        described = fingerprint.result() | {"numba": numba}
     after = machine.activity()
-    return Comparison(
-        command,
-        started,
+    found = Comparison(
         baseline,
         control,
         {"threads": threads, "budget": budget, "seed": SEED},
-        described,
+        numba,
         {
             "load": before["load"],
             "load_after": after["load"],
             "steal_seconds": after["steal_seconds"] - before["steal_seconds"],
             "others_percent": max(others),
         },
-        machine.commit(),
-        tuple(rows),
+        _calls(one.implementation for several in entries.values() for one in several),
+        rows,
         overall_resolution(rows, control),
     )
+    return Stored(provenance.result(), found)
 
 
 def prepare(
@@ -175,6 +174,16 @@ def _prepare(
             todo += [c for c, preparation in found.items() if preparation.timed and c not in todo]
         count()
     return found
+
+
+def _calls(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """What each implementation of the package calls, by operation."""
+    known = set(registry.names())
+    return {
+        name: {o: declared.summary for o, declared in registry.get(name).operations.items()}
+        for name in dict.fromkeys(names)
+        if name in known
+    }
 
 
 def _forget(pool: Pool) -> None:

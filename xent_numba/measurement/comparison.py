@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT, Preparation
 from xent_numba.measurement.statistics import Interval, median_interval, ratio_interval
 from xent_numba.measurement.worker import WarmUp
-
-FORMAT = 3
+from xent_numba.operations import OPERATIONS
+from xent_numba.results.store import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,43 +87,49 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A run: what was measured, where, when and how.
+    """A run: what was measured, and how.
 
     Attributes
     ----------
-    command : str
-        What was typed.
-    started : str
-        When, in UTC.
     baseline : str
         The implementation that a speed-up divides by.
     control : str
         The A/A control: entered twice, the second time with `AGAIN` after its label; empty if none.
-    settings : dict
-        Threads, budget and seed.
-    machine : dict
-        See `machine.fingerprint`; and what Numba compiled for.
-    activity : dict
+    settings : dict of str to int or float
+        Threads, budget in seconds, and seed.
+    numba : dict
+        What Numba compiled for; see `codegen.cpu_target.describe`.
+    activity : dict of str to float
         Load before and after, the time the host took for others while it ran, and what other
         processes used of the CPUs while all workers rested, at most.
-    commit : dict
-        See `machine.commit`.
-    rows : tuple of Row
+    calls : dict of str to dict of str to str
+        By implementation and operation, what it calls, as its file says.
+    rows : list of Row
         In the order of the cases.
     overall : Interval or None
         See `overall_resolution`.
     """
 
-    command: str
-    started: str
     baseline: str
     control: str
-    settings: dict[str, Any]
-    machine: dict[str, Any]
+    settings: dict[str, int | float]
+    numba: dict[str, int | str | None]
     activity: dict[str, float]
-    commit: dict[str, Any]
-    rows: tuple[Row, ...]
+    calls: dict[str, dict[str, str]]
+    rows: list[Row]
     overall: Interval | None
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be drawn."""
+        for row in self.rows:
+            if row.case.operation not in OPERATIONS or row.case.size < 1:
+                raise ValueError(f"no case is {row.case}")
+        if missing := {"threads", "budget", "seed"} - set(self.settings):
+            raise ValueError(f"its settings have no {', '.join(sorted(missing))}")
+        if missing := {"load", "load_after", "steal_seconds", "others_percent"} - {*self.activity}:
+            raise ValueError(f"its activity has no {', '.join(sorted(missing))}")
+        if not self.rows or not {"simd_bits", "threading_layer"} <= set(self.numba):
+            raise ValueError("it has no rows, or does not say what Numba compiled for")
 
     def cases(self) -> Iterator[tuple[Case, list[Row]]]:
         """Yield each case with its rows."""
@@ -157,57 +162,8 @@ class Comparison:
         """The A/A ratio of the whole run, see `overall_resolution`."""
         return self.overall
 
-    def to_json(self) -> str:
-        """Everything that was measured, as strict JSON, one line for a row."""
-        content = {"format": FORMAT, **dataclasses.asdict(self)}
-        rows = content.pop("rows")
-        head = json.dumps(content, indent=1, allow_nan=False).removesuffix("\n}")
-        lines = ",\n".join(json.dumps(row, allow_nan=False) for row in rows)
-        return f'{head},\n "rows": [\n{lines}\n]}}\n'
 
-    @classmethod
-    def from_json(cls, text: str) -> Comparison:
-        """Read what `to_json` wrote.
-
-        Raises
-        ------
-        ValueError
-            If the text is something else.
-        """
-        try:
-            content = json.loads(text)
-            if content.pop("format") != FORMAT:
-                raise ValueError("written by another version")
-            rows = tuple(_read_row(**row) for row in content.pop("rows"))
-            overall = content.pop("overall")
-            return cls(**content, rows=rows, overall=Interval(*overall) if overall else None)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"not what a comparison of this version wrote ({error})") from None
-
-
-def _read_row(
-    *,
-    case: dict[str, Any],
-    preparation: dict[str, Any],
-    seconds: list[float] | None,
-    speedup: list[float] | None,
-    limit_share: list[float] | None,
-    ratio: list[float] | None,
-    rounds: dict[str, float],
-    warm_up: list[Any] | None,
-    **rest: Any,
-) -> Row:
-    return Row(
-        case=Case(**case),
-        preparation=Preparation(**preparation),
-        seconds=Interval(*seconds) if seconds else None,
-        speedup=Interval(*speedup) if speedup else None,
-        limit_share=Interval(*limit_share) if limit_share else None,
-        ratio=Interval(*ratio) if ratio else None,
-        rounds={int(number): value for number, value in rounds.items()},
-        warm_up=WarmUp(*warm_up) if warm_up else None,
-        **rest,
-    )
+COMPARISON = Kind("comparison", 3, Comparison)
 
 
 def overall_resolution(rows: Iterable[Row], control: str) -> Interval | None:

@@ -11,6 +11,7 @@ from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import Comparison, Row
 from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT
 from xent_numba.results import svg
+from xent_numba.results.store import Stored
 
 # Okabe and Ito, "Color Universal Design", 2008: told apart by the colour blind; and each is said
 # in words as well.
@@ -18,19 +19,20 @@ _BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#6B6B6B"
 _PANELS_IN_A_ROW = 3
 
 
-def draw(comparison: Comparison) -> str:
+def draw(run: Stored[Comparison]) -> str:
     """Draw an SVG: implementations from the fastest to the slowest, and the memory limit.
 
     Parameters
     ----------
-    comparison : Comparison
-        At least one case.
+    run : Stored
+        A comparison of at least one case.
 
     Returns
     -------
     str
-        The same for the same comparison.
+        The same for the same run.
     """
+    comparison = run.content
     cases = list(comparison.cases())
     names = _order(comparison)
     columns = min(len(cases), _PANELS_IN_A_ROW)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import Comparison, Row
 from xent_numba.measurement.participant import MEMORY_LIMIT
 from xent_numba.measurement.statistics import CONFIDENCE, Interval
+from xent_numba.results import table
+from xent_numba.results.store import Stored
+from xent_numba.results.table import Table
 
 #: An interval that holds 1 and is wider than this says nothing.
 INCONCLUSIVE_WIDTH = 0.1
@@ -103,16 +102,16 @@ def notes(comparison: Comparison) -> list[str]:
     return found
 
 
-def legend(comparison: Comparison) -> list[str]:
+def legend(run: Stored[Comparison]) -> list[str]:
     """Say how to read the tables, and where and how they were made."""
     return [
         f"Times are medians with {CONFIDENCE:.0%} bootstrap intervals. speed-up: the time of "
-        f"{comparison.baseline} divided by the row's, round by round; same: the interval holds 1, "
+        f"{run.content.baseline} divided by the row's, round by round; same: the interval holds 1, "
         "or the ratio is within the resolution. limit: share of the memory limit, the same bytes "
         "moved without arithmetic: a copy where results are written, a dot product where they are "
         "summed.",
-        resolution_text(comparison),
-        origin(comparison),
+        resolution_text(run.content),
+        provenance(run),
     ]
 
 
@@ -147,84 +146,55 @@ def work(case: Case) -> str:
     )
 
 
-def origin(comparison: Comparison) -> str:
-    """Name machine, versions, commit, time and command."""
-    machine = comparison.machine
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    commit = comparison.commit.get("commit")
-    at = (
-        f" at {commit[:10]}{' (modified)' if comparison.commit['modified'] else ''}"
-        if commit
-        else ""
+def provenance(run: Stored[Comparison]) -> str:
+    """Name threads, load, machine, versions, commit, time and command."""
+    simd, activity = run.content.numba["simd_bits"], run.content.activity
+    return (
+        f"{run.content.settings['threads']} threads, {f'{simd} bit' if simd else 'no'} SIMD, load "
+        f"{activity['load']:.1f} before, {activity['steal_seconds']:.1f} s stolen by the host; "
+        f"{run.provenance}"
     )
-    simd = machine["numba"]["simd_bits"]
-    parts = [
-        machine["cpu"] or machine["architecture"],
-        f"{comparison.settings['threads']} threads",
-        f"{simd} bit SIMD" if simd else "no SIMD",
-        f"load {comparison.activity['load']:.1f} before",
-        f"{comparison.activity['steal_seconds']:.1f} s stolen by the host",
-        machine["gpu"] or "no GPU",
-        machine["system"],
-        f"Python {machine['python']}",
-        versions,
-    ]
-    return f"{', '.join(parts)}. {comparison.started}, by `{comparison.command}`{at}."
 
 
-def show(comparison: Comparison, console: Console) -> None:
-    """Print the tables; 80 columns are enough."""
-    for case, rows in comparison.cases():
-        resolution = comparison.resolution(case)
-        table = Table(
-            title=_heading(case, resolution),
-            title_justify="left",
-            title_style="bold",
-            box=None,
-            pad_edge=False,
-            padding=(0, 1, 0, 0),
-        )
-        for position, header in enumerate(HEADERS):
-            table.add_column(
-                header, justify="left" if position < 2 else "right", no_wrap=True, overflow="fold"
-            )
-        for row in ranked(rows):
-            style = _STYLE.get(row.preparation.status)
-            if row.implementation == MEMORY_LIMIT:
-                style = "italic"
-            table.add_row(*map(escape, cells(row, comparison.baseline, resolution)), style=style)
-        console.print(table)
+def show(run: Stored[Comparison], console: Console) -> None:
+    """Print the tables."""
+    for shown in _tables(run.content):
+        table.show(shown, console)
         console.print()
-    for line in notes(comparison) + legend(comparison):
-        console.print(line, markup=False, highlight=False)
+    for line in notes(run.content) + legend(run):
+        console.print(table.printable(line), markup=False, highlight=False)
 
 
-def markdown(comparison: Comparison) -> str:
+def markdown(run: Stored[Comparison]) -> str:
     """Return the tables as Markdown."""
-    lines = []
+    lines = [f"{table.markdown(shown)}\n" for shown in _tables(run.content)]
+    lines += [f"- {table.escape(note)}" for note in notes(run.content)]
+    return "\n".join([*lines, "", "\n\n".join(legend(run)), ""])
+
+
+def as_csv(run: Stored[Comparison]) -> str:
+    """Return one line for each row, numbers as they were measured."""
+    records = [_record(row) for row in run.content.rows]
+    return table.as_csv(Table(list(records[0]), [list(record.values()) for record in records]))
+
+
+def _tables(comparison: Comparison) -> Iterator[Table]:
     for case, rows in comparison.cases():
         resolution = comparison.resolution(case)
-        lines += [f"**{_heading(case, resolution)}**", ""]
-        lines += [
-            _markdown_row(HEADERS),
-            _markdown_row(("---",) * 2 + ("---:",) * (len(HEADERS) - 2)),
-        ]
-        lines += [
-            _markdown_row(cells(row, comparison.baseline, resolution)) for row in ranked(rows)
-        ]
-        lines.append("")
-    lines += [f"- {_markdown_text(note)}" for note in notes(comparison)]
-    return "\n".join([*lines, "", "\n\n".join(legend(comparison)), ""])
+        order = ranked(rows)
+        yield Table(
+            HEADERS,
+            [cells(row, comparison.baseline, resolution) for row in order],
+            right=range(2, len(HEADERS)),
+            title=_heading(case, resolution),
+            styles=[_style(row) for row in order],
+        )
 
 
-def as_csv(comparison: Comparison) -> str:
-    """Return one line for each row, numbers as they were measured."""
-    records = [_record(row) for row in comparison.rows]
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return stream.getvalue()
+def _style(row: Row) -> str:
+    return (
+        "italic" if row.implementation == MEMORY_LIMIT else _STYLE.get(row.preparation.status, "")
+    )
 
 
 def _heading(case: Case, resolution: Interval | None) -> str:
@@ -279,11 +249,3 @@ def ratio(interval: Interval | None, resolution: Interval | None) -> str:
     if interval.contains(1.0):
         return "same" if interval.relative_width <= INCONCLUSIVE_WIDTH else "inconclusive"
     return f"{_short(interval.value)} {_spread(interval)}"
-
-
-def _markdown_row(texts: tuple[str, ...]) -> str:
-    return f"| {' | '.join(map(_markdown_text, texts))} |"
-
-
-def _markdown_text(text: str) -> str:
-    return text.replace("|", "\\|")

@@ -1,0 +1,94 @@
+"""The page: everything that a folder holds, in one file; ``page.html`` says how it looks."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import io
+import zipfile
+from typing import Any
+
+from xent_numba.measurement.suite import PARTS, SUBJECT
+from xent_numba.reporting import charts, headline, overview, panels, sizes, stability, tables
+from xent_numba.reporting.sources import DTYPES, Sources
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def render(sources: Sources) -> str:
+    """Render the page.
+
+    Parameters
+    ----------
+    sources : Sources
+        What was measured.
+
+    Returns
+    -------
+    str
+        HTML that needs no other file and no network.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment: Any = Environment(
+        loader=PackageLoader("xent_numba", "reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    content = _content(sources)
+    content["svg"] = Markup
+    content["light"], content["dark"] = map(charts.css_variables, ("light", "dark"))
+    text: str = environment.get_template("page.html").render(content)
+    return text
+
+
+def _content(sources: Sources) -> dict[str, Any]:
+    runs = sources.runs
+    first = next(iter(runs.values()))
+    shown = panels.panels(sources)
+    started = datetime.datetime.fromisoformat(first.provenance.started)
+    notes = dict.fromkeys(note for run in runs.values() for note in tables.notes(run.content))
+    return {
+        "subject": SUBJECT,
+        "tiles": list(headline.tiles(sources, shown)),
+        "panels": shown,
+        "dtypes": DTYPES,
+        "sizes": sizes.lines(sources),
+        "small": sizes.small_calls(sources),
+        "heat": overview.heat(sources),
+        "stability_maps": {d: drawn for d in DTYPES if (drawn := _stability_map(sources, d))},
+        "rows": [row for name in runs for row in overview.records(name, runs[name].content)],
+        "notes": list(notes),
+        "machine": overview.machine(first),
+        "versions": first.provenance.machine.versions,
+        "quality": [overview.quality(name, run) for name, run in runs.items()],
+        "calls": {
+            name: calls for run in runs.values() for name, calls in run.content.calls.items()
+        },
+        "archive": _archive(sources),
+        "files": [str(path.relative_to(sources.folder)) for path in sources.files()],
+        "missing": [name for name in PARTS if name not in runs],
+        "date": f"{started.day} {started:%B %Y}",
+        "commits": sorted({run.provenance.revision for run in runs.values()}),
+    }
+
+
+def _archive(sources: Sources) -> str:
+    """All files as one, so that the page alone is enough; the same bytes for the same files."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for path in sources.files():
+            entry = zipfile.ZipInfo(str(path.relative_to(sources.folder)), _EPOCH)
+            archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return "data:application/zip;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def _stability_map(sources: Sources, dtype: str) -> str:
+    """The map of the first study that has one, as part of a page."""
+    for study in sources.studies:
+        if drawn := stability.draw(study, dtype, gradients=False):
+            return charts.inline(drawn, f"stability-{dtype}")
+    return ""

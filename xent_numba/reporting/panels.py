@@ -1,0 +1,139 @@
+"""The cases of the headline: how many times as fast, how near to the limit, how accurate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from xent_numba.measurement.case import Case
+from xent_numba.measurement.comparison import Comparison, Row
+from xent_numba.measurement.statistics import Interval
+from xent_numba.measurement.suite import SUBJECT
+from xent_numba.reporting import charts, tables
+from xent_numba.reporting.sources import Sources, others
+
+
+class Ratio(NamedTuple):
+    """How many times as fast the subject is as another, as the page shows it.
+
+    Attributes
+    ----------
+    label : str
+        The other.
+    interval : Interval or None
+        The time of the other divided by the subject's.
+    text : str
+        The same in words: a number, or that it is none.
+    left, low, high, one : float
+        Places of value, ends and 1 in percent of the width of the row.
+    color : str
+        CSS variable.
+    """
+
+    label: str
+    interval: Interval | None
+    text: str
+    left: float
+    low: float
+    high: float
+    one: float
+    color: str
+
+
+class Bar(NamedTuple):
+    """A share of the memory limit."""
+
+    label: str
+    percent: float
+    text: str
+    color: str
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """What is shown of one case."""
+
+    operation: str
+    dtype: str
+    title: str
+    work: str
+    resolution: str
+    ratios: Sequence[Ratio]
+    bars: Sequence[Bar]
+    scatter: str
+    points: Sequence[tuple[str, str, str]]
+
+
+def panels(sources: Sources) -> list[Panel]:
+    """Return the panels of all operations and dtypes."""
+    return [_panel(sources, case, rows) for case, rows in sources.cases("operations")]
+
+
+def points(sources: Sources, rows: Sequence[Row]) -> list[charts.Point]:
+    """Return error and time of each implementation that has both."""
+    return [
+        charts.Point(row.implementation, sources.error(row), row.ns_per_element)
+        for row in others(rows)
+        if row.ns_per_element is not None and not math.isnan(sources.error(row))
+    ]
+
+
+def _panel(sources: Sources, case: Case, rows: list[Row]) -> Panel:
+    run = sources.runs["operations"].content
+    scattered = points(sources, rows)
+    name = f"accuracy-{case.operation}-{case.dtype}"
+    drawn = charts.speed_against_accuracy(scattered, width=430, height=330, name=name)
+    return Panel(
+        case.operation,
+        case.dtype,
+        f"{case.size:,} samples, {case.workload}",
+        tables.work(case),
+        tables.resolution_note(run.resolution(case)),
+        ratios(run, case, rows),
+        _bars(rows),
+        drawn if scattered else "",
+        [(p.label, f"{p.x:.3g}", f"{p.y:.3g}") for p in scattered],
+    )
+
+
+def ratios(run: Comparison, case: Case, rows: list[Row]) -> list[Ratio]:
+    """Return how many times as fast the subject is as each other, the smallest number first."""
+    resolution = run.resolution(case)
+    found = {
+        row.implementation: (run.ratio(case, row.implementation, SUBJECT), row)
+        for row in others(rows)
+        if row.implementation != SUBJECT
+    }
+    known = [interval for interval, _ in found.values() if interval]
+    end = math.log(max([2.0, *(interval.high for interval in known)]) * 1.15)
+    start = math.log(min([0.8, *(interval.low for interval in known)]))
+
+    def place(value: float) -> float:
+        return 100 * (math.log(value) - start) / (end - start)
+
+    shown = []
+    for label, (interval, row) in found.items():
+        if interval is None:
+            if row.preparation.status == "wrong":
+                shown.append(Ratio(label, None, "WRONG", 0, 0, 0, 0, charts.variable(label)))
+            continue
+        text = tables.ratio(interval, resolution)
+        number = f"{interval.value:.3g}\u00d7" if text[0].isdigit() else text
+        value, low, high = map(place, interval)
+        color = charts.variable(label)
+        shown.append(Ratio(label, interval, number, value, low, high, place(1.0), color))
+    return sorted(shown, key=lambda r: r.interval.value if r.interval else math.inf)
+
+
+def _bars(rows: list[Row]) -> list[Bar]:
+    found = []
+    for row in others(rows):
+        if row.limit_share:
+            share = 100 * row.limit_share.value
+            text = f"{share:.0f} %" if share >= 1 else f"{share:.2g} %"
+            found.append(
+                Bar(row.implementation, min(share, 100), text, charts.variable(row.implementation))
+            )
+    return sorted(found, key=lambda bar: -bar.percent)

@@ -1,0 +1,110 @@
+"""What a report is made of: the runs that a folder holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xent_numba.accuracy.study import STUDY, Study
+from xent_numba.errors import ResultFileError
+from xent_numba.measurement.case import Case
+from xent_numba.measurement.comparison import COMPARISON, Comparison, Row
+from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT
+from xent_numba.measurement.suite import PARTS
+from xent_numba.results import store
+from xent_numba.results.store import Stored
+
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The files a report is made of.
+
+    Attributes
+    ----------
+    folder : Path
+        Where they lie, and where the report is going to lie.
+    runs : dict of str to Stored
+        Comparisons, by the name of their part of the suite.
+    studies : sequence of Study
+        Studies of accuracy.
+    accuracy : mapping
+        Largest error in ULP by implementation, operation and dtype.
+    """
+
+    folder: Path
+    runs: Mapping[str, Stored[Comparison]]
+    studies: Sequence[Study]
+    accuracy: Mapping[tuple[str, str, str], float]
+
+    @classmethod
+    def read(cls, folder: Path) -> Sources:
+        """Read what a folder of reports holds.
+
+        Parameters
+        ----------
+        folder : Path
+            With ``compare/PART.json`` of the suite, and ``accuracy/accuracy.json``.
+
+        Returns
+        -------
+        Sources
+            Without what is not there.
+
+        Raises
+        ------
+        ResultFileError
+            If a file is there and is not what it should be, or if there is no comparison at all.
+        """
+        paths = {name: folder / "compare" / f"{name}.json" for name in PARTS}
+        runs = {name: store.read(p, COMPARISON) for name, p in paths.items() if p.is_file()}
+        if not runs:
+            raise ResultFileError(
+                f"{str(folder / 'compare')!r} holds no comparison of the suite: accepted is a "
+                "folder that `xent-numba compare --suite` wrote to"
+            )
+        studies = [
+            store.read(path, STUDY).content
+            for path in sorted((folder / "accuracy").rglob("accuracy.json"))
+        ]
+        return cls(folder, runs, studies, _errors(studies))
+
+    def files(self) -> list[Path]:
+        """What the report was made of, for whoever wants the numbers."""
+        found = sorted((self.folder / "compare").glob("*.json"))
+        found += sorted((self.folder / "compare").glob("*.csv"))
+        return [*found, *sorted((self.folder / "accuracy").rglob("accuracy.json"))]
+
+    def cases(self, part: str) -> list[tuple[Case, list[Row]]]:
+        """Cases of a part with their rows; none if it is not there."""
+        return list(self.runs[part].content.cases()) if part in self.runs else []
+
+    def error(self, row: Row) -> float:
+        """Largest error known, in ULP: of the study of accuracy, or of what was timed; or NaN."""
+        timed = row.preparation.max_ulp if row.preparation.max_ulp is not None else math.nan
+        case = row.case
+        return self.accuracy.get((row.implementation, case.operation, case.dtype), timed)
+
+
+def others(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield the rows of implementations, each once: not of the memory limit or the A/A control."""
+    for row in rows:
+        if row.implementation != MEMORY_LIMIT and not row.implementation.endswith(AGAIN):
+            yield row
+
+
+def _errors(studies: Iterable[Study]) -> dict[tuple[str, str, str], float]:
+    """Largest error of each implementation, operation and dtype."""
+    found: dict[tuple[str, str, str], float] = {}
+    for row in (row for study in studies for row in study.rows):
+        quantity = row.quantity
+        if quantity.result == "gradient":
+            continue
+        key = (quantity.implementation, quantity.operation, quantity.dtype)
+        # Infinite or NaN where it should not be, or the other way round: infinitely wrong.
+        error = math.inf if row.nonfinite.count else row.max_ulp
+        found[key] = max(found.get(key, 0.0), error)
+    return found
