@@ -127,6 +127,7 @@ def _per_sample(operation: str, *inputs: ndarray) -> Any:
     "binary_cross_entropy",
     formulation="stable",
     max_ulp={"float32": 2, "float64": 2},
+    max_ulp_soft={"float32": 3},
     known_failures=TORCH_CLAMPED,
     summary="torch.compile(torch.nn.functional.binary_cross_entropy); bound, with its reduction.",
 )

@@ -85,6 +85,7 @@ def _with_gradient(loss: Any, scores: Any) -> tuple[Any, Any]:
     "binary_cross_entropy",
     formulation="stable",
     max_ulp={"float32": 2, "float64": 2},
+    max_ulp_soft={"float32": 3},
     known_failures=TORCH_CLAMPED,
     summary="torch.nn.functional.binary_cross_entropy(p, y); weights multiply its losses.",
 )
