@@ -186,45 +186,41 @@ def kernel_calls(
     case: Case, sets: list[tuple[Any, ...]], layout: Any, device: Any, *, arithmetic: bool = True
 ) -> Iterator[Call]:
     """Yield calls that queue the kernels of a case, and wait for nothing."""
-    from xent_numba.kernels.cuda import access, grid, samples
+    from xent_numba.kernels.cuda import launch, samples
 
     name = case.operation if arithmetic else samples.NO_ARITHMETIC
     for first, *labels in sets:
-        column = access.Column(first)
         if not labels:
-            yield functools.partial(_map, name, column, device.empty_like(first), layout)
+            yield functools.partial(_map, name, first, device.empty_like(first), layout)
             continue
         gradient = OPERATIONS[case.operation].gradient
+        gradients = device.empty_like(first) if gradient else None
         yield functools.partial(
-            _sum,
-            functools.partial(
-                grid.launch_pass,
-                name,
-                column,
-                access.Column(*labels),
-                gradients=device.empty_like(first) if gradient else None,
-                layout=layout,
-            ),
+            _sum, launch.Task(name, first, *labels, gradients=gradients), device, layout
         )
 
 
 def _map(operation: str, first: Any, out: Any, layout: Any) -> Any:
-    from xent_numba.kernels.cuda import grid
+    from xent_numba.kernels.cuda import launch
 
-    grid.launch_map(operation, first, out, layout=layout)
+    launch.launch_map(operation, first, out, layout=layout)
     return out
 
 
-def _sum(launch_pass: Call) -> Any:
-    from xent_numba.kernels.cuda import grid
+def _sum(task: Any, device: Any, layout: Any) -> Any:
+    from xent_numba.kernels.cuda import launch
 
-    return grid.launch_fold(launch_pass(), grid.Launch())
+    scratch = launch.scratch_on(task.first.device, 0)
+    chunks = launch.launch_pass(task, scratch, layout=layout)
+    places = scratch.totals, scratch.result
+    launch.launch_fold(chunks, "sum", task.first, scratch, launch.DEFAULT, places)
+    return device.totals_in(scratch)
 
 
-def disagreement(case: Case, host: tuple[np.ndarray, ...], call: Call) -> str | None:
+def disagreement(case: Case, host: tuple[np.ndarray, ...], call: Call, device: Any) -> str | None:
     """Why a result is not that of `numba_parallel` to 3 ULP, or there is none; None if it is."""
     try:
-        result = np.asarray(call().copy_to_host())
+        result = device.download(call())
     except Exception as error:  # noqa: BLE001 - such as registers for fewer threads than lanes
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
     function = getattr(xent_numba, case.operation)
@@ -265,7 +261,7 @@ def experiment(size: int, rounds: int, device: Any, make: Any, layouts: list[Any
             row = Row(f"{case.name} | {_described(layout)}", case.bytes(size))
             first, *_ = list(make(case, sets[:1], layout, device))
             queue = in_turn(make(case, sets, layout, device))
-            row.wrong = disagreement(case, host, first)
+            row.wrong = disagreement(case, host, first, device)
             if row.wrong:
                 done.append(row)
             else:
@@ -280,7 +276,7 @@ def compared(
     size: int, rounds: int, device: Any, make: Any, peers: Any
 ) -> tuple[list[Row], dict[str, dict[str, float | str]]]:
     """The rows of the targets, on three clocks, and what independent tools say of the first."""
-    from xent_numba.kernels.cuda.grid import LAYOUT
+    from xent_numba.kernels.cuda.passes import LAYOUT
 
     rows: dict[str, tuple[Row, dict[str, Call]]] = {}
     wrong, sets = [], []
@@ -288,7 +284,7 @@ def compared(
         host = case.inputs(size)
         sets = rotated(host, max(2, math.ceil(3 * device.l2_bytes() / case.bytes(size))), device)
         row = Row(case.name, case.bytes(size))
-        row.wrong = disagreement(case, host, next(iter(make(case, sets, LAYOUT, device))))
+        row.wrong = disagreement(case, host, next(iter(make(case, sets, LAYOUT, device))), device)
         if row.wrong:
             wrong.append(row)
             continue
@@ -348,7 +344,7 @@ def library_calls(sets: list[tuple[Any, ...]]) -> Iterator[tuple[str, int, list[
         import torch
     except ImportError:
         return
-    tensors = [tuple(torch.as_tensor(a, device="cuda") for a in pair) for pair in sets]
+    tensors = [tuple(torch.as_tensor(a.host, device="cuda") for a in pair) for pair in sets]
     eager = torch.nn.functional.binary_cross_entropy_with_logits
     for name, function in ((EAGER, eager), (COMPILED, torch.compile(eager))):
         yield name, 8, [functools.partial(function, *pair, reduction="sum") for pair in tensors]
@@ -471,7 +467,7 @@ def text(report: dict[str, Any]) -> str:
 
 def layouts() -> list[Any]:
     """Lanes, bytes of a lane and bytes of a load that the experiment tries."""
-    from xent_numba.kernels.cuda.grid import Layout
+    from xent_numba.kernels.cuda.passes import Layout
 
     return [
         Layout(lanes, lane_bytes, group_bytes)

@@ -184,7 +184,7 @@ def test_every_width_of_labels_compiles(offline, label_dtype):
 
 
 def test_strided_arrays_are_indexed_in_each_dimension(offline):
-    ptx = offline.pass_ptx("sigmoid", "float32", ndim=3, reduced=False)
+    ptx = offline.pass_ptx("sigmoid", "float32", strided=3, reduced=False)
     check_structure(ptx)
     assert offline.assembled(ptx).local_bytes == 0
     assert not beyond_accumulation(ptx)
@@ -207,11 +207,12 @@ def test_indices_are_64_bits(offline):
 @pytest.fixture
 def planted(offline):
     """PTX of a kernel with a fault."""
-    from numba import cuda, float32
+    from numba import float32
+
+    from xent_numba.kernels.cuda import compiler
 
     def ptx(body):
-        kernel = cuda.jit(body)
-        return offline.Source(offline.ptx_of(kernel, (float32[::1], float32[::1])))
+        return offline.Source(compiler.compiled(body, (float32[::1], float32[::1]), offline.HOPPER))
 
     return ptx
 

@@ -19,13 +19,6 @@ from tools import cuda_tuning
 CASES = cuda_tuning.CASES
 
 
-class Result(np.ndarray):
-    """A host array that can be copied to the host."""
-
-    def copy_to_host(self):
-        return np.asarray(self)
-
-
 class Device:
     """Takes as many milliseconds as it is told, by name of the call."""
 
@@ -41,7 +34,7 @@ class Device:
     def upload(self, array):
         return array
 
-    empty_like = upload
+    empty_like = download = upload
 
     def copy_to(self, target, source):
         assert target is not source
@@ -64,11 +57,11 @@ def right(case, sets, layout, device, *, arithmetic=True):
     for arguments in sets:
         function = getattr(xent_numba, case.operation)
         if case.labels is None:
-            yield lambda f=function, a=arguments[0]: f(a).view(Result)
+            yield lambda f=function, a=arguments[0]: f(a)
             continue
         total = function(*arguments, reduction="sum")
         total = total[0] if isinstance(total, tuple) else total
-        yield lambda t=total: np.array([t, 0.0]).view(Result)
+        yield lambda t=total: np.array([t, 0.0])
 
 
 def library(sets):

@@ -1,7 +1,5 @@
 """Compiling the kernels for a GPU that is not there: PTX, and the machine code ptxas makes of it.
 
-`cuda.compile` takes a compute capability, but the functions that a kernel calls are compiled for
-the device at hand, which Numba asks its driver for. Here that question is answered without one.
 NVVM, ptxas and nvdisasm come from NVIDIA's wheels (the extra ``cuda-check``).
 """
 
@@ -13,18 +11,16 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from numba import cuda, float32, float64, from_dtype, int64, types
-from numba.cuda import dispatcher
 
-from xent_numba.kernels.cuda import grid
+from xent_numba.kernels.cuda import compiler
+from xent_numba.kernels.cuda.passes import LAYOUT, Layout, Pass
+from xent_numba.kernels.cuda.signature import of_pass
 
 HOPPER = (9, 0)
 PASSES: dict[str, dict[str, Any]] = {
@@ -34,24 +30,6 @@ PASSES: dict[str, dict[str, Any]] = {
     "gradients": {"operation": "logistic_loss_and_grad", "label_dtype": "int8"},
 }
 """The passes whose machine code is watched over the history, by what they compute."""
-
-
-@contextmanager
-def assumed(capability: tuple[int, int]) -> Iterator[None]:
-    """Let device functions be compiled for a compute capability, whatever the device."""
-    asked = dispatcher.get_current_device
-    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
-    try:
-        yield
-    finally:
-        dispatcher.get_current_device = asked
-
-
-def ptx_of(kernel: Any, signature: tuple[Any, ...]) -> str:
-    """PTX of a kernel for Hopper."""
-    with assumed(HOPPER):
-        code, _ = cuda.compile_ptx(kernel.py_func, signature, cc=HOPPER)
-    return str(code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,53 +50,28 @@ def pass_ptx(
     divided: bool = False,
     reduced: bool = True,
     vector: bool = True,
-    ndim: int = 1,
-    layout: grid.Layout = grid.LAYOUT,
+    strided: int = 0,
+    layout: Layout = LAYOUT,
 ) -> Source:
     """PTX of a pass over arrays of some dtypes, among them "bfloat16"."""
-    half = {"float16", "bfloat16"}
-    stored = ["uint16" if name in half else name for name in (dtype, label_dtype or dtype)]
-    kind = "C" if ndim == 1 else "A"
-    first, labels = (types.Array(from_dtype(np.dtype(name)), ndim, kind) for name in stored)
-    wide = float64 if dtype == "float64" else float32
-    numbers = types.Array(wide, ndim, kind)
-    with_gradient = operation.endswith("_and_grad")
-    encodings: list[Any] = [
-        name if name in half else "plain" for name in (dtype, label_dtype or dtype)
-    ]
-    spec = grid.Pass(
+    maps = label_dtype is None
+    spec = Pass(
         operation,
-        ndim,
-        vector=vector and ndim == 1,
-        encodings=(encodings[0], encodings[1], encodings[0]),
-        width=layout.width(np.dtype(stored[0]).itemsize),
-        hard=np.dtype(stored[1]).kind in "biu" and encodings[1] == "plain",
-        compensated=dtype == "float64",
-        weighted=weighted,
-        with_gradient=with_gradient,
-        divided=divided,
-        reduced=reduced,
+        (dtype, label_dtype or "", dtype if weighted else ""),
+        losses=not reduced,
+        gradients=operation.endswith("_and_grad"),
+        divisor="size" if divided else "",
+        strided=strided,
+        vector=vector and not strided,
         layout=layout,
     )
-    registers = spec.compiler_options.get("max_registers")
-    if label_dtype is None:
-        signature: tuple[Any, ...] = (int64, first, numbers)
-        return Source(ptx_of(grid.map_kernel(spec), signature), registers)
-    # What is left out is the first argument once more, as `grid.launch_pass` has it.
-    arrays = (
-        first,
-        labels,
-        first,
-        first if reduced else numbers,
-        numbers if with_gradient else first,
-    )
-    signature = (int64, int64, int64, wide, *arrays, float64[:, ::1])
-    return Source(ptx_of(grid.pass_kernel(spec), signature), registers)
+    kernel = of_pass(spec, maps=maps)
+    return Source(compiler.ptx(kernel, HOPPER), kernel.most_registers)
 
 
 def samples_of_a_tile(dtype: str) -> int:
     """Samples for which a thread goes once through its main loop."""
-    return grid.LAYOUT.groups * grid.LAYOUT.width(np.dtype(dtype).itemsize)
+    return LAYOUT.groups * LAYOUT.width(np.dtype(dtype).itemsize)
 
 
 def tool(name: str) -> Path | None:

@@ -1,9 +1,9 @@
 """Numba CUDA: one pass on an NVIDIA GPU, within 2 ULP, the same bits for any launch.
 
-The arithmetic is in ``kernels.cuda_elementary`` and ``kernels.cuda_samples``, the kernels and the
-sums are in ``kernels.cuda_grid``. Host arrays are copied to the current device and back. Arrays
+The arithmetic is in ``kernels.cuda.elementary`` and ``kernels.cuda.samples``, the kernels and the
+sums are in ``kernels.cuda.grid``. Host arrays are copied to the current device and back. Arrays
 with ``__cuda_array_interface__`` are used where they are, on their device and their stream
-(``kernels.cuda_arrays``), whatever their strides; per-sample results and gradients stay there. A
+(``kernels.cuda.arrays``), whatever their strides; per-sample results and gradients stay there. A
 sum or mean is returned as a host scalar, for which, and for the value checks, the call waits.
 float16 and bfloat16 scores, labels and weights are read as they are and computed in float32, the
 dtype of the results.
@@ -23,8 +23,8 @@ from typing import Any, cast
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.host_arrays import HOST, LABEL_DTYPES
-from xent_numba.operations import OPERATIONS, Call, Operation, Reduction
+from xent_numba.host_arrays import LABEL_DTYPES
+from xent_numba.operations import OPERATIONS, Call, Reduction
 from xent_numba.registry import implements
 from xent_numba.validation import raise_bad_value, raise_bad_weight_sum
 
@@ -83,7 +83,7 @@ class DeviceArrays:
         """See `validation.Arrays`."""
         from xent_numba.kernels.cuda import arrays
 
-        if not hasattr(value, "__cuda_array_interface__"):
+        if not hasattr(type(value), "is_cuda") and not hasattr(value, "__cuda_array_interface__"):
             raise TypeError(
                 f"{name} is a host {type(value).__name__}; accepted is a device array, as the "
                 "first argument is one"
@@ -107,37 +107,36 @@ class DeviceArrays:
     @staticmethod
     def empty_like(first: Any) -> Any:
         """See `validation.Arrays`."""
-        from xent_numba.kernels.cuda import arrays
+        from xent_numba.kernels.cuda import arrays, launch
 
-        with arrays.on_device(first.device):
-            stream = arrays.join_streams([first])
-            return arrays.empty(first.shape, first.dtype, stream)
+        with launch.machine.on_device(first.device):
+            return arrays.empty_like(first, arrays.join_streams([first]))
 
     @classmethod
     def check_out(cls, name: str, out: Any, inputs: tuple[Any, ...]) -> Any:
         """See `validation.Arrays`."""
         from xent_numba.kernels.cuda import arrays
 
-        if not hasattr(out, "__cuda_array_interface__"):
+        if not hasattr(type(out), "is_cuda") and not hasattr(out, "__cuda_array_interface__"):
             raise TypeError(f"{name} is a {type(out).__name__}; accepted is a device array")
-        if not arrays.is_aligned(out.__cuda_array_interface__):
-            raise ValueError(
-                f"{name} has elements that lie across their alignment; accepted is an address and "
-                "strides that are multiples of the item size"
-            )
-        shadows = tuple(None if array is None else arrays.shadow(array) for array in inputs)
-        HOST.check_out(name, arrays.shadow(out), shadows)
-        return cls.adopt(name, out)
+        place = arrays.adopt_output(name, out)
+        for other in inputs:
+            if other is not None and arrays.overlap(place, arrays.adopt(name, other)):
+                raise ValueError(
+                    f"{name} shares memory with another argument, of shape {other.shape}; accepted "
+                    "is memory of its own"
+                )
+        return place
 
     @staticmethod
     def poison(out: Any) -> None:
         """See `validation.Arrays`."""
-        from xent_numba.kernels.cuda import arrays, grid
+        from xent_numba.kernels.cuda import arrays, launch
+        from xent_numba.kernels.cuda.passes import Launch
 
         array = arrays.adopt("out", out)
-        with arrays.on_device(array.device):
-            launch = grid.Launch(arrays.join_streams([array]))
-            grid.fill(array.column.array, array.dtype.type(np.nan), launch)
+        with launch.machine.on_device(array.device):
+            launch.fill(array, np.nan, Launch(arrays.join_streams([array])))
 
 
 arrays = DeviceArrays()
@@ -241,109 +240,117 @@ def clock() -> Callable[[], float]:
     summary="Loss and g(s) - y from one exponential and one division.",
 )
 def compute(call: Call) -> Any:
-    """Launch on columns of device memory; host arrays are copied there and back."""
-    from xent_numba.kernels.cuda import arrays
+    """Launch on arrays in device memory; host arrays are copied there and back."""
+    from xent_numba.kernels.cuda import arrays, launch
 
     operation, first, labels, weights, reduction, out, grad_out = call
+    if isinstance(first, ndarray):
+        return _compute_on_copies(call)
+    given = first, labels, weights, out, grad_out
+    adopted = [None if array is None else arrays.adopt("argument", array) for array in given]
+    task = launch.Task(operation.name, *adopted)  # type: ignore[arg-type]
+    _check_places(task)
+    entered = launch.machine.enter(task.first.device)
+    try:
+        if not task.first.size:
+            if reduction != "none" and task.losses:
+                launch.fill(task.losses, 0.0, _where(task))
+            return 0.0 if out is None else out
+        result = _run(task, call)
+    finally:
+        if entered:
+            launch.machine.leave()
+    return result if out is None else out
+
+
+def _compute_on_copies(call: Call) -> Any:
+    """Compute on host arrays by way of the device."""
+    from xent_numba.kernels.cuda import arrays, launch
+
+    _, first, labels, weights, reduction, out, grad_out = call
     if reduction != "none":
         out = None
     if not first.size:
         return 0.0 if out is None else out
-    given = {
-        name: array
-        for name, array in (
-            (operation.first, first),
-            ("labels", labels),
-            ("sample_weight", weights),
-            ("out", out),
-            ("grad_out", grad_out),
-        )
-        if array is not None
-    }
-    if isinstance(first, ndarray):
-        columns = {key: _to_device(key, array) for key, array in given.items()}
-        result = _run(operation, given, columns, reduction, 0)
-        for key in ("out", "grad_out"):
-            if key in given:
-                given[key][...] = columns[key].array.copy_to_host()
-        return out if reduction == "none" else result
-    adopted = {key: arrays.adopt(key, array) for key, array in given.items()}
-    here = next(iter(adopted.values())).device
-    for key, array in adopted.items():
-        if array.device != here:
-            raise ValueError(
-                f"{key} is on device {array.device}; accepted is device {here}, where "
-                f"{operation.first} is"
-            )
-    columns = {key: array.column for key, array in adopted.items()}
-    with arrays.on_device(here):
-        stream = arrays.join_streams(adopted.values())
-        result = _run(operation, given, columns, reduction, stream)
+    inputs = [None if a is None else arrays.to_device(a) for a in (first, labels, weights)]
+    outputs = [
+        None if a is None else arrays.room_for(a.shape, str(a.dtype)) for a in (out, grad_out)
+    ]
+    task = launch.Task(call.operation.name, *inputs, *outputs)  # type: ignore[arg-type]
+    result = _run(task, call._replace(out=None))
+    for host, array in zip((out, grad_out), outputs, strict=True):
+        if host is not None:
+            host[...] = launch.to_host(array)
     return out if reduction == "none" else result
 
 
-def _run(
-    operation: Operation,
-    given: dict[str, Any],
-    columns: dict[str, Any],
-    reduction: str,
-    stream: Any,
-) -> Any:
-    """Compute on columns of the current device; the sum or mean, where there is one."""
-    from xent_numba.kernels.cpu import blocks, summation
-    from xent_numba.kernels.cuda import grid
+def _check_places(task: Any) -> None:
+    """Raise if an array is on another device than the first."""
+    names = OPERATIONS[task.operation].first, "labels", "sample_weight", "out", "grad_out"
+    here = task.first.device
+    arrays = task.first, task.labels, task.weights, task.losses, task.gradients
+    for name, array in zip(names, arrays, strict=True):
+        if array is not None and array.device != here:
+            raise ValueError(
+                f"{name} is on device {array.device}; accepted is device {here}, where "
+                f"{names[0]} is"
+            )
 
-    name = operation.name
-    launch = grid.Launch(stream)
-    first = columns[operation.first]
-    labels, weights = columns.get("labels"), columns.get("sample_weight")
-    losses, gradients = (
-        columns[key].array if key in columns else None for key in ("out", "grad_out")
-    )
-    size = first.array.size
-    if labels is None:
-        grid.launch_map(name, first, losses, launch)
+
+def _where(task: Any) -> Any:
+    """Return the stream to run on, which waits for what is queued on those of all arrays."""
+    from xent_numba.kernels.cuda import arrays
+    from xent_numba.kernels.cuda.passes import Launch
+
+    given = task.first, task.labels, task.weights, task.losses, task.gradients
+    return Launch(arrays.join_streams([array for array in given if array]))
+
+
+def _run(task: Any, call: Call) -> Any:
+    """Compute on arrays of the current device; return the sum or mean that is no array.
+
+    Where the caller gave `out` nothing waits for the device, and a bad value leaves NaN.
+    """
+    from xent_numba.kernels.cuda import launch
+
+    first, weights, reduction = task.first, task.weights, call.reduction
+    where = _where(task)
+    if task.labels is None:
+        launch.launch_map(task.operation, first, task.losses, where)
         return None
-    divisor = None
-    if gradients is not None and reduction == "mean":
-        divisor = float(size)
-        if weights is not None:
-            totals = grid.fold(grid.launch_pass("sample_weight", weights, launch=launch), launch)
-            divisor = summation.rounded_sum(totals[grid.SUM], totals[grid.ERROR])
-    partials = grid.launch_pass(name, first, labels, weights, losses, gradients, divisor, launch)
-    totals = grid.fold(partials, launch)
-    if totals[grid.BAD]:
-        inputs = (given.get(key) for key in (operation.first, "labels", "sample_weight"))
-        raise_bad_value(operation, *(_on_host(array, launch) for array in inputs))
-    if reduction == "none":
+    number, waits = None, type(call.out) is not type(first)
+    if reduction != "none":
+        number, task.losses = task.losses, None
+    scratch = launch.scratch_on(first.device, where.stream)
+    if task.gradients and reduction == "mean":
+        task.divisor = "sum" if weights else "size"
+        if weights:
+            chunks = launch.launch_pass(launch.Task("sample_weight", weights), scratch, where)
+            places = scratch.totals, scratch.result
+            launch.launch_fold(chunks, "sum", first, scratch, where, places)
+    chunks = launch.launch_pass(task, scratch, where)
+    rule: Any = "sum" if reduction != "mean" else "weighted mean" if weights else "mean"
+    if not waits:
+        if number:
+            places = scratch.totals, number.address
+            launch.launch_fold(chunks, rule, first, scratch, where, places)
         return None
-    value, error, weight, weight_error = totals[: grid.BAD]
-    if reduction == "sum":
-        return summation.rounded_sum(value, error)
-    if weights is None:
-        weight, weight_error = float(size), 0.0
-    elif not 0 < weight < np.inf:
-        raise_bad_weight_sum(weight)
-    return blocks.quotient_of_sums(value, error, weight, weight_error)
+    totals = launch.fold(chunks, rule, first, scratch, where)
+    if totals.bad:
+        raise_bad_value(call.operation, *(_on_host(array, where) for array in call[1:4]))
+    if rule == "weighted mean" and not 0 < totals.weight_sum < np.inf:
+        raise_bad_weight_sum(totals.weight_sum)
+    return None if reduction == "none" else totals.result
 
 
-def _to_device(name: str, array: ndarray) -> Any:
-    """Return a host array on the device; what is only written need not be copied there."""
-    from xent_numba.kernels.cuda import access, arrays
-
-    if name in ("out", "grad_out"):
-        return access.Column(arrays.empty(array.shape, array.dtype, 0))
-    return arrays.to_device(array)
-
-
-def _on_host(array: Any, launch: Any) -> Any:
+def _on_host(array: Any, where: Any) -> Any:
     """Return an argument as a NumPy array of the numbers it stands for; None for None."""
-    from xent_numba.kernels.cuda import arrays, grid
+    from xent_numba.kernels.cuda import arrays, launch
 
     if array is None or isinstance(array, ndarray):
         return array
-    column = arrays.adopt("argument", array).column
-    return column.numbers(grid.to_host(column.array, launch))
+    adopted = arrays.adopt("argument", array)
+    return adopted.numbers(launch.to_host(adopted, where))
 
 
 def _simulated() -> bool:

@@ -5,8 +5,10 @@ labels beside them another of four bytes. This needs contiguous arrays that star
 those bytes; from all others the same samples are taken one by one. Nothing else differs, so that
 results have the same bits either way.
 
-The simulator has no vector loads. There every array is taken sample by sample, which is the whole
-difference between a simulated kernel and a compiled one.
+A kernel sees contiguous arrays as an address, and arrays with strides as a tuple of an address, the
+shape and the strides in bytes. The simulator has no addresses and no vector loads: there an array
+is an array, and is taken sample by sample, which is the whole difference between a simulated kernel
+and a compiled one.
 
 Scores of half precision are read as their 16 bits and widened to float32, which is exact: float16
 by the hardware's conversion, bfloat16, which is the upper half of a float32, by a shift.
@@ -15,23 +17,25 @@ by the hardware's conversion, bfloat16, which is the upper half of a float32, by
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import config, cuda, types
-from numba.extending import intrinsic
+from numba import cuda
 
-Encoding = Literal["plain", "float16", "bfloat16"]
-SIMULATED = bool(config.ENABLE_CUDASIM)
-VECTOR_BYTES = 16
-"""What one instruction moves at most."""
+from xent_numba.kernels.cuda.intrinsics import (
+    load,
+    store,
+    vector_load,
+    vector_store,
+    widened_bfloat16,
+    widened_float16,
+)
+from xent_numba.kernels.cuda.passes import SIMULATED, stored_dtype
 
 
 @cache
-def position(ndim: int) -> Callable[[int, Any], Any]:
+def _index(ndim: int) -> Callable[[int, Any], Any]:
     """Return ``f(i, shape)``: the index, in each of the dimensions, of sample i in C order."""
     if ndim == 1:
 
@@ -40,7 +44,7 @@ def position(ndim: int) -> Callable[[int, Any], Any]:
             return (i,)
 
     else:
-        outer, last = position(ndim - 1), ndim - 1
+        outer, last = _index(ndim - 1), ndim - 1
 
         @cuda.jit(device=True)
         def index(i: int, shape: Any) -> Any:
@@ -49,133 +53,24 @@ def position(ndim: int) -> Callable[[int, Any], Any]:
     return index
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A device array, and what its elements stand for.
-
-    Attributes
-    ----------
-    array : device array
-        Of numbers, or of the bits of numbers of half precision as uint16.
-    encoding : {"plain", "float16", "bfloat16"}
-        Which of them.
-    """
-
-    array: Any
-    encoding: Encoding = "plain"
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Dtype of the numbers that are computed with; half precision is widened to float32."""
-        return np.dtype(np.float32 if self.encoding != "plain" else self.array.dtype)
-
-    def numbers(self, elements: np.ndarray) -> np.ndarray:
-        """Return the numbers that elements of the array, copied to the host, stand for."""
-        if self.encoding == "float16":
-            return elements.view(np.float16).astype(np.float32)
-        if self.encoding == "bfloat16":
-            return (elements.astype(np.uint32) << 16).view(np.float32)
-        return elements
-
-
-def _parts(
-    context: Any, builder: Any, array_type: Any, array: Any, i: Any, width: int
-) -> tuple[list[Any], int]:
-    """Return pointers to what one instruction each moves of ``width`` elements from i on.
-
-    Of elements shorter than a word more than four are moved as words: LLVM would load them in two.
-    """
-    element = context.get_data_type(array_type.dtype)
-    size = context.get_abi_sizeof(element)
-    length = min(width, VECTOR_BYTES // size)
-    words = size < 4 and length > 4
-    moved = ir.VectorType(
-        ir.IntType(32) if words else element, size * length // (4 if words else size)
-    )
-    start = builder.gep(context.make_array(array_type)(context, builder, array).data, [i])
-    pointer = builder.addrspacecast(builder.bitcast(start, moved.as_pointer()), moved.as_pointer(1))
-    return [builder.gep(pointer, [ir.IntType(32)(k)]) for k in range(width // length)], size
-
-
-def _elements(builder: Any, loaded: Any, element: Any) -> Any:
-    """Yield what a loaded vector holds, taken from its words if it is one of words."""
-    width, count = element.width if isinstance(element, ir.IntType) else 0, loaded.type.count
-    for k in range(count):
-        value = builder.extract_element(loaded, ir.IntType(32)(k))
-        if value.type == element:
-            yield value
-            continue
-        for shift in range(0, 32, width):
-            yield builder.trunc(builder.lshr(value, value.type(shift)), element)
-
-
 @cache
-def vector_load(width: int) -> Callable[[Any, int], Any]:
-    """Return ``f(array, i)``: the elements i to i + width - 1, in as few loads as there can be."""
+def _offset(ndim: int) -> Callable[[Any, Any, Any], Any]:
+    """Return ``f(i, shape, strides)``: bytes from the first sample to sample i in C order."""
+    if ndim == 1:
 
-    @intrinsic
-    def load(typing: Any, array: Any, i: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            array_, first = args
-            pointers, size = _parts(context, builder, array, array_, first, width)
-            model = context.data_model_manager[array.dtype]
-            values = [
-                model.from_data(builder, value)
-                for pointer in pointers
-                for value in _elements(
-                    builder,
-                    builder.load(pointer, align=size * width // len(pointers)),
-                    context.get_data_type(array.dtype),
-                )
-            ]
-            return context.make_tuple(builder, signature.return_type, values)
+        @cuda.jit(device=True)
+        def offset(i: int, shape: Any, strides: Any) -> Any:
+            return i * strides[0]
 
-        return types.UniTuple(array.dtype, width)(array, i), generate
+    else:
+        outer, last = _offset(ndim - 1), ndim - 1
 
-    return load
+        @cuda.jit(device=True)
+        def offset(i: int, shape: Any, strides: Any) -> Any:
+            rest, k = i // shape[last], i % shape[last]
+            return outer(rest, shape, strides) + k * strides[last]
 
-
-@cache
-def vector_store(width: int) -> Callable[[Any, int, Any], None]:
-    """Return ``f(array, i, values)``, the counterpart of `vector_load`."""
-
-    @intrinsic
-    def store(typing: Any, array: Any, i: Any, values: Any) -> Any:
-        if values != types.UniTuple(array.dtype, width):
-            return None
-
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            array_, first, packed = args
-            pointers, size = _parts(context, builder, array, array_, first, width)
-            for part, pointer in enumerate(pointers):
-                filled = pointer.type.pointee(ir.Undefined)
-                for k in range(filled.type.count):
-                    value = builder.extract_value(packed, part * filled.type.count + k)
-                    filled = builder.insert_element(filled, value, ir.IntType(32)(k))
-                builder.store(filled, pointer, align=size * filled.type.count)
-            return context.get_dummy_value()
-
-        return types.none(array, i, values), generate
-
-    return store
-
-
-@intrinsic
-def _widened_float16(typing: Any, bits: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        convert = ir.FunctionType(ir.FloatType(), [ir.IntType(16)])
-        return builder.asm(convert, "cvt.f32.f16 $0, $1;", "=f,h", args, False)
-
-    return types.float32(types.uint16), generate
-
-
-@intrinsic
-def _widened_bfloat16(typing: Any, bits: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        word = ir.IntType(32)
-        return builder.bitcast(builder.shl(builder.zext(args[0], word), word(16)), ir.FloatType())
-
-    return types.float32(types.uint16), generate
+    return offset
 
 
 @cuda.jit(device=True)
@@ -191,29 +86,54 @@ def _simulated_bfloat16(bits: Any) -> Any:
     return (np.uint32(bits) << np.uint32(16)).view(np.float32)
 
 
-_DECODERS: dict[str, Any] = {
-    "plain": _as_it_is,
-    "float16": _simulated_float16 if SIMULATED else _widened_float16,
-    "bfloat16": _simulated_bfloat16 if SIMULATED else _widened_bfloat16,
-}
+def _decoder(number: str) -> Any:
+    """Return what makes a number of an element of an array of such numbers."""
+    decoders: dict[str, Any] = {
+        "float16": _simulated_float16 if SIMULATED else widened_float16,
+        "bfloat16": _simulated_bfloat16 if SIMULATED else widened_bfloat16,
+    }
+    return decoders.get(number, _as_it_is)
 
 
 @cache
-def reader(encoding: Encoding, ndim: int) -> Callable[[Any, int], Any]:
-    """Return ``f(array, i)``: sample i as a number, from an array of any strides."""
-    index, decode = position(ndim), _DECODERS[encoding]
+def reader(number: str, strided: int) -> Callable[[Any, int], Any]:
+    """Return ``f(array, i)``: sample i as a number that is computed with.
 
-    @cuda.jit(device=True)
-    def read(array: Any, i: int) -> Any:
-        return decode(array[index(i, array.shape)])
+    Parameters
+    ----------
+    number : str
+        Name of the dtype of the elements, among them "bfloat16".
+    strided : int
+        Dimensions of arrays with strides; 0 for contiguous ones.
+    """
+    decode, size = _decoder(number), stored_dtype(number).itemsize
+    if SIMULATED:
+        index = _index(max(1, strided))
+
+        @cuda.jit(device=True)
+        def read(array: Any, i: int) -> Any:
+            return decode(array[index(i, array.shape)])
+
+    elif strided:
+        offset = _offset(strided)
+
+        @cuda.jit(device=True)
+        def read(array: Any, i: int) -> Any:
+            return decode(load(array[0], offset(np.int64(i), array[1], array[2])))
+
+    else:
+
+        @cuda.jit(device=True)
+        def read(array: Any, i: int) -> Any:
+            return decode(load(array, np.int64(i) * size))
 
     return read
 
 
 @cache
-def _decoded(encoding: Encoding, width: int) -> Callable[[Any], Any]:
+def _decoded(number: str, width: int) -> Callable[[Any], Any]:
     """Return ``f(values)``: a tuple of so many numbers."""
-    decode = _DECODERS[encoding]
+    decode = _decoder(number)
     if width == 1:
 
         @cuda.jit(device=True)
@@ -221,7 +141,7 @@ def _decoded(encoding: Encoding, width: int) -> Callable[[Any], Any]:
             return (decode(values[0]),)
 
     else:
-        before, last = _decoded(encoding, width - 1), width - 1
+        before, last = _decoded(number, width - 1), width - 1
 
         @cuda.jit(device=True)
         def numbers(values: Any) -> Any:
@@ -232,38 +152,38 @@ def _decoded(encoding: Encoding, width: int) -> Callable[[Any], Any]:
 
 @cache
 def group_reader(
-    encoding: Encoding, ndim: int, width: int, *, vector: bool
+    number: str, strided: int, width: int, *, vector: bool
 ) -> Callable[[Any, int], Any]:
     """Return ``f(array, i)``: the samples i to i + width - 1 as a tuple of numbers.
 
     Parameters
     ----------
-    encoding : {"plain", "float16", "bfloat16"}
-        What the elements of the array stand for.
-    ndim : int
-        Dimensions of the array.
+    number : str
+        Name of the dtype of the elements.
+    strided : int
+        Dimensions of arrays with strides; 0 for contiguous ones.
     width : int
         Samples.
     vector : bool
         Whether the array is contiguous, and sample i on a multiple of the bytes that are read.
     """
     if vector and not SIMULATED:
-        load, numbers = vector_load(width), _decoded(encoding, width)
+        vector_of, numbers = vector_load(width), _decoded(number, width)
 
         @cuda.jit(device=True)
         def group(array: Any, i: int) -> Any:
-            return numbers(load(array, i))
+            return numbers(vector_of(array, i))
 
     elif width == 1:
-        read = reader(encoding, ndim)
+        read = reader(number, strided)
 
         @cuda.jit(device=True)
         def group(array: Any, i: int) -> Any:
             return (read(array, i),)
 
     else:
-        read, last = reader(encoding, ndim), width - 1
-        before = group_reader(encoding, ndim, last, vector=False)
+        read, last = reader(number, strided), width - 1
+        before = group_reader(number, strided, last, vector=False)
 
         @cuda.jit(device=True)
         def group(array: Any, i: int) -> Any:
@@ -273,29 +193,46 @@ def group_reader(
 
 
 @cache
-def writer(ndim: int) -> Callable[[Any, int, Any], None]:
-    """Return ``f(array, i, value)``, which stores sample i."""
-    index = position(ndim)
+def writer(number: str, strided: int) -> Callable[[Any, int, Any], None]:
+    """Return ``f(array, i, value)``, which stores sample i; the parameters are `reader`'s."""
+    size = stored_dtype(number).itemsize
+    if SIMULATED:
+        index = _index(max(1, strided))
 
-    @cuda.jit(device=True)
-    def write(array: Any, i: int, value: Any) -> None:
-        array[index(i, array.shape)] = value
+        @cuda.jit(device=True)
+        def write(array: Any, i: int, value: Any) -> None:
+            array[index(i, array.shape)] = value
+
+    elif strided:
+        offset = _offset(strided)
+
+        @cuda.jit(device=True)
+        def write(array: Any, i: int, value: Any) -> None:
+            store(array[0], offset(np.int64(i), array[1], array[2]), value)
+
+    else:
+
+        @cuda.jit(device=True)
+        def write(array: Any, i: int, value: Any) -> None:
+            store(array, np.int64(i) * size, value)
 
     return write
 
 
 @cache
-def group_writer(ndim: int, width: int, *, vector: bool) -> Callable[[Any, int, Any], None]:
+def group_writer(
+    number: str, strided: int, width: int, *, vector: bool
+) -> Callable[[Any, int, Any], None]:
     """Return ``f(array, i, values)``, which stores the samples i to i + width - 1."""
     if vector and not SIMULATED:
-        store = vector_store(width)
+        store_vector = vector_store(width)
 
         @cuda.jit(device=True)
         def group(array: Any, i: int, values: Any) -> None:
-            store(array, i, values)
+            store_vector(array, i, values)
 
     else:
-        write = writer(ndim)
+        write = writer(number, strided)
 
         @cuda.jit(device=True)
         def group(array: Any, i: int, values: Any) -> None:
@@ -308,12 +245,3 @@ def group_writer(ndim: int, width: int, *, vector: bool) -> Callable[[Any, int, 
 @cuda.jit(device=True)
 def discard(array: Any, i: int, values: Any) -> None:
     """Store nothing."""
-
-
-def is_aligned(array: Any, width: int) -> bool:
-    """Whether groups of so many elements can be moved by vector instructions."""
-    group = min(VECTOR_BYTES, width * array.dtype.itemsize)
-    # In the simulator a device array has the interface of the host array that it is.
-    name = "__array_interface__" if SIMULATED else "__cuda_array_interface__"
-    address = getattr(array, name)["data"][0]
-    return bool(array.is_c_contiguous() and address % group == 0)

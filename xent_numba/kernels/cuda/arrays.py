@@ -2,8 +2,10 @@
 
 ``__cuda_array_interface__`` says where an array is and what it holds; version 3 also on which
 stream it is being written. Which device it is on it does not say: that is asked of
-``__dlpack_device__`` (PyTorch, CuPy) or of Numba. PyTorch keeps to version 2 and has a current
-stream instead. bfloat16 has no code of NumPy's; PyTorch and ml_dtypes both write ``<V2``.
+``__dlpack_device__`` (CuPy) or of Numba. A tensor of PyTorch's is asked itself, which takes a
+fraction of the time of its interface; it is on PyTorch's current stream. bfloat16 has no code of
+NumPy's; ml_dtypes writes ``<V2``. The interface of Numba's own arrays leaves out strides that are
+0, and calls an array contiguous that is one value seen as many: its attributes are read instead.
 
 References
 ----------
@@ -13,68 +15,98 @@ CUDA Array Interface, version 3, https://numba.readthedocs.io/en/stable/cuda/cud
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from numba import cuda
 
-from xent_numba.kernels.cuda import grid
-from xent_numba.kernels.cuda.access import Column, Encoding
+from xent_numba.kernels.cuda import launch
+from xent_numba.kernels.cuda.passes import Launch, computed_dtype, stored_dtype
+from xent_numba.kernels.cuda.refusals import is_no_room, no_room
 
 _CUDA_DEVICES = (2, 13)
 """kDLCUDA and kDLCUDAManaged of DLPack."""
-_HALVES: dict[str, Encoding] = {"<f2": "float16", "<V2": "bfloat16"}
-_BITS = {"|b1": "|u1"}
+_NUMBERS = {"<f2": "float16", "<V2": "bfloat16", "|b1": "uint8"}
 """Labels that are bool are read as the integers they are stored as."""
 _chosen_stream: ContextVar[Any] = ContextVar("stream", default=None)
+MOST_SAMPLES = 2**62 // 8
+"""An offset in bytes fits into the 64 bits of a kernel's index."""
 
 
-@dataclass(frozen=True, slots=True)
-class Adopted:
-    """A device array of the caller's, ready to be computed on.
+class DeviceArray:
+    """An array on a device, ready to be computed on.
 
     Attributes
     ----------
-    column : Column
-        Its elements.
+    address : int
+        Of its first element.
+    shape : tuple of int
+        Shape.
+    strides : tuple of int or None
+        In bytes; None if it is contiguous.
+    number : str
+        Name of the dtype of its elements, among them "bfloat16".
+    dtype : numpy.dtype
+        In which it is computed with, and which results have.
+    itemsize : int
+        Bytes of an element.
+    size : int
+        Number of elements.
     device : int
         Where it is.
     stream : int
         Handle of the stream on which it is written; 0 is the default stream.
+    owner : object
+        What keeps the memory.
     """
 
-    column: Column
-    device: int
-    stream: int
+    __slots__ = (
+        "address", "device", "dtype", "itemsize", "number", "owner", "shape", "size",
+        "stream", "strides",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        place: tuple[int, int, int],
+        number: str,
+        shape: tuple[int, ...],
+        strides: tuple[int, ...] | None,
+        owner: Any,
+    ) -> None:
+        self.address, self.device, self.stream = place
+        self.number = number
+        self.dtype, self.itemsize = _described(number)
+        self.shape = shape
+        self.size = shape[0] if len(shape) == 1 else math.prod(shape)
+        self.strides = strides
+        self.owner = owner
 
     @property
-    def dtype(self) -> np.dtype:
-        """Dtype that is computed in, and that results have."""
-        return self.column.dtype
+    def all_strides(self) -> tuple[int, ...]:
+        """Strides in bytes, also where it is contiguous."""
+        return self.strides or _contiguous(self.shape, self.itemsize)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape."""
-        return tuple(self.column.array.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return int(self.column.array.size)
-
-    @property
-    def __cuda_array_interface__(self) -> dict[str, Any]:
-        interface: dict[str, Any] = self.column.array.__cuda_array_interface__
-        return interface
+    def numbers(self, elements: np.ndarray) -> np.ndarray:
+        """Return the numbers that elements of the array, copied to the host, stand for."""
+        if self.number == "float16":
+            return elements.view(np.float16).astype(np.float32)
+        if self.number == "bfloat16":
+            return (elements.astype(np.uint32) << 16).view(np.float32)
+        return elements
 
 
-def adopt(name: str, value: Any) -> Adopted:
+@cache
+def _described(number: str) -> tuple[np.dtype, int]:
+    return computed_dtype(number), stored_dtype(number).itemsize
+
+
+def adopt(name: str, value: Any) -> DeviceArray:
     """Take in a device array without a copy, unless its elements lie across their alignment.
 
     Parameters
@@ -89,25 +121,100 @@ def adopt(name: str, value: Any) -> Adopted:
     TypeError, ValueError
         For an array that cannot be read.
     """
-    if isinstance(value, Adopted):
+    kind = type(value)
+    if kind is DeviceArray:
         return value
+    taken: Any = kind
+    return _taker(taken)(name, value)
+
+
+def adopt_output(name: str, value: Any) -> DeviceArray:
+    """Take in a device array that is to be written; see `adopt`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an array that cannot be written as it is.
+    """
+    if type(value) is DeviceArray:
+        return value
+    array = adopt(name, value)
+    if not hasattr(value, "requires_grad") and value.__cuda_array_interface__["data"][1]:
+        raise ValueError(f"{name} is read-only; accepted is a writable array")
+    if array.owner is not value:
+        raise ValueError(
+            f"{name} has elements that lie across their alignment; accepted is an address and "
+            "strides that are multiples of the item size"
+        )
+    if array.strides is not None and _overlaps_itself(array):
+        raise ValueError(
+            f"{name} has elements that share memory with each other (strides {array.strides}); "
+            "accepted is an array whose elements are distinct"
+        )
+    return array
+
+
+@cache
+def _taker(kind: Any) -> Callable[[str, Any], DeviceArray]:
+    """Return the function that takes in arrays of a type."""
+    torch = sys.modules.get("torch")
+    tensor = getattr(torch, "Tensor", None)
+    return _tensors(torch) if tensor is not None and issubclass(kind, tensor) else _of_interface
+
+
+def _tensors(torch: Any) -> Callable[[str, Any], DeviceArray]:
+    """Return the function that takes in tensors."""
+    names = (
+        "float16", "bfloat16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64",
+    )  # fmt: skip
+    numbers = {getattr(torch, name): name for name in names}
+    numbers[torch.bool] = "uint8"
+    strided, raw = torch.strided, getattr(torch._C, "_cuda_getCurrentRawStream", None)
+
+    def stream_of(device: int) -> int:
+        return raw(device) if raw else torch.cuda.current_stream(device).cuda_stream
+
+    def take(name: str, tensor: Any) -> DeviceArray:
+        if tensor.requires_grad:
+            raise TypeError(
+                f"{name} is a tensor that requires grad, which nothing here records; accepted is "
+                "its .detach()"
+            )
+        number = numbers.get(tensor.dtype)
+        if not tensor.is_cuda or tensor.layout is not strided or number is None or tensor.is_neg():
+            raise TypeError(
+                f"{name} is a tensor of {tensor.dtype} on {tensor.device}, {tensor.layout}; "
+                "accepted is a strided tensor of real numbers on a CUDA device"
+            )
+        device = tensor.get_device()
+        shape = tuple(tensor.shape)
+        strides = None
+        if not tensor.is_contiguous():
+            size = tensor.element_size()
+            strides = tuple(step * size for step in tensor.stride())
+        place = tensor.data_ptr(), device, stream_of(device)
+        return DeviceArray(place, number, shape, strides, tensor)
+
+    return take
+
+
+def _of_interface(name: str, value: Any) -> DeviceArray:
+    """Take in an array by its interface."""
     interface = value.__cuda_array_interface__
     if interface.get("mask") is not None:
         raise TypeError(f"{name} has a mask, which would be ignored; accepted is an array without")
-    stream = _stream_of(name, value, interface)
-    device = device_of(value)
-    encoding = _HALVES.get(interface["typestr"], "plain")
-    bits = "<u2" if encoding != "plain" else _BITS.get(interface["typestr"])
-    if bits:
-        interface = {**interface, "typestr": bits}
-    with on_device(device):
-        # What is queued on its stream comes first because this package queues behind it.
-        seen = _Seen({**interface, "stream": None}, value)
-        if is_aligned(interface):
-            array = cuda.as_cuda_array(seen, sync=False)
-        else:
-            array = _gathered(seen, as_stream(stream))
-    return Adopted(Column(array, encoding), device, stream)
+    library = type(value).__module__.partition(".")[0]
+    place = interface["data"][0], device_of(value), _stream_of(name, library, interface)
+    code = interface["typestr"]
+    number = _NUMBERS.get(code) or str(np.dtype(code))
+    shape, strides = tuple(interface["shape"]), interface.get("strides")
+    if library == "numba" and hasattr(value, "strides"):
+        strides = value.strides
+    size = np.dtype(code).itemsize
+    if strides is not None and _is_contiguous(shape, strides, size):
+        strides = None
+    array = DeviceArray(place, number, shape, strides and tuple(strides), value)
+    return array if is_aligned(array) else _gathered(array)
 
 
 def device_of(value: Any) -> int:
@@ -117,14 +224,8 @@ def device_of(value: Any) -> int:
         if kind in _CUDA_DEVICES:
             return int(number)
     context = getattr(getattr(value, "gpu_data", None), "context", None)
-    device = getattr(context, "device", None) or cuda.get_current_device()
-    return int(getattr(device, "id", 0))
-
-
-def on_device(number: int) -> AbstractContextManager[Any]:
-    """Make a device the current one, for the time of a with statement."""
-    current = int(getattr(cuda.get_current_device(), "id", 0))
-    return nullcontext() if number == current else cuda.gpus[number]
+    device = getattr(context, "device", None)
+    return launch.machine.current_device() if device is None else int(device.id)
 
 
 @contextmanager
@@ -137,34 +238,33 @@ def computing_on(stream: Any) -> Iterator[None]:
         _chosen_stream.reset(token)
 
 
-def join_streams(arrays: Iterable[Adopted]) -> Any:
+def join_streams(arrays: Iterable[DeviceArray]) -> int:
     """Return the stream to compute on, which waits for what is queued on those of all arrays.
 
     It is the stream of `computing_on`, else that of the first array.
     """
     first, *others = arrays
     chosen = _chosen_stream.get()
-    if chosen is None:
-        handle = first.stream
+    handle = first.stream if chosen is None else _checked(chosen, first.device)
+    for other in others:
+        if other.stream != handle:
+            break
     else:
-        handle = handle_of(chosen)
-        number = _device_of_stream(chosen)
-        if number is not None and number != first.device:
-            raise ValueError(
-                f"stream is one of device {number}; accepted is a stream of device "
-                f"{first.device}, where the arrays are"
-            )
-    stream = as_stream(handle)
-    for other in {array.stream for array in (first, *others)} - {handle}:
-        event = cuda.event()
-        event.record(as_stream(other))
-        event.wait(stream)
-    return stream
+        if first.stream == handle:
+            return handle
+    launch.machine.wait_for(handle, {array.stream for array in (first, *others)} - {handle})
+    return handle
 
 
-def as_stream(handle: int) -> Any:
-    """Return Numba's stream for a handle."""
-    return cuda.external_stream(handle) if handle else 0
+def _checked(stream: Any, device: int) -> int:
+    """Return the handle of a chosen stream; raise if it is one of another device."""
+    number = _device_of_stream(stream)
+    if number is not None and number != device:
+        raise ValueError(
+            f"stream is one of device {number}; accepted is a stream of device {device}, where "
+            "the arrays are"
+        )
+    return handle_of(stream)
 
 
 def handle_of(stream: Any) -> int:
@@ -181,57 +281,132 @@ def handle_of(stream: Any) -> int:
     return int(handle)
 
 
-def to_device(array: np.ndarray) -> Column:
+def to_device(array: np.ndarray) -> DeviceArray:
     """Copy a host array to the current device."""
-    if array.dtype == np.bool_:
-        array = array.view(np.uint8)
-    return Column(reserve(lambda: cuda.to_device(np.ascontiguousarray(array).reshape(array.shape))))
+    whole = np.ascontiguousarray(array)
+    copied = room_for(array.shape, "uint8" if array.dtype == np.bool_ else str(array.dtype))
+    if whole.size:
+        launch.machine.to_device(copied.address, whole.ctypes.data, whole.nbytes, copied.stream)
+    return copied
 
 
-def empty(shape: tuple[int, ...], dtype: np.dtype, stream: Any) -> Any:
-    """Return a new device array with arbitrary contents."""
-    return reserve(lambda: cuda.device_array(shape, dtype, stream=stream))
+def room_for(shape: tuple[int, ...], number: str, stream: int = 0) -> DeviceArray:
+    """Return a new array on the current device, with arbitrary contents."""
+    size = math.prod(shape) * stored_dtype(number).itemsize
+    memory = launch.machine.Memory(max(size, 1))
+    place = memory.address, launch.machine.current_device(), stream
+    return DeviceArray(place, number, shape, None, memory)
 
 
-def reserve(make: Any) -> Any:
-    """Return what `make` returns; MemoryError where the device has no room for it."""
+def empty_like(first: DeviceArray, stream: int) -> Any:
+    """Return a new array of the caller's library, to be written on a stream.
+
+    PyTorch and CuPy keep memory that has been freed for the stream that used it; Numba's own array
+    is what all others get.
+
+    Raises
+    ------
+    MemoryError
+        Where the device has no room for it.
+    """
+    makers = {"torch": _empty_tensor, "cupy": _empty_of_cupy}
+    make = makers.get(type(first.owner).__module__.partition(".")[0], _empty_of_numba)
     try:
-        return make()
-    except Exception as error:  # the driver's errors have no common class over Numba's versions
-        if "OUT_OF_MEMORY" not in str(error):
-            raise
-        free, total = cuda.current_context().get_memory_info()
-        raise MemoryError(
-            f"the device has {free:,} of its {total:,} bytes free, too few for the arrays of this "
-            "call; accepted are smaller ones, or the samples in parts"
-        ) from None
+        return make(first, stream)
+    except Exception as error:
+        if is_no_room(error):
+            raise no_room(*launch.machine.memory_info()) from None
+        raise
 
 
-def is_aligned(interface: dict[str, Any]) -> bool:
+def _empty_tensor(first: DeviceArray, stream: int) -> Any:
+    torch = sys.modules["torch"]
+    device = first.owner.device
+    made = torch.empty(first.shape, dtype=getattr(torch, str(first.dtype)), device=device)
+    if stream != first.stream:
+        made.record_stream(torch.cuda.ExternalStream(stream, device))
+    return made
+
+
+def _empty_of_cupy(first: DeviceArray, stream: int) -> Any:
+    cupy = sys.modules["cupy"]
+    with cupy.cuda.Device(first.device), cupy.cuda.ExternalStream(stream):
+        return cupy.empty(first.shape, first.dtype)
+
+
+def _empty_of_numba(first: DeviceArray, stream: int) -> Any:
+    from numba import cuda
+
+    where = cuda.external_stream(stream) if stream else 0
+    return cuda.device_array(first.shape, first.dtype, stream=where)
+
+
+def is_aligned(array: DeviceArray) -> bool:
     """Whether every element starts on a multiple of its size, as a GPU needs it to."""
-    size = np.dtype(interface["typestr"]).itemsize
-    strides = interface.get("strides") or ()
-    return not any(step % size for step in (interface["data"][0], *strides))
+    return not any(step % array.itemsize for step in (array.address, *(array.strides or ())))
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """An array seen otherwise than its owner sees it."""
+def overlap(a: DeviceArray, b: DeviceArray) -> bool:
+    """Whether two arrays share an element's memory."""
+    (low, high), (other_low, other_high) = _extent(a), _extent(b)
+    if high <= other_low or other_high <= low:
+        return False
+    if a.strides is None and b.strides is None:
+        return True
+    try:
+        # An exact answer may take exponential time; past this much work, assume the worst.
+        return np.shares_memory(shadow(a), shadow(b), 100_000)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
 
-    __cuda_array_interface__: dict[str, Any]
-    owner: Any
+
+def _overlaps_itself(array: DeviceArray) -> bool:
+    """Whether two elements may be one: sorted by stride, a step must clear all smaller ones."""
+    reach = array.itemsize
+    for stride, length in sorted(
+        (abs(step), n) for step, n in zip(array.all_strides, array.shape, strict=True) if n > 1
+    ):
+        if stride < reach:
+            return True
+        reach += stride * (length - 1)
+    return False
 
 
-def _gathered(seen: _Seen, stream: Any) -> Any:
+def _extent(array: DeviceArray) -> tuple[int, int]:
+    """Return the first address of an array, and the one behind its last."""
+    low, size = array.address, array.itemsize
+    if not array.size:
+        return low, low
+    if array.strides is None:
+        return low, low + array.size * size
+    reach = [(n - 1) * step for n, step in zip(array.shape, array.strides, strict=True)]
+    return low + sum(min(0, r) for r in reach), low + size + sum(max(0, r) for r in reach)
+
+
+def shadow(array: DeviceArray) -> np.ndarray:
+    """Return a NumPy array with the address and strides of a device array, never to be read."""
+    dtype = stored_dtype(array.number)
+    if not array.size:
+        return np.empty(array.shape, dtype)
+    interface = {
+        "version": 3,
+        "typestr": dtype.str,
+        "data": (array.address, False),
+        "shape": array.shape,
+        "strides": array.strides,
+    }
+    return np.asarray(SimpleNamespace(__array_interface__=interface))
+
+
+def _gathered(array: DeviceArray) -> DeviceArray:
     """Return a contiguous copy, made byte by byte."""
-    interface = seen.__cuda_array_interface__
-    dtype, shape = np.dtype(interface["typestr"]), interface["shape"]
-    strides = interface.get("strides") or _contiguous(shape, dtype.itemsize)
-    of_bytes = {"typestr": "|u1", "shape": (*shape, dtype.itemsize)}
-    source = _Seen({**interface, **of_bytes, "strides": (*strides, 1)}, seen.owner)
-    copied = empty((*shape, dtype.itemsize), np.dtype(np.uint8), stream)
-    grid.copy(cuda.as_cuda_array(source, sync=False), copied, grid.Launch(stream=stream))
-    return copied.reshape(-1).view(dtype).reshape(shape)
+    with launch.machine.on_device(array.device):
+        copied = room_for(array.shape, array.number, array.stream)
+        place = array.address, array.device, array.stream
+        shape, strides = (*array.shape, array.itemsize), (*array.all_strides, 1)
+        of_bytes = DeviceArray(place, "uint8", shape, strides, array)
+        launch.gather(of_bytes, copied.address, Launch(array.stream))
+    return copied
 
 
 def _contiguous(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
@@ -239,18 +414,25 @@ def _contiguous(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     return tuple(int(length) * itemsize for length in reversed(lengths))
 
 
-def _stream_of(name: str, value: Any, interface: dict[str, Any]) -> int:
-    library = type(value).__module__.partition(".")[0]
-    if (handle := interface.get("stream")) is not None:
-        if handle == 0 and library != "numba":  # which calls its default stream so
-            raise ValueError(
-                f"{name} names stream 0, which the CUDA Array Interface leaves undefined; accepted "
-                "is 1 for the legacy default stream, 2 for that of the thread, a handle, or None"
-            )
-        return int(handle)
-    if library == "torch":
-        return handle_of(sys.modules["torch"].cuda.current_stream(device_of(value)))
-    return 0
+def _is_contiguous(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> bool:
+    """Whether elements follow each other in C order; a dimension of one element has no step."""
+    for length, step in zip(reversed(shape), reversed(strides), strict=True):
+        if length != 1 and step != itemsize:
+            return False
+        itemsize *= length
+    return True
+
+
+def _stream_of(name: str, library: str, interface: dict[str, Any]) -> int:
+    handle = interface.get("stream")
+    if handle is None:
+        return 0
+    if handle == 0 and library != "numba":  # which calls its default stream so
+        raise ValueError(
+            f"{name} names stream 0, which the CUDA Array Interface leaves undefined; accepted "
+            "is 1 for the legacy default stream, 2 for that of the thread, a handle, or None"
+        )
+    return int(handle)
 
 
 def _device_of_stream(stream: Any) -> int | None:
@@ -259,12 +441,3 @@ def _device_of_stream(stream: Any) -> int | None:
         if isinstance(number := getattr(stream, name, None), int) and number >= 0:
             return number
     return None
-
-
-def shadow(value: Any) -> np.ndarray:
-    """Return a NumPy array with the address and strides of a device array, never to be read."""
-    interface = {"version": 3, **value.__cuda_array_interface__}
-    interface.pop("stream", None)
-    if 0 in interface["shape"]:
-        return np.empty(interface["shape"], interface["typestr"])
-    return np.asarray(SimpleNamespace(__array_interface__=interface))

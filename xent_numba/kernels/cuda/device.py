@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
+from xent_numba.kernels.cuda import arrays, launch
+from xent_numba.kernels.cuda.passes import ROWS
+
 
 class Clock:
     """Seconds by CUDA events on the default stream, as asv's ``timer``.
@@ -67,19 +70,29 @@ def launch_nothing() -> None:
     empty_kernel[1, 32]()
 
 
-def upload(array: np.ndarray) -> Any:
+def upload(array: np.ndarray) -> arrays.DeviceArray:
     """Return a copy on the device."""
-    return cuda.to_device(array)
+    return arrays.to_device(array)
 
 
-def empty_like(array: Any) -> Any:
+def download(array: arrays.DeviceArray) -> np.ndarray:
+    """Return a copy on the host, when the device has done everything."""
+    return launch.to_host(array)
+
+
+def empty_like(array: arrays.DeviceArray) -> arrays.DeviceArray:
     """Return a new array on the device."""
-    return cuda.device_array_like(array)
+    return arrays.room_for(array.shape, array.number)
 
 
-def copy_to(target: Any, source: Any) -> None:
+def totals_in(scratch: Any) -> arrays.DeviceArray:
+    """Return the totals of the last pass, as an array."""
+    return arrays.DeviceArray((scratch.totals, 0, 0), "float64", (ROWS,), None, scratch)
+
+
+def copy_to(target: arrays.DeviceArray, source: arrays.DeviceArray) -> None:
     """Queue a copy from device memory to device memory."""
-    target.copy_to_device(source)
+    launch.machine.copy(target.address, source.address, source.size * source.itemsize)
 
 
 def l2_bytes() -> int:

@@ -15,7 +15,7 @@ is multiplied by it is corrected by its residual. All else is addition, multipli
 as IEEE 754 rounds it, so that the accuracy can be swept on a CPU, and so that all kernels give a
 sample the same bits: each product is a `product` or part of an `fma`, and ptxas fuses no other.
 
-Every function runs on both: what a CPU has no instruction for is one of the intrinsics below.
+Every function runs on both: what a CPU has no instruction for is one of the intrinsics.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
 from xent_numba.kernels.cpu import exp as cpu_exp
 from xent_numba.kernels.cpu import log as cpu_log
@@ -34,17 +33,18 @@ from xent_numba.kernels.cpu.bits import (
     exact,
     fma,
     horner,
-    scale_by_low_bits,
+    low_bits_to_exponent,
     split_octave,
 )
 from xent_numba.kernels.cpu.coefficients import LOG1P_DIRECT_FLOAT32, LOG_DIRECT_FLOAT32
+from xent_numba.kernels.cuda.intrinsics import approximate_reciprocal, at_least, product
 
-_FLOATS = (types.float32, types.float64)
-
-# An exponent is raised by n + lift here, where the CPU makes a number of n + bias + lift.
+# 2^-lift times Q, so that the sum that ends in 1 ends in 2^-lift, with every bit the same.
 exp_constants = by_precision(
-    cpu_exp.FLOAT32._replace(round_to_int=np.float32(1.5 * 2**23 + 64)),
-    cpu_exp.FLOAT64._replace(round_to_int=1.5 * 2.0**52 + 512),
+    *(
+        k._replace(tail=tuple(k.unlift * c for c in k.tail))
+        for k in (cpu_exp.FLOAT32, cpu_exp.FLOAT64)
+    )
 )
 constants = by_precision(
     cpu_log.FLOAT32._replace(
@@ -56,77 +56,23 @@ constants = by_precision(
 """Those of `log.LogConstants`, with T in the place of A for float32."""
 
 
-def _on_gpu(builder: Any) -> bool:
-    return "nvptx" in builder.module.triple
-
-
-def _instruction(builder: Any, text: str, *args: Any) -> Any:
-    """Emit one PTX instruction on values of one type."""
-    kind = args[0].type
-    letter = "d" if isinstance(kind, ir.DoubleType) else "f"
-    signature = ir.FunctionType(kind, [kind] * len(args))
-    return builder.asm(signature, text, f"={letter}" + f",{letter}" * len(args), args, False)
-
-
-@intrinsic
-def approximate_reciprocal(typing: Any, x: Any) -> Any:
-    """Return 1/x within 1 ULP of float32, or 2^-18 for float64; on a CPU correctly rounded."""
-    if x not in _FLOATS:
-        return None
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        if not _on_gpu(builder):
-            return builder.fdiv(args[0].type(1.0), args[0])
-        suffix = "f32" if x == types.float32 else "f64"
-        return _instruction(builder, f"rcp.approx.ftz.{suffix} $0, $1;", args[0])
-
-    return x(x), generate
-
-
-@intrinsic
-def at_least(typing: Any, low: Any, x: Any) -> Any:
-    """Return the larger of the two, +0 of +0 and -0 where low is +0; NaN if x is NaN."""
-    if low != x or x not in _FLOATS:
-        return None
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        low, x_ = args
-        if _on_gpu(builder) and x == types.float32:
-            return _instruction(builder, "max.NaN.f32 $0, $1, $2;", low, x_)
-        return builder.select(builder.fcmp_unordered(">", x_, low), x_, low)
-
-    return x(low, x), generate
-
-
-@intrinsic
-def product(typing: Any, a: Any, b: Any) -> Any:
-    """Return a b rounded: ptxas may fuse any other multiplication with an addition behind it."""
-    if a != b or a not in _FLOATS:
-        return None
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        if not _on_gpu(builder):
-            return builder.fmul(*args)
-        suffix = "f32" if a == types.float32 else "f64"
-        return _instruction(builder, f"mul.rn.{suffix} $0, $1, $2;", *args)
-
-    return a(a, b), generate
-
-
 @exact
 def exp(x: float) -> float:
     """e^x for x <= 0; NaN stays NaN.
 
     x - n ln2_high is exact: both are multiples of ulp(ln2_high), and the difference fits into the
     significand. The result is rounded when 1 is added, when r is, and, if subnormal, at the end.
+
+    2^(n + lift) is made from bits of its own and multiplied: bits that are added to a number make
+    a finite one of NaN, which on a GPU is 0x7fffffff, and carries.
     """
-    k, one = exp_constants(x), constants(x).one
+    k = exp_constants(x)
     x = at_least(k.lowest, x)
     shifted = fma(x, k.inverse_ln2, k.round_to_int)
     n = shifted - k.round_to_int
     r = fma(n, -k.ln2_low, fma(n, -k.ln2_high, x))
-    value = fma(r, fma(r, horner(r, k.tail), one), one)
-    return product(scale_by_low_bits(value, shifted), k.unlift)
+    value = fma(r, fma(r, horner(r, k.tail), k.unlift), k.unlift)
+    return product(value, low_bits_to_exponent(shifted))
 
 
 def reciprocal(x: float) -> float:

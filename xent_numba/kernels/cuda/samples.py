@@ -1,7 +1,7 @@
 r"""One sample on a GPU: the checks, the loss and the gradient, in registers.
 
-The formulas are those of `kernels.losses`, on the exp, the logarithms and the quotient of
-`kernels.cuda_elementary`.
+The formulas are those of `kernels.cpu.losses`, on the exp, the logarithms and the quotient of
+`kernels.cuda.elementary`.
 
 A label that is an integer is hard: it costs bit operations, no conversion to floating point and
 nothing of what a soft label needs.
@@ -14,20 +14,12 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
 from xent_numba.kernels.cpu.bits import exact, fma
-from xent_numba.kernels.cuda.elementary import (
-    at_least,
-    constants,
-    exp,
-    log1p,
-    minus_log,
-    product,
-    quotient,
-)
+from xent_numba.kernels.cuda.elementary import constants, exp, log1p, minus_log, quotient
+from xent_numba.kernels.cuda.intrinsics import at_least, flip_sign, product
 
 Sample = tuple[np.int32, float, float]
 """What is wrong with a sample (0 for nothing), its loss, and its gradient."""
@@ -60,21 +52,6 @@ def _in_checked_type(like, label):  # type: ignore[no-untyped-def]
     if like == types.float32 and label != types.float64:
         return lambda like, label: np.float32(label)
     return lambda like, label: np.float64(label)
-
-
-@intrinsic
-def flip_sign(typing: Any, x: Any, like: Any) -> Any:
-    """Return x, or -x where the integer is negative: one exclusive or."""
-    if not isinstance(like, types.Integer):
-        return None
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        bits = ir.IntType(x.bitwidth)
-        negative = builder.icmp_signed("<", args[1], args[1].type(0))
-        flip = builder.select(negative, bits(1 << (x.bitwidth - 1)), bits(0))
-        return builder.bitcast(builder.xor(builder.bitcast(args[0], bits), flip), args[0].type)
-
-    return x(x, like), generate
 
 
 @overload(surplus)
