@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import pytest
 from numba import config, cuda
 from simulated_cuda import LOSSES, Elsewhere, arguments, call
 
-from xent_numba import registry
+from xent_numba import registry, validation
 from xent_numba.implementations import numba_cuda
 from xent_numba.kernels.cuda import arrays, launch
 from xent_numba.operations import OPERATIONS, REDUCTIONS
@@ -217,6 +218,8 @@ def torch(monkeypatch):
         strided="strided",
         _C=SimpleNamespace(_cuda_getCurrentRawStream=lambda device: 512),
         bool="torch.bool",
+        empty=lambda shape, dtype, device: Tensor(np.empty(shape, dtype.removeprefix("torch."))),
+        empty_like=lambda tensor: Tensor(np.empty_like(tensor.array)),
         int64="torch.int64",
         **{name: f"torch.{name}" for name in names},
     )
@@ -234,6 +237,85 @@ def test_tensors_of_pytorch_are_on_its_current_stream(elsewhere, torch):
     for given in ((first[::2], labels[::2]), (first[::2].copy(), labels[::2].copy())):
         assert call(operation, *map(Tensor, given), reduction="sum") == right
     assert elsewhere == [("synchronize", 512)] * 2
+
+
+def test_a_call_like_one_before_takes_the_short_way(elsewhere, torch, monkeypatch):
+    """It gives the same bits, and what is out of the ordinary goes the longer way again."""
+    scores = Tensor(aligned(arguments(OPERATIONS["logistic_loss"], 45, "float32")[0]))
+
+    def both(operation, *given, **options):
+        first = call(operation, *given, **options)
+        first = copy.deepcopy([getattr(one, "array", one) for one in as_tuple(first)])
+        with monkeypatch.context() as patch:
+            patch.setattr(validation, "prepare", None)
+            second = call(operation, *given, **options)
+        for got, right in zip(as_tuple(second), first, strict=True):
+            np.testing.assert_array_equal(getattr(got, "array", got), right)
+            assert type(getattr(got, "array", got)) is type(right)
+
+    both(OPERATIONS["sigmoid"], scores)
+    both(OPERATIONS["sigmoid"], scores, out=Tensor(aligned(np.zeros(45, np.float32))))
+    for operation in LOSSES:
+        host, labels, _ = arguments(operation, 45, "float32")
+        given = Tensor(aligned(host)), Tensor(aligned(labels))
+        for reduction in REDUCTIONS:
+            shape = 45 if reduction == "none" else ()
+            outputs = {"out": Tensor(aligned(np.zeros(shape, np.float32)))}
+            if operation.gradient:
+                outputs["grad_out"] = Tensor(aligned(np.zeros(45, np.float32)))
+            both(operation, *given, reduction=reduction, **outputs)
+            if reduction != "none":
+                del outputs["out"]
+                both(operation, *given, reduction=reduction, **outputs)
+
+
+def test_the_short_way_lets_nothing_pass(elsewhere, torch):
+    operation = OPERATIONS["logistic_loss"]
+    host, signs, weights = arguments(operation, 45, "float32")
+    scores, labels = Tensor(aligned(host)), Tensor(aligned(signs))
+    right = call(operation, host, signs, reduction="sum")
+    assert call(operation, scores, labels, reduction="sum") == right
+
+    def refused(error, sentence, *given, **options):
+        with pytest.raises(error, match=sentence):
+            call(operation, *given, **({"reduction": "sum"} | options))
+
+    short = Tensor(aligned(signs[:44].copy()))
+    refused(ValueError, "labels has shape", scores, short)
+    refused(ValueError, "reduction is 'total'", scores, labels, reduction="total")
+    there = Tensor(aligned(signs), device=1)
+    refused(ValueError, "labels is on device 1", scores, there)
+    wrong = Tensor(aligned(np.where(np.arange(45) == 44, 7, signs).astype(np.int8)))
+    refused(ValueError, r"labels\[44\] is 7", scores, wrong)
+    out = Tensor(aligned(np.zeros(45, np.float32)))
+    refused(ValueError, "out has shape", scores, labels, out=out)
+    call(operation, scores, labels, reduction="none", out=out)
+    refused(ValueError, "shares memory", scores, labels, reduction="none", out=scores)
+    wide = Tensor(aligned(np.zeros(45)))
+    refused(ValueError, "out has dtype float64", scores, labels, reduction="none", out=wide)
+    # What is not aligned or has strides is computed, by the longer way.
+    shifted = Tensor(aligned(np.zeros(46, np.float32)))
+    shifted.array = shifted.array[1:]
+    shifted.array[:] = host
+    shifted.shape = (45,)
+    assert call(operation, shifted, labels, reduction="sum") == right
+    weighted = {"sample_weight": Tensor(aligned(weights))}
+    assert call(operation, scores, labels, reduction="sum", **weighted) == call(
+        operation, host, signs, reduction="sum", sample_weight=weights
+    )
+
+
+def aligned(array):
+    """The same array where vectors may be loaded from."""
+    room = np.empty(array.nbytes + 16, np.uint8)
+    start = -room.ctypes.data % 16
+    moved = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    moved[...] = array
+    return moved
+
+
+def as_tuple(result):
+    return result if isinstance(result, tuple) else (result,)
 
 
 def test_tensors_that_cannot_be_read_are_refused(elsewhere, torch):

@@ -88,9 +88,8 @@ def test_a_sum_over_several_chunks_is_the_rounded_sum_of_the_samples(dtype):
 
 def totals_of(given, where=launch.DEFAULT, layout=SMALL, gradients=None):
     task = launch.Task("logistic_loss_and_grad", *given, gradients=gradients, divisor="size")
-    scratch = launch.scratch_on(0, 0)
-    chunks = launch.launch_pass(task, scratch, where, layout)
-    return launch.fold(chunks, "weighted mean", given[0], scratch, where)
+    task.rule = "weighted mean"
+    return launch.awaited(task, launch.scratch_on(0, 0), where, layout)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

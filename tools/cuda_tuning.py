@@ -211,9 +211,7 @@ def _sum(task: Any, device: Any, layout: Any) -> Any:
     from xent_numba.kernels.cuda import launch
 
     scratch = launch.scratch_on(task.first.device, 0)
-    chunks = launch.launch_pass(task, scratch, layout=layout)
-    places = scratch.totals, scratch.result
-    launch.launch_fold(chunks, "sum", task.first, scratch, launch.DEFAULT, places)
+    launch.launch_sum(task, scratch, (scratch.totals, scratch.result), layout=layout)
     return device.totals_in(scratch)
 
 

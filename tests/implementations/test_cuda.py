@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -84,36 +83,97 @@ def fails(error):
     return raises
 
 
-def test_every_reason_is_said_with_the_line_that_installs_what_is_missing(monkeypatch):
-    """No driver, one that does not start, no device, no NVVM, versions that do not fit."""
-    from numba import cuda
-    from numba.cuda.cudadrv import driver, nvvm
+@pytest.fixture
+def found(offline, monkeypatch):
+    """What `unavailable` says for what it finds: a driver, devices, NVVM."""
+    from cuda import pathfinder
+
+    from xent_numba.kernels.cuda import driver
 
     module = registry.get("numba_cuda").module
-    found = SimpleNamespace(is_available=False)
-    monkeypatch.setattr(driver, "driver", found)
-    reasons = [module.unavailable()]
-    found.is_available = True
 
-    class Gpus:
-        __len__ = fails(RuntimeError("CUDA_ERROR_SYSTEM_NOT_READY\nsee the log"))
+    def said(devices=lambda: 1, nvvm=lambda name: None):
+        monkeypatch.setattr(driver, "devices", devices)
+        monkeypatch.setattr(pathfinder, "load_nvidia_dynamic_lib", nvvm)
+        return module.unavailable()
 
-    monkeypatch.setattr(cuda, "gpus", Gpus())
-    reasons.append(module.unavailable())
-    monkeypatch.setattr(cuda, "gpus", [])
-    reasons.append(module.unavailable())
-    monkeypatch.setattr(cuda, "gpus", [0])
-    monkeypatch.setattr(nvvm, "NVVM", fails(OSError("libnvvm.so: not found")))
-    reasons.append(module.unavailable())
-    monkeypatch.setattr(nvvm, "NVVM", lambda: None)
-    assert module.unavailable() is None
-    monkeypatch.setitem(sys.modules, "numba.cuda.cudadrv", None)
-    reasons.append(module.unavailable())
-    words = ("no CUDA driver", "does not start", "no device", "NVVM", "cannot be imported together")
+    return said
+
+
+class DynamicLibNotFoundError(RuntimeError):
+    """As cuda.pathfinder has one."""
+
+
+def test_every_reason_is_said_with_the_line_that_installs_what_is_missing(found, monkeypatch):
+    """No driver, one that does not start, no device, no NVVM, packages that do not fit."""
+    assert found() is None
+    broken = RuntimeError("CUDA_ERROR_SYSTEM_NOT_READY\nsee the log")
+    reasons = [
+        found(fails(DynamicLibNotFoundError("libcuda.so.1"))),
+        found(fails(broken)),
+        found(lambda: 0),
+        found(fails(RuntimeError("the CUDA driver refuses this call (CUDA_ERROR_NO_DEVICE)"))),
+        found(nvvm=fails(OSError("libnvvm.so: not found"))),
+    ]
+    monkeypatch.setitem(sys.modules, "cuda.pathfinder", None)
+    reasons.append(registry.get("numba_cuda").module.unavailable())
+    words = (
+        "no CUDA driver",
+        "does not start",
+        "no device",
+        "no device",
+        "NVVM",
+        "cannot be imported together",
+    )
     for reason, word in zip(reasons, words, strict=True):
         assert word in reason
         assert "pip install 'xent-numba[cuda]'" in reason
         assert "\n" not in reason
+
+
+@pytest.mark.parametrize(
+    ("numba_cuda", "numpy", "fits"),
+    [
+        ("0.30.4", "2.5.2", False),
+        ("0.30.4", "2.5.0rc1", False),
+        ("0.22.0", "3.0.0", False),
+        ("0.30.4", "2.4.6", True),
+        ("0.31.0", "2.5.2", True),
+    ],
+)
+def test_a_pair_that_fails_at_its_first_compilation_is_said(
+    found, monkeypatch, numba_cuda, numpy, fits
+):
+    module = registry.get("numba_cuda").module
+    versions = {"numba-cuda": numba_cuda, "numpy": numpy}
+    monkeypatch.setattr(module, "version", versions.__getitem__)
+    reason = found()
+    assert (reason is None) == fits
+    if not fits:
+        assert (
+            f"numba-cuda {numba_cuda} fails at its first compilation with NumPy {numpy}" in reason
+        )
+        assert "numba-cuda 0.30.4 works with NumPy 2.4: pip install 'xent-numba[cuda]'" in reason
+
+
+def test_what_is_not_installed_is_said(monkeypatch):
+    module = registry.get("numba_cuda").module
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    assert module.unavailable() == ("numba-cuda is not installed; pip install 'xent-numba[cuda]'")
+
+
+def test_a_kernel_on_disk_needs_no_numba():
+    """Its import would take longer than the first call of a process may."""
+    code = (
+        "import sys; from xent_numba.implementations import numba_cuda;"
+        "from xent_numba.kernels.cuda import arrays, compiler_cache, driver, launch, short;"
+        "compiler_cache._source();"
+        "found = [m for m in sys.modules if m.partition('.')[0] in ('numba', 'llvmlite')];"
+        "assert not found, found"
+    )
+    pytest.importorskip("cuda.bindings")
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
 
 
 def test_importing_the_package_and_the_file_leaves_cuda_alone():

@@ -163,8 +163,8 @@ def test_bits_do_not_depend_on_the_launch(cuda, dtype):
     totals = set()
     for blocks, threads in ((None, None), (1, 256), (132, 128), (1000, 64), (20_000, 256)):
         where = Launch(0, blocks, threads)
-        chunks = launch.launch_pass(launch.Task("logistic_loss", first, labels), scratch, where)
-        totals.add(launch.fold(chunks, "mean", first, scratch, where))
+        task = launch.Task("logistic_loss", first, labels, rule="mean")
+        totals.add(launch.awaited(task, scratch, where))
     assert len(totals) == 1
 
 

@@ -15,6 +15,8 @@ none. Nothing of CUDA is imported before one of the two, or a computation, is as
 
 from __future__ import annotations
 
+import importlib.util
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib.metadata import PackageNotFoundError, version
@@ -33,35 +35,64 @@ _INSTALL = "pip install 'xent-numba[cuda]'"
 
 
 def unavailable() -> str | None:
-    """Return why no kernel can run here, or None."""
-    try:
-        from numba import cuda
-        from numba.cuda.cudadrv import driver, nvvm
-    except Exception as error:  # noqa: BLE001 - mismatched versions fail in many ways
-        return (
-            f"{_versions()} cannot be imported together ({_one_line(error)}); for a pair that "
-            f"can, {_INSTALL}"
-        )
+    """Return why no kernel can run here, or None.
+
+    Numba is not imported for it: a kernel that is on disk already does without.
+    """
     if _simulated():
         return None
-    if not driver.driver.is_available:
+    if reason := _unfit():
+        return reason
+    try:
+        from cuda.pathfinder import load_nvidia_dynamic_lib
+
+        from xent_numba.kernels.cuda import driver
+    except Exception as error:  # noqa: BLE001 - mismatched versions fail in many ways
         return (
-            "no CUDA driver was found; on a machine with an NVIDIA GPU install its driver, "
-            f"then {_INSTALL}"
+            f"{_versions()} cannot be imported together ({_one_line(error)}); for a set that "
+            f"can, {_INSTALL}"
         )
     try:
-        devices = len(cuda.gpus)
+        devices = driver.devices()
     except Exception as error:  # noqa: BLE001 - the driver's errors have no common class
-        return (
-            f"the CUDA driver does not start ({_one_line(error)}); with one that does, {_INSTALL}"
-        )
+        if "NO_DEVICE" in str(error):
+            devices = 0
+        elif "DynamicLib" in type(error).__name__:
+            return (
+                "no CUDA driver was found; on a machine with an NVIDIA GPU install its driver, "
+                f"then {_INSTALL}"
+            )
+        else:
+            return (
+                f"the CUDA driver does not start ({_one_line(error)}); with one that does, "
+                f"{_INSTALL}"
+            )
     if not devices:
         return f"the CUDA driver finds no device; on a machine with an NVIDIA GPU, {_INSTALL}"
     try:
-        nvvm.NVVM()
+        load_nvidia_dynamic_lib("nvvm")
     except Exception as error:  # noqa: BLE001 - see above
         return f"NVVM, which compiles for the GPU, is missing ({_one_line(error)}); {_INSTALL}"
     return None
+
+
+def _unfit() -> str | None:
+    """Return which installed packages do not fit together, or are missing; None if all is well."""
+    for module, package in (("numba_cuda", "numba-cuda"), ("cuda", "cuda-core")):
+        if importlib.util.find_spec(module) is None:
+            return f"{package} is not installed; {_INSTALL}"
+    numpy, numba_cuda = version("numpy"), version("numba-cuda")
+    if _numbers(numpy) >= (2, 5) and _numbers(numba_cuda) <= (0, 30, 4):
+        return (
+            f"numba-cuda {numba_cuda} fails at its first compilation with NumPy {numpy}, which "
+            f"has no row_stack; numba-cuda 0.30.4 works with NumPy 2.4: {_INSTALL}"
+        )
+    return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version."""
+    return tuple(int(part) for part in re.match(r"[\d.]*", version)[0].split(".") if part)  # type: ignore[index]
 
 
 def unavailable_for_timing() -> str | None:
@@ -121,9 +152,9 @@ class DeviceArrays:
             raise TypeError(f"{name} is a {type(out).__name__}; accepted is a device array")
         place = arrays.adopt_output(name, out)
         for other in inputs:
-            if other is not None and arrays.overlap(place, arrays.adopt(name, other)):
+            if other is not None and arrays.overlap(place, taken := arrays.adopt(name, other)):
                 raise ValueError(
-                    f"{name} shares memory with another argument, of shape {other.shape}; accepted "
+                    f"{name} shares memory with another argument, of shape {taken.shape}; accepted "
                     "is memory of its own"
                 )
         return place
@@ -140,6 +171,15 @@ class DeviceArrays:
 
 
 arrays = DeviceArrays()
+
+
+def short_way(call: Call) -> Any:
+    """Compute a call like one before it without the longer look; None where it takes one."""
+    if type(call.first).__module__.partition(".")[0] not in ("torch", "cupy"):
+        return None
+    from xent_numba.kernels.cuda import short
+
+    return short.evaluate(call)
 
 
 def on_stream(stream: Any) -> AbstractContextManager[None]:
@@ -272,6 +312,7 @@ def _compute_on_copies(call: Call) -> Any:
         out = None
     if not first.size:
         return 0.0 if out is None else out
+    launch.machine.current_device()
     inputs = [None if a is None else arrays.to_device(a) for a in (first, labels, weights)]
     outputs = [
         None if a is None else arrays.room_for(a.shape, str(a.dtype)) for a in (out, grad_out)
@@ -322,23 +363,24 @@ def _run(task: Any, call: Call) -> Any:
     if reduction != "none":
         number, task.losses = task.losses, None
     scratch = launch.scratch_on(first.device, where.stream)
+    places = scratch.totals, number.address if number else scratch.result
+    if reduction == "mean":
+        task.rule = "weighted mean" if weights else "mean"
     if task.gradients and reduction == "mean":
         task.divisor = "sum" if weights else "size"
         if weights:
-            chunks = launch.launch_pass(launch.Task("sample_weight", weights), scratch, where)
-            places = scratch.totals, scratch.result
-            launch.launch_fold(chunks, "sum", first, scratch, where, places)
-    chunks = launch.launch_pass(task, scratch, where)
-    rule: Any = "sum" if reduction != "mean" else "weighted mean" if weights else "mean"
+            of_weights = launch.Task("sample_weight", weights)
+            launch.launch_sum(of_weights, scratch, (scratch.totals, scratch.result), where)
     if not waits:
         if number:
-            places = scratch.totals, number.address
-            launch.launch_fold(chunks, rule, first, scratch, where, places)
+            launch.launch_sum(task, scratch, places, where)
+        else:
+            launch.launch_pass(task, scratch, places, where)
         return None
-    totals = launch.fold(chunks, rule, first, scratch, where)
+    totals = launch.awaited(task, scratch, where)
     if totals.bad:
         raise_bad_value(call.operation, *(_on_host(array, where) for array in call[1:4]))
-    if rule == "weighted mean" and not 0 < totals.weight_sum < np.inf:
+    if task.rule == "weighted mean" and not 0 < totals.weight_sum < np.inf:
         raise_bad_weight_sum(totals.weight_sum)
     return None if reduction == "none" else totals.result
 
@@ -354,19 +396,19 @@ def _on_host(array: Any, where: Any) -> Any:
 
 
 def _simulated() -> bool:
-    from numba.core import config
+    from xent_numba.kernels.cuda.passes import SIMULATED
 
-    return bool(config.ENABLE_CUDASIM)
+    return SIMULATED
 
 
 def _versions() -> str:
     found = []
-    for package in ("numba", "numba-cuda"):
+    for package in ("numba", "numba-cuda", "cuda-core", "cuda-bindings"):
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             found.append(f"no {package}")
-    return " and ".join(found)
+    return ", ".join(found)
 
 
 def _one_line(error: Exception) -> str:

@@ -238,6 +238,11 @@ def computing_on(stream: Any) -> Iterator[None]:
         _chosen_stream.reset(token)
 
 
+def stream_is_chosen() -> bool:
+    """Whether this is within a with statement of `computing_on`."""
+    return _chosen_stream.get() is not None
+
+
 def join_streams(arrays: Iterable[DeviceArray]) -> int:
     """Return the stream to compute on, which waits for what is queued on those of all arrays.
 

@@ -54,12 +54,13 @@ def _primary(device: int) -> Any:
 
 
 def current_device() -> int:
-    """Return the device of the current context; the first one where there is none."""
+    """Return the device of the current context; without one, that of the first becomes it."""
     error, device = cu.cuCtxGetDevice()
     if error == 0:
         return int(device)
     if int(error) not in (_INVALID_CONTEXT, _NOT_INITIALIZED):
         raise _error(error)
+    _done(cu.cuCtxSetCurrent(_primary(0)))
     return 0
 
 
@@ -77,8 +78,7 @@ def on_device(device: int) -> Iterator[None]:
 
 def enter(device: int) -> bool:
     """Make a device the current one, and return whether that has to be undone by `leave`."""
-    error, current = cu.cuCtxGetDevice()
-    if error == 0 and int(current) == device:
+    if current_device() == device:
         return False
     _done(cu.cuCtxPushCurrent(_primary(device)))
     return True

@@ -83,27 +83,93 @@ def block_sum(lanes: int) -> Callable[[Any, int], tuple[float, float]]:
     return total
 
 
+@cuda.jit(device=True)
+def _outcome(rule: int, size: int, bad: int, sums: Any) -> float:
+    """Return the sum or mean, rounded; NaN where a value was bad, or weights have no mean."""
+    high, low, weight, weight_error = sums
+    if bad != 0:
+        return np.nan
+    if rule == _MEAN:
+        return quotient_of_sums(high, low, np.float64(size), 0.0)
+    if rule == _WEIGHTED_MEAN:
+        if not (weight > 0.0 and weight < np.inf):
+            return np.nan
+        return quotient_of_sums(high, low, weight, weight_error)
+    return rounded_sum(high, low)
+
+
+@cache
+def _finisher(result: str) -> Any:
+    """Return ``f(rule, size, bad, sums, totals, out)``: one thread stores what is asked for.
+
+    The sums are those of losses and weights, each a pair; a sum or mean is stored in `out`.
+    """
+    put: Any = writer(result, 0)
+    number = np.dtype(result).type
+
+    @cuda.jit(device=True)
+    def finish(rule: int, size: int, bad: int, sums: Any, totals: Any, out: Any) -> None:
+        put(out, 0, number(_outcome(rule, size, bad, sums)))
+        _put(totals, SUM, sums[0])
+        _put(totals, ERROR, sums[1])
+        _put(totals, WEIGHT_SUM, sums[2])
+        _put(totals, WEIGHT_ERROR, sums[3])
+        _put(totals, BAD, np.float64(bad))
+
+    return finish
+
+
+@cache
+def _divisor(spec: Pass) -> Any:
+    """Return ``f(weights, size)``: what gradients are divided by, in the dtype of the results.
+
+    `weights` are the totals of the pass over the weights alone.
+    """
+    number: Any = np.dtype(spec.result).type
+    if spec.divisor == "sum":
+
+        @cuda.jit(device=True)
+        def divisor(weights: Any, size: int) -> Any:
+            total = rounded_sum(_get(weights, SUM), _get(weights, ERROR))
+            if _get(weights, BAD) != 0.0 or not (total > 0.0 and total < np.inf):
+                total = np.nan
+            return number(total)
+
+    else:
+
+        @cuda.jit(device=True)
+        def divisor(weights: Any, size: int) -> Any:
+            return number(size)
+
+    return divisor
+
+
 @cache
 def pass_kernel(spec: Pass) -> Any:
     """Return the kernel of a pass: check, compute, store or add up.
 
-    Parameters of the kernel: samples, tiles in a chunk, and chunks; the first argument, labels and
-    weights; where losses and gradients are stored; what gradients are divided by, one number of the
-    dtype of the results; the table of partial results, float64. What the pass does not read or
-    write is the first argument once more.
+    One chunk is all there is of a small array: what it adds up to is what is asked for, and nothing
+    is left to fold.
+
+    Parameters of the kernel: samples, tiles in a chunk, chunks, and the rule, as its place in
+    `passes.RULES`; the first argument, labels and weights; where losses and gradients are stored;
+    the totals of the weights, the table of partial results and the totals, float64, and where the
+    sum or mean is stored, one number. What the pass does not read or write is the first argument
+    once more.
     """
     lanes, groups, width = spec.layout.lanes, spec.layout.groups, spec.width
     tile = lanes * groups * width
     read, go, go_last = tile_reader(spec, groups), tile_pass(spec, groups), last_tile_pass(spec)
-    total, divide_by = block_sum(lanes), _divisor(spec)
+    total, divide_by, finish = block_sum(lanes), _divisor(spec), _finisher(spec.result)
     reduced, weighted = not spec.losses, not spec.losses and spec.weighted
     rows = 4 if weighted else 2
 
-    def kernel(cut: Any, inputs: Any, outputs: Any, divisors: Any, partials: Any) -> None:
-        size, tiles_in_chunk, chunks = cut
+    def kernel(cut: Any, inputs: Any, outputs: Any, cells: Any) -> None:
+        size, tiles_in_chunk, chunks, rule = cut
+        weight_totals, partials, totals, out = cells
         scratch = cuda.shared.array((rows, lanes), float64)
         tiles = (size + tile - 1) // tile
-        divisor = divide_by(divisors, size)
+        divisor = divide_by(weight_totals, size)
         chunk = np.int64(cuda.blockIdx.x)
         while chunk < chunks:
             bad = 0
@@ -134,7 +200,9 @@ def pass_kernel(spec: Pass) -> Any:
                 high, low = total(scratch, 0)
             if weighted:
                 weight_high, weight_low = total(scratch, 2)
-            if cuda.threadIdx.x == 0:
+            if cuda.threadIdx.x == 0 and chunks == 1:
+                finish(rule, size, bad, (high, low, weight_high, weight_low), totals, out)
+            elif cuda.threadIdx.x == 0:
                 _put(partials, SUM * COLUMNS + chunk, high)
                 _put(partials, ERROR * COLUMNS + chunk, low)
                 if weighted:
@@ -145,26 +213,6 @@ def pass_kernel(spec: Pass) -> Any:
             chunk += cuda.gridDim.x
 
     return kernel
-
-
-@cache
-def _divisor(spec: Pass) -> Any:
-    """Return ``f(divisors, size)``: what gradients are divided by, in the dtype of the results."""
-    number = np.dtype(spec.result).type
-    if spec.divisor == "sum":
-        get = reader(spec.result, 0)
-
-        @cuda.jit(device=True)
-        def divisor(divisors: Any, size: int) -> Any:
-            return get(divisors, 0)
-
-    else:
-
-        @cuda.jit(device=True)
-        def divisor(divisors: Any, size: int) -> Any:
-            return number(size)
-
-    return divisor
 
 
 @cache
@@ -219,21 +267,6 @@ def _chunks_sum(lane: int, chunks: int, row: int, partials: Any) -> Any:
     return high, low
 
 
-@cuda.jit(device=True)
-def _outcome(rule: int, size: int, bad: int, sums: Any) -> float:
-    """Return the sum or mean, rounded; NaN where a value was bad, or weights have no mean."""
-    high, low, weight, weight_error = sums
-    if bad != 0:
-        return np.nan
-    if rule == _MEAN:
-        return quotient_of_sums(high, low, np.float64(size), 0.0)
-    if rule == _WEIGHTED_MEAN:
-        if not (weight > 0.0 and weight < np.inf):
-            return np.nan
-        return quotient_of_sums(high, low, weight, weight_error)
-    return rounded_sum(high, low)
-
-
 @cache
 def fold_kernel(result: str) -> Any:
     """Return the kernel that adds up the partial results of all chunks; one block.
@@ -242,8 +275,7 @@ def fold_kernel(result: str) -> Any:
     table of partial results; the totals, float64; where the sum or mean is stored, one number of
     the dtype that is the parameter.
     """
-    total, put = block_sum(FOLD_LANES), writer(result, 0)
-    number = np.dtype(result).type
+    total, finish = block_sum(FOLD_LANES), _finisher(result)
 
     def kernel(cut: Any, partials: Any, totals: Any, out: Any) -> None:
         chunks, rule, size = cut
@@ -268,13 +300,7 @@ def fold_kernel(result: str) -> Any:
                 lane += cuda.blockDim.x
             weight, weight_error = total(scratch, 0)
         if first:
-            value = _outcome(rule, size, bad, (high, low, weight, weight_error))
-            put(out, 0, number(value))
-            _put(totals, SUM, high)
-            _put(totals, ERROR, low)
-            _put(totals, WEIGHT_SUM, weight)
-            _put(totals, WEIGHT_ERROR, weight_error)
-            _put(totals, BAD, np.float64(bad))
+            finish(rule, size, bad, (high, low, weight, weight_error), totals, out)
 
     return kernel
 

@@ -75,8 +75,10 @@ class Task:
     losses, gradients : DeviceArray or None
         Losses are added up instead of stored where there is no array for them.
     divisor : {"", "size", "sum"}
-        What gradients are divided by: nothing, the number of samples, or the sum that the last
-        pass of this thread on the stream left.
+        What gradients are divided by: nothing, the number of samples, or the sum of weights that
+        the last pass left in the scratch memory.
+    rule : {"sum", "mean", "weighted mean"}
+        What becomes of the sums.
     """
 
     operation: str
@@ -86,6 +88,7 @@ class Task:
     losses: Any = None
     gradients: Any = None
     divisor: Literal["", "size", "sum"] = ""
+    rule: Rule = "sum"
 
 
 class _Scratch:
@@ -141,6 +144,10 @@ def _kernel(kind: str, arguments: tuple[Any, ...], strided: int, device: int) ->
 
 _launchers: dict[Any, Any] = {}
 """Those of passes, by what can be told of a call at one look."""
+
+
+known = _launchers.get
+"""Returns the launcher for what can be told of a call, None for one that has not been before."""
 
 
 @cache
@@ -215,8 +222,16 @@ def launch_map(
     launcher(blocks, threads, launch.stream, size, *_addresses(arrays, strided))
 
 
-def launch_pass(task: Task, scratch: Any, launch: Launch = DEFAULT, layout: Layout = LAYOUT) -> int:
+def launch_pass(
+    task: Task,
+    scratch: Any,
+    places: tuple[int, int],
+    launch: Launch = DEFAULT,
+    layout: Layout = LAYOUT,
+) -> int:
     """Make one pass, and return how many columns of the table of partial results it fills.
+
+    Of a single one what it adds up to is stored at once, as `launch_fold` does for more.
 
     Parameters
     ----------
@@ -224,6 +239,8 @@ def launch_pass(task: Task, scratch: Any, launch: Launch = DEFAULT, layout: Layo
         What to do.
     scratch : scratch memory
         Where partial results go.
+    places : tuple of int
+        Addresses of where the totals go, and the one number.
     launch : Launch, optional
         Where and how.
     layout : Layout, optional
@@ -278,54 +295,81 @@ def launch_pass(task: Task, scratch: Any, launch: Launch = DEFAULT, layout: Layo
         size,
         in_chunk,
         chunks,
+        RULES.index(task.rule),
         *_addresses(arrays, strided),
-        scratch.result,
+        scratch.totals,
         scratch.table,
+        *places,
     )
     return chunks
 
 
 def launch_fold(
-    chunks: int, rule: Rule, first: Any, scratch: Any, launch: Launch, places: tuple[int, int]
+    chunks: int, task: Task, scratch: Any, places: tuple[int, int], launch: Launch = DEFAULT
 ) -> None:
-    """Add up partial results.
+    """Add up the partial results of a pass.
 
     Parameters
     ----------
     chunks : int
         How many columns of the table there are.
-    rule : {"sum", "mean", "weighted mean"}
-        What becomes of the sums.
-    first : DeviceArray
-        The samples.
+    task : Task
+        What the pass did.
     scratch : scratch memory
         Where the partial results are.
-    launch : Launch
-        On which stream.
     places : tuple of int
         Addresses of where the totals go, and the one number.
+    launch : Launch, optional
+        On which stream.
     """
-    launcher = _kernel("fold", (str(first.dtype),), 0, first.device)
-    _, threads = launch.over(1, chunks, FOLD_THREADS)
+    first = task.losses or task.first
+    key = "fold", str(first.dtype), first.device
+    launcher = _launchers.get(key)
+    if launcher is None:
+        launcher = _launchers[key] = machine.launcher(Kernel("fold", key[1:2]), first.device)
+    rule = RULES.index(task.rule)
     launcher(
         1,
-        threads,
+        fold_threads(chunks),
         launch.stream,
         chunks,
-        RULES.index(rule),
-        first.size,
+        rule,
+        task.first.size,
         scratch.table,
         *places,
     )
 
 
-def fold(chunks: int, rule: Rule, first: Any, scratch: Any, launch: Launch) -> Totals:
-    """Add up partial results, wait for the device, and return the totals."""
+@cache
+def fold_threads(chunks: int) -> int:
+    """Return how many threads add up so many columns."""
+    return min(FOLD_THREADS, max(32, 1 << (chunks - 1).bit_length()))
+
+
+def launch_sum(
+    task: Task,
+    scratch: Any,
+    places: tuple[int, int],
+    launch: Launch = DEFAULT,
+    layout: Layout = LAYOUT,
+) -> None:
+    """Make one pass and add up what it left; the parameters are those of `launch_pass`."""
+    chunks = launch_pass(task, scratch, places, launch, layout)
+    if chunks > 1:
+        launch_fold(chunks, task, scratch, places, launch)
+
+
+def awaited(task: Task, scratch: Any, launch: Launch = DEFAULT, layout: Layout = LAYOUT) -> Totals:
+    """Make one pass, add up what it left, wait for the device, and return the totals."""
     pinned = scratch.pinned
-    launch_fold(chunks, rule, first, scratch, launch, (pinned.address, pinned.address + 8 * ROWS))
+    launch_sum(task, scratch, (pinned.address, pinned.address + 8 * ROWS), launch, layout)
     machine.synchronize(launch.stream)
-    found = _TOTALS[str(first.dtype)].unpack_from(pinned.view)
-    return Totals(*found)
+    return read_totals(scratch, str(task.first.dtype))
+
+
+def read_totals(scratch: Any, result: str) -> Totals:
+    """Return what a pass has left for the host; the name is that of the dtype of its results."""
+    return Totals(*_TOTALS[result].unpack_from(scratch.pinned.view))
 
 
 def fill(out: Any, value: float, launch: Launch = DEFAULT) -> None:

@@ -100,7 +100,7 @@ class Pass:
     losses, gradients : bool
         Whether they are stored; losses that are not are added up.
     divisor : {"", "size", "sum"}
-        What gradients are divided by: nothing, the number of samples, or a number in memory.
+        What gradients are divided by: nothing, the number of samples, or the sum of the weights.
     strided : int
         Dimensions of the arrays if one has strides; 0 if all are contiguous.
     vector : bool

@@ -67,6 +67,7 @@ def of_pass(spec: Pass, *, maps: bool = False) -> Kernel:
 
 _INT = Parameter("int")
 _TABLE = Parameter("cells", "float64", ROWS * COLUMNS)
+_TOTALS = Parameter("cells", "float64", ROWS)
 
 
 def _of_map(spec: Pass) -> Any:
@@ -80,12 +81,12 @@ def _of_pass(spec: Pass) -> Any:
         Parameter("array", spec.result if stored else spec.inputs[0])
         for stored in (spec.losses, spec.gradients)
     )
-    return (_INT,) * 3, inputs, outputs, Parameter("cells", spec.result, 1), _TABLE
+    cells = _TOTALS, _TABLE, _TOTALS, Parameter("cells", spec.result, 1)
+    return (_INT,) * 4, inputs, outputs, cells
 
 
 def _of_fold(result: str) -> Any:
-    totals, out = Parameter("cells", "float64", ROWS), Parameter("cells", result, 1)
-    return (_INT,) * 3, _TABLE, totals, out
+    return (_INT,) * 3, _TABLE, _TOTALS, Parameter("cells", result, 1)
 
 
 def _of_copy(number: str, strided: int) -> Any:
