@@ -22,7 +22,7 @@ assert config.ENABLE_CUDASIM
 @pytest.mark.parametrize("case", cuda_tuning.CASES, ids=lambda case: case.name)
 def test_the_calls_of_the_tuning_script_compute_what_they_should(case):
     host = case.inputs(40)
-    sets = cuda_tuning.rotated(host, 2, device)
+    sets = [tuple(map(device.upload, case.inputs(40, shift))) for shift in range(2)]
     for layout in (LAYOUT, Layout(128, 16, 8)):
         first, second = cuda_tuning.kernel_calls(case, sets, layout, device)
         assert cuda_tuning.disagreement(case, host, first, device) is None

@@ -1,12 +1,14 @@
 """What the CUDA kernels reach on the GPU at hand: ``python -m tools.cuda_tuning``.
 
-First the targets, in the layout that is built in: each row on three clocks (CUDA events around the
-kernels; the host's from launch to synchronisation; the same with transfers), beside a copy of
-device memory, sums and losses of CuPy and PyTorch where they are installed, a kernel that does
-nothing, and each kernel without its arithmetic, which no faster arithmetic could undercut. Then
-the experiment: lanes, bytes a lane asks for, and bytes of a load, for the kernels that have a
-target. The rows of a table take turns, and so do several copies of the inputs, which are Gaussian,
-so that no cache helps. A row whose result is not that of `numba_parallel` has no time.
+First the targets, in the layout that is built in: each row on two clocks (CUDA events around the
+kernels; the host's from launch to synchronisation), beside a copy of device memory, sums and losses
+of CuPy and PyTorch where they are installed, a kernel that does nothing, and each kernel without
+its arithmetic, which no faster arithmetic could undercut. Then the experiment: lanes, bytes a lane
+asks for, and chunks, for the kernels that have a target. The rows of a table take turns, and so do
+several copies of the inputs, which are Gaussian, so that no cache helps. A row whose result is not
+that of `numba_parallel` has no time.
+
+Everything is compiled ahead of the clock, by several processes.
 
 Writes ``tuning.json`` and ``tuning.md``, after each part, so that what was measured survives an
 interruption. Refuses to run where there is no GPU, in the simulator above all.
@@ -18,10 +20,11 @@ import argparse
 import functools
 import json
 import math
-import statistics
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,144 +32,34 @@ from typing import Any
 import numpy as np
 
 import xent_numba
+from tools.cuda_rows import (
+    BARE,
+    CASES,
+    CHECKED,
+    COMPILED,
+    COPY,
+    EAGER,
+    EMPTY,
+    GRAPH,
+    PERIOD,
+    SMALL,
+    SUM,
+    Call,
+    Case,
+    Row,
+    ceilings,
+    judged,
+    text,
+)
 from xent_numba import registry
 from xent_numba.operations import OPERATIONS
 
-Call = Callable[[], Any]
-INDEPENDENT = 0.05
-"""An independent tool may differ by so much."""
-FAST = 1.05
-"""A kernel of faster, less exact arithmetic deserves a row if it could be so many times as fast."""
 
-
-@dataclass(frozen=True)
-class Case:
-    """A kernel that is timed.
-
-    Attributes
-    ----------
-    operation, dtype : str
-        What, in which precision.
-    labels : str or None
-        dtype of the labels, or None.
-    """
-
-    operation: str
-    dtype: str
-    labels: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Name of its row."""
-        return " ".join(filter(None, (self.operation, self.dtype, self.labels)))
-
-    @property
-    def reduction(self) -> str:
-        """The sum, where there is one."""
-        return "sum" if self.labels else "none"
-
-    def bytes(self, size: int) -> int:
-        """Bytes that cannot but be moved."""
-        labels = np.dtype(self.labels) if self.labels else None
-        reduction: Any = self.reduction
-        operation = OPERATIONS[self.operation]
-        return size * operation.bytes_per_element(np.dtype(self.dtype), labels, reduction)
-
-    def inputs(self, size: int) -> tuple[np.ndarray, ...]:
-        """Gaussian scores, random labels; never zeros, on which a GPU may run faster."""
-        rng = np.random.default_rng(0)
-        scores = rng.standard_normal(size, np.dtype(self.dtype))
-        labels = OPERATIONS[self.operation].labels
-        if labels is None or self.labels is None:
-            return (scores,)
-        negative, positive = labels.hard
-        return scores, np.where(rng.random(size, np.float32) < 0.5, negative, positive).astype(
-            self.labels
-        )
-
-
-CASES = (
-    Case("sigmoid", "float32"),
-    Case("logistic_loss", "float32", "float32"),
-    Case("logistic_loss", "float64", "float64"),
-    Case("logistic_loss", "float32", "int8"),
-    Case("logistic_loss_and_grad", "float32", "int8"),
-    Case("binary_cross_entropy_with_logits", "float32", "float32"),
-)
-COPY, SUM, EAGER, COMPILED = "device copy", "cupy sum", "torch eager", "torch.compile"
-EMPTY, SMALL = "empty kernel", "sigmoid float32, one sample"
-GRAPH = f"{SMALL}, as a CUDA graph"
-BARE = "{}, without arithmetic"
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a row has to reach, against another of the same run, on one clock.
-
-    Attributes
-    ----------
-    row, against : str
-        Names of rows.
-    least : float
-        Of the ratio of bytes a second, or of speed for rows of the same work.
-    clock : str
-        Which of the clocks.
-    """
-
-    row: str
-    against: str
-    least: float
-    clock: str = "kernel"
-
-
-LOGITS = CASES[5].name
-TARGETS = (
-    Target(CASES[0].name, COPY, 0.95),
-    Target(CASES[1].name, SUM, 0.92),
-    Target(CASES[2].name, SUM, 0.85),
-    Target(CASES[3].name, SUM, 0.85),
-    Target(CASES[4].name, COPY, 0.92),
-    Target(LOGITS, COMPILED, 1.0),
-    Target(LOGITS, EAGER, 4.0),
-    Target(SMALL, EMPTY, 1 / 1.5, "launch to sync"),
-)
-
-
-@dataclass
-class Row:
-    """Times of one row, in milliseconds by clock.
-
-    Attributes
-    ----------
-    name : str
-        What was timed.
-    bytes : int
-        What it moves; 0 where that is no measure.
-    times : dict
-        All times, by clock.
-    wrong : str or None
-        Why there are none.
-    """
-
-    name: str
-    bytes: int
-    times: dict[str, list[float]] = field(default_factory=dict)
-    wrong: str | None = None
-
-    def median(self, clock: str = "kernel") -> float:
-        """Median on a clock; NaN where there is none."""
-        return statistics.median(self.times.get(clock) or [math.nan])
-
-    def gigabytes(self) -> float:
-        """Bytes that the kernel moves in a nanosecond."""
-        return self.bytes / self.median() / 1e6
-
-
-def rotated(arguments: tuple[np.ndarray, ...], copies: int, device: Any) -> list[tuple[Any, ...]]:
-    """Return copies of the inputs on the device, each in another order."""
+def rotated(case: Case, size: int, device: Any) -> list[tuple[Any, ...]]:
+    """Return copies of the inputs on the device, each in another order, more than its cache."""
+    copies = max(2, math.ceil(3 * device.l2_bytes() / case.bytes(size)))
     return [
-        tuple(device.upload(np.roll(array, shift)) for array in arguments)
-        for shift in range(copies)
+        tuple(device.upload(array) for array in case.inputs(size, shift)) for shift in range(copies)
     ]
 
 
@@ -247,57 +140,52 @@ def measure(rows: dict[str, tuple[Row, dict[str, Call]]], rounds: int, device: A
     return [row for row, _ in rows.values()]
 
 
+def trial(case: Case, layout: Any, device: Any, make: Any) -> str | None:
+    """Why a kernel cannot be timed, or is wrong; None if it is right."""
+    host = case.inputs(min(CHECKED, PERIOD))
+    given = [tuple(device.upload(array) for array in host)]
+    return disagreement(case, host, next(iter(make(case, given, layout, device))), device)
+
+
 def experiment(size: int, rounds: int, device: Any, make: Any, layouts: list[Any]) -> list[Row]:
     """Every layout on every case; one case after the other, its layouts in turns."""
     done = []
     for case in CASES:
-        host = case.inputs(size)
-        copies = max(2, math.ceil(3 * device.l2_bytes() / case.bytes(size)))
-        sets = rotated(host, copies, device)
+        sets = rotated(case, size, device)
         rows: dict[str, tuple[Row, dict[str, Call]]] = {}
         for layout in layouts:
             row = Row(f"{case.name} | {_described(layout)}", case.bytes(size))
-            first, *_ = list(make(case, sets[:1], layout, device))
-            queue = in_turn(make(case, sets, layout, device))
-            row.wrong = disagreement(case, host, first, device)
+            row.wrong = trial(case, layout, device, make)
             if row.wrong:
                 done.append(row)
             else:
-                rows[row.name] = row, {"kernel": queue}
+                rows[row.name] = row, {"kernel": in_turn(make(case, sets, layout, device))}
         done += measure(rows, rounds, device)
-        sys.stdout.write(f"{case.name}: {len(layouts)} layouts\n")
-        sys.stdout.flush()
+        _say(f"{case.name}: {len(layouts)} layouts")
     return done
 
 
 def compared(
     size: int, rounds: int, device: Any, make: Any, peers: Any
 ) -> tuple[list[Row], dict[str, dict[str, float | str]]]:
-    """The rows of the targets, on three clocks, and what independent tools say of the first."""
+    """The rows of the targets, on two clocks, and what independent tools say of the first."""
     from xent_numba.kernels.cuda.passes import LAYOUT
 
     rows: dict[str, tuple[Row, dict[str, Call]]] = {}
     wrong, sets = [], []
     for case in CASES:
-        host = case.inputs(size)
-        sets = rotated(host, max(2, math.ceil(3 * device.l2_bytes() / case.bytes(size))), device)
         row = Row(case.name, case.bytes(size))
-        row.wrong = disagreement(case, host, next(iter(make(case, sets, LAYOUT, device))), device)
+        row.wrong = trial(case, LAYOUT, device, make)
         if row.wrong:
             wrong.append(row)
             continue
+        sets = rotated(case, size, device)
         queue = in_turn(make(case, sets, LAYOUT, device))
-        rows[case.name] = (
-            row,
-            {
-                "kernel": queue,
-                "launch to sync": queue,
-                "end to end": _end_to_end(case, host),
-            },
-        )
+        rows[case.name] = row, {"kernel": queue, "launch to sync": queue}
         bare = in_turn(make(case, sets, LAYOUT, device, arithmetic=False))
         name = BARE.format(case.name)
         rows[name] = Row(name, case.bytes(size)), {"kernel": bare}
+        _say(case.name)
     scores = [arguments[0] for arguments in sets]
     small = device.upload(np.ones(1, np.float32))
     queue = in_turn(make(CASES[0], [(small,)], LAYOUT, device))
@@ -309,7 +197,7 @@ def compared(
         for a, b in zip(scores, scores[1:] + scores[:1], strict=True)
     )
     rows[COPY] = Row(COPY, 8 * size), {"kernel": copied, "launch to sync": copied}
-    for name, moved, calls in peers(sets):
+    for name, moved, calls in peers(size):
         row, call = Row(name, moved * size), in_turn(calls)
         try:
             call()
@@ -318,18 +206,20 @@ def compared(
             wrong.append(row)
             continue
         rows[name] = row, {"kernel": call, "launch to sync": call}
+        _say(name)
     done = measure(rows, rounds, device) + wrong
     name = next(iter(rows))
     return done, {name: independent(rows[name][1]["kernel"])}
 
 
-def _end_to_end(case: Case, host: tuple[np.ndarray, ...]) -> Call:
-    function = functools.partial(getattr(xent_numba, case.operation), implementation="numba_cuda")
-    return functools.partial(function, *host, **({"reduction": "sum"} if case.labels else {}))
+def _say(done: str) -> None:
+    sys.stderr.write(f"{done}\n")
+    sys.stderr.flush()
 
 
-def library_calls(sets: list[tuple[Any, ...]]) -> Iterator[tuple[str, int, list[Call]]]:
+def library_calls(size: int) -> Iterator[tuple[str, int, list[Call]]]:
     """Name, bytes of an element, and calls of what other libraries make of logits and labels."""
+    sets = [CASES[5].inputs(size, shift) for shift in range(2)]
     try:
         import cupy  # type: ignore[import-not-found]
     except ImportError:
@@ -342,7 +232,7 @@ def library_calls(sets: list[tuple[Any, ...]]) -> Iterator[tuple[str, int, list[
         import torch
     except ImportError:
         return
-    tensors = [tuple(torch.as_tensor(a.host, device="cuda") for a in pair) for pair in sets]
+    tensors = [tuple(torch.as_tensor(array, device="cuda") for array in pair) for pair in sets]
     eager = torch.nn.functional.binary_cross_entropy_with_logits
     for name, function in ((EAGER, eager), (COMPILED, torch.compile(eager))):
         yield name, 8, [functools.partial(function, *pair, reduction="sum") for pair in tensors]
@@ -375,108 +265,59 @@ def independent(call: Call) -> dict[str, float | str]:
         from cupyx.profiler import benchmark  # type: ignore[import-not-found]
 
         times = benchmark(call, n_repeat=50).gpu_times
-        found["cupyx benchmark"] = 1e3 * float(np.median(times))
+        found["cupyx benchmark, with the launch"] = 1e3 * float(np.median(times))
     except Exception as error:  # noqa: BLE001 - see above
-        found["cupyx benchmark"] = f"not measured: {type(error).__name__}: {error}"
+        found["cupyx benchmark, with the launch"] = f"not measured: {type(error).__name__}: {error}"
     return found
 
 
-def judged(rows: list[Row]) -> list[dict[str, Any]]:
-    """Each target with what was reached: PASS, MISS, or "not measured"."""
-    named = {row.name: row for row in rows}
-    verdicts = []
-    for target in TARGETS:
-        row, other = named.get(target.row), named.get(target.against)
-        reached = math.nan
-        if row and other:
-            reached = other.median(target.clock) / row.median(target.clock)
-            if target.against in (COPY, SUM):
-                reached = row.gigabytes() / other.gigabytes()
-        verdict = "not measured" if math.isnan(reached) else "PASS"
-        if reached < target.least:
-            verdict = "MISS"
-        verdicts.append({**asdict(target), "reached": reached, "verdict": verdict})
-    return verdicts
-
-
-def ceilings(rows: list[Row]) -> list[dict[str, Any]]:
-    """How many times as fast each kernel would be with no arithmetic at all."""
-    named = {row.name: row for row in rows}
-    pairs = ((case.name, BARE.format(case.name)) for case in CASES)
-    return [
-        {"row": name, "at most": most, "deserves": most >= FAST}
-        for name, bare in pairs
-        if bare in named and named[bare].times
-        for most in [named[name].median() / named[bare].median()]
-    ]
-
-
-def text(report: dict[str, Any]) -> str:
-    """Return the tables of a report in Markdown."""
-    lines = ["# Measured on a GPU", "", "Raw times: `tuning.json`. Made by", ""]
-    lines += [f"    {report['command']}", "", "| | |", "| --- | --- |"]
-    for part in ("machine", "before", "after"):
-        lines.append(f"| {part} | {json.dumps(report.get(part))} |")
-    for key, title in (("targets", "Targets"), ("rows", "Rows"), ("experiment", "Layouts")):
-        if key not in report:
-            continue
-        lines += ["", f"## {title}", ""]
-        if key == "targets":
-            lines += ["| row | against | least | reached | |", "| --- | --- | --: | --: | --- |"]
-            lines += [
-                f"| {t['row']} | {t['against']} | {t['least']:.2f} | {t['reached']:.3f} | "
-                f"{t['verdict']} |"
-                for t in report[key]
-            ]
-            continue
-        lines += [
-            "| | kernel ms | launch to sync ms | end to end ms | GB/s |",
-            "| --- | --: | --: | --: | --: |",
-        ]
-        for found in report[key]:
-            row = Row(**found)
-            if row.wrong:
-                lines.append(f"| {row.name} | WRONG: {row.wrong} | | | |")
-                continue
-            times = [row.median(clock) for clock in ("kernel", "launch to sync", "end to end")]
-            lines.append(
-                f"| {row.name} | {' | '.join(f'{t:.4f}' for t in times)} | {row.gigabytes():.0f} |"
-            )
-    if report.get("ceilings"):
-        lines += ["", "## Would less exact arithmetic deserve a row?", ""]
-        lines += ["| row | at most so many times as fast | |", "| --- | --: | --- |"]
-        lines += [
-            f"| {c['row']} | {c['at most']:.3f} | {'yes' if c['deserves'] else 'no'}, "
-            f"{'at least' if c['deserves'] else 'less than'} {FAST:.2f} |"
-            for c in report["ceilings"]
-        ]
-    for name, tools in report.get("independent", {}).items():
-        lines += ["", f"## {name} by other tools", ""]
-        ours = next(Row(**found).median() for found in report["rows"] if found["name"] == name)
-        for tool, value in tools.items():
-            said = value
-            if not isinstance(value, str):
-                apart = value / ours - 1
-                agrees = "within" if abs(apart) <= INDEPENDENT else "NOT within"
-                said = f"{value:.4f} ms, {apart:+.1%}, {agrees} {INDEPENDENT:.0%}"
-            lines.append(f"- {tool}: {said}")
-    return "\n".join(lines) + "\n"
-
-
 def layouts() -> list[Any]:
-    """Lanes, bytes of a lane and bytes of a load that the experiment tries."""
-    from xent_numba.kernels.cuda.passes import Layout
+    """Lanes, bytes of a lane and chunks that the experiment tries."""
+    from xent_numba.kernels.cuda.passes import LAYOUT, Layout
 
     return [
-        Layout(lanes, lane_bytes, group_bytes)
-        for lanes in (128, 256, 512)
-        for lane_bytes in (16, 32, 64, 128)
-        for group_bytes in (8, 16)
+        LAYOUT,
+        Layout(lanes=128),
+        Layout(lanes=512),
+        Layout(lane_bytes=32),
+        Layout(lane_bytes=128),
+        Layout(most_chunks=8192),
+        Layout(most_chunks=4096),
     ]
+
+
+def compile_ahead(cases: Iterable[Case], layouts: list[Any]) -> None:
+    """Put the kernels on disk, by several processes: compiling one takes seconds."""
+    from xent_numba.kernels.cuda import driver, samples
+    from xent_numba.kernels.cuda.passes import LAYOUT, Pass
+    from xent_numba.kernels.cuda.signature import Kernel, of_pass
+
+    kernels = [Kernel("fold", (dtype,)) for dtype in ("float32", "float64")]
+    for case in cases:
+        wanted = [(case.operation, layout) for layout in {LAYOUT, *layouts}]
+        for operation, layout in [*wanted, (samples.NO_ARITHMETIC, LAYOUT)]:
+            spec = Pass(
+                operation,
+                (case.dtype, case.labels or "", ""),
+                losses=case.labels is None,
+                gradients=OPERATIONS[case.operation].gradient,
+                layout=layout,
+            )
+            kernels.append(of_pass(spec, maps=case.labels is None))
+    capability = driver.capability(driver.current_device())
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        for k, _ in enumerate(pool.map(_compile, kernels, [capability] * len(kernels)), 1):
+            _say(f"compiled {k} of {len(kernels)}")
+
+
+def _compile(kernel: Any, capability: tuple[int, int]) -> None:
+    from xent_numba.kernels.cuda import compiler_cache
+
+    compiler_cache.cubin(kernel, capability)
 
 
 def _described(layout: Any) -> str:
-    return f"{layout.lanes} lanes, {layout.lane_bytes} bytes, loads of {layout.group_bytes}"
+    return f"{layout.lanes} lanes, {layout.lane_bytes} bytes, {layout.most_chunks} chunks"
 
 
 def run(
@@ -518,7 +359,7 @@ def main() -> int:
     """Measure, print the tables, write the files; 2 where it cannot run."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--log2-size", type=int, default=28, choices=range(10, 31))
-    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--output", type=Path, default=Path("reports/gpu"))
     options = parser.parse_args()
     implementation = registry.get("numba_cuda")
@@ -527,6 +368,7 @@ def main() -> int:
         return 2
     from xent_numba.kernels.cuda import device
 
+    compile_ahead(CASES, layouts())
     report = run(options, device, kernel_calls, library_calls)
     sys.stdout.write(text(report))
     return 0

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import operator
-import os
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tools.cuda_rows import TARGETS, Target
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,9 +30,11 @@ class Part:
     Attributes
     ----------
     name : str
-        Of its file of results.
+        Of its log, and in a promise.
+    result : str
+        Name of the file that it writes.
     command : tuple of str
-        What Python runs; ``{output}`` stands for the file that it writes.
+        What Python runs; ``{output}`` stands for that file, ``{folder}`` for where it lies.
     seconds : int
         After which it is ended.
     quick : bool
@@ -38,6 +42,7 @@ class Part:
     """
 
     name: str
+    result: str
     command: tuple[str, ...]
     seconds: int
     quick: bool = True
@@ -68,7 +73,7 @@ class Promise:
     def verdict(self, found: dict[str, dict[str, Any]]) -> str:
         """Return PASS, MISS with the figure, or not measured, and the promise."""
         value = found.get(self.part, {}).get(self.figure)
-        if not isinstance(value, (int, float)):
+        if not isinstance(value, (int, float)) or math.isnan(value):
             why = found.get(self.part, {}).get("failed", "")
             return f"not measured: {self.text}" + (f" ({why})" if why else "")
         limit = self.most if self.most is not None else self.least
@@ -79,11 +84,24 @@ class Promise:
 
 
 TESTS = ("-m", "pytest", "-q", "-p", "no:benchmark", "-p", "no:cacheprovider", "-n", "8")
+MEASURES = ("-m", "tools.gpu_parts")
 PARTS = (
-    Part("smoke", ("-m", "tools.gpu_parts", "smoke", "{output}"), 60),
-    Part("first_call", ("-m", "tools.gpu_parts", "first_call", "{output}"), 60),
-    Part("host_cost", ("-m", "tools.gpu_parts", "host_cost", "{output}"), 60),
-    Part("tests", (*TESTS, "-m", "gpu", "tests/implementations", "--junitxml={output}"), 150),
+    Part("smoke", "smoke.json", (*MEASURES, "smoke", "{output}"), 60),
+    Part("first_call", "first_call.json", (*MEASURES, "first_call", "{output}"), 60),
+    Part("host_cost", "host_cost.json", (*MEASURES, "host_cost", "{output}"), 60),
+    Part(
+        "tests",
+        "tests.xml",
+        (*TESTS, "-m", "gpu", "tests/implementations", "--junitxml={output}"),
+        120,
+    ),
+    Part(
+        "tuning",
+        "tuning.json",
+        ("-m", "tools.cuda_tuning", "--rounds", "11", "--output", "{folder}"),
+        240,
+        quick=False,
+    ),
 )
 PROMISES = (
     Promise("tests on the device that fail", "tests", "failed tests", most=0),
@@ -93,6 +111,11 @@ PROMISES = (
     Promise("sigmoid(out=), host time over torch.sigmoid", "host_cost", "sigmoid ratio", most=2.0),
     Promise("loss(out=), host time over torch.sigmoid", "host_cost", "loss ratio", most=2.0),
     Promise("loss as a number, time over torch's .item()", "host_cost", "number ratio", most=1.3),
+    *(
+        Promise(f"{target.row} over {target.against}", "tuning", target.name, least=target.least)
+        for target in TARGETS
+    ),
+    Promise("minutes of the tuning", "tuning", "minutes", most=4.0),
 )
 
 
@@ -110,11 +133,25 @@ def outcome_of_tests(path: Path) -> dict[str, Any]:
     }
 
 
+def outcome_of_tuning(path: Path) -> dict[str, Any]:
+    """Return what each target reached, by its name."""
+    report = json.loads(path.read_text())
+    return {
+        Target(**{key: found[key] for key in ("row", "against", "least", "clock")}).name: (
+            found["reached"] if found["verdict"] != "not measured" else None
+        )
+        for found in report.get("targets", ())
+    }
+
+
+READERS = {"tests.xml": outcome_of_tests, "tuning.json": outcome_of_tuning}
+
+
 def run(part: Part, folder: Path) -> dict[str, Any]:
     """Run a part to its end, or to that of its time, and return what it found."""
-    suffix = "xml" if part.name == "tests" else "json"
-    result = folder / f"{part.name}.{suffix}"
-    command = [sys.executable, *(word.format(output=result) for word in part.command)]
+    result = folder / part.result
+    words = (word.format(output=result, folder=folder) for word in part.command)
+    command = [sys.executable, *words]
     started = time.perf_counter()
     sys.stderr.write(f"{part.name} ...\n")
     with (folder / f"{part.name}.log").open("w") as log:
@@ -127,10 +164,12 @@ def run(part: Part, folder: Path) -> dict[str, Any]:
             failed = f"took more than {part.seconds} s"
     found: dict[str, Any] = {}
     if result.exists():
-        found = outcome_of_tests(result) if suffix == "xml" else json.loads(result.read_text())
+        read = READERS.get(part.result, lambda path: json.loads(path.read_text()))
+        found = read(result)
     if failed:
         found["failed"] = failed
     found["seconds"] = time.perf_counter() - started
+    found["minutes"] = math.nan if failed else found["seconds"] / 60
     sys.stderr.write(f"{part.name}: {found['seconds']:.0f} s {failed}\n")
     return found
 
@@ -143,7 +182,6 @@ def main() -> int:
     options = parser.parse_args()
     folder = options.output.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS", "1")
     found = {}
     for part in PARTS:
         if part.quick or not options.quick:

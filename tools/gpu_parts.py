@@ -7,6 +7,7 @@ others are still found out.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import json
 import os
 import statistics
@@ -55,11 +56,10 @@ def microseconds(call: Callable[[], Any], synchronize: Callable[[], Any], rounds
     return 1e6 * min(medians)
 
 
-def smoke() -> Figures:
+def smoke(found: Figures) -> None:
     """Every kind of call once, on arrays of each library."""
     import torch
 
-    found: Figures = {}
     host = np.random.default_rng(0).normal(0, 8, 10_007).astype(np.float32)
     labels = np.where(np.random.default_rng(1).random(host.size) < 0.5, -1, 1).astype(np.int8)
     right = xent_numba.logistic_loss(host, labels)
@@ -111,7 +111,6 @@ def smoke() -> Figures:
 
     for measure in (sigmoid, nan, number, resident, bad, cupy, numba, copied):
         attempt(found, measure.__name__, measure)
-    return found
 
 
 _FIRST = """
@@ -125,9 +124,8 @@ print(time.perf_counter() - start)
 """
 
 
-def first_call() -> Figures:
+def first_call(found: Figures) -> None:
     """Seconds of the first call of a process, with no kernel on disk and with all of them."""
-    found: Figures = {}
     calls = {
         "cold": "logistic_loss(scores, labels)",
         "warm": "logistic_loss(scores, labels)",
@@ -147,15 +145,13 @@ def first_call() -> Figures:
                 return float(done.stdout)
 
             attempt(found, name, seconds)
-    return found
 
 
-def host_cost() -> Figures:
+def host_cost(found: Figures) -> None:
     """Microseconds of the host for calls on 1024 samples, beside PyTorch's, and of their parts."""
     import torch
     import torch.nn.functional as functional
 
-    found: Figures = {}
     wait = torch.cuda.synchronize
     scores = torch.randn(1024, device="cuda")
     out, number = torch.empty_like(scores), torch.empty((), device="cuda")
@@ -180,13 +176,19 @@ def host_cost() -> Figures:
         ("number ratio", "loss number", "torch loss number"),
     ):
         attempt(found, ratio, lambda a=ours, b=theirs: found[a] / found[b])
+
+
+def parts_of_a_call(found: Figures) -> None:
+    """Microseconds of what a call is made of, and of other ways to launch."""
+    import torch
+
+    scores = torch.randn(1024, device="cuda")
+    out, labels = torch.empty_like(scores), torch.ones(1024, dtype=torch.int8, device="cuda")
     for name, call in _parts(scores, out, labels).items():
-        attempt(found, name, lambda call=call: microseconds(call, wait))
-    return found
+        attempt(found, name, lambda call=call: microseconds(call, torch.cuda.synchronize))
 
 
 def _parts(scores: Any, out: Any, labels: Any) -> dict[str, Callable[[], Any]]:
-    """Return what a call is made of."""
     import torch
     from cuda.bindings import driver as cu
 
@@ -207,6 +209,7 @@ def _parts(scores: Any, out: Any, labels: Any) -> dict[str, Callable[[], Any]]:
     values = (ctypes.c_int64 * 3)(1024, first.address, target.address)
     places = (pointer * 3)(*(ctypes.addressof(values) + 8 * k for k in range(3)))
     at = ctypes.addressof(places)
+    kept = values, places
 
     def core() -> Callable[[], Any]:
         from cuda.core import Device, LaunchConfig, ObjectCode
@@ -227,7 +230,7 @@ def _parts(scores: Any, out: Any, labels: Any) -> dict[str, Callable[[], Any]]:
     prepared: list[Any] = []
     return {
         "launcher": lambda: launcher(1, 256, 0, 1024, first.address, target.address),
-        "cuLaunchKernel by bindings": lambda: cu.cuLaunchKernel(
+        "cuLaunchKernel by bindings": lambda kept=kept: cu.cuLaunchKernel(
             function, 1, 1, 1, 256, 1, 1, 0, 0, at, 0
         ),
         "cuLaunchKernel by ctypes": lambda: by_ctypes(
@@ -248,17 +251,20 @@ def _parts(scores: Any, out: Any, labels: Any) -> dict[str, Callable[[], Any]]:
     }
 
 
-PARTS: dict[str, Callable[[], Figures]] = {
-    "smoke": smoke,
-    "first_call": first_call,
-    "host_cost": host_cost,
+PARTS: dict[str, tuple[Callable[[Figures], None], ...]] = {
+    "smoke": (smoke,),
+    "first_call": (first_call,),
+    "host_cost": (host_cost, parts_of_a_call),
 }
 
 
 def main(name: str, output: str) -> int:
-    """Run one part and write its figures."""
-    found = PARTS[name]()
-    Path(output).write_text(json.dumps(found, indent=1) + "\n")
+    """Run one part, and write its figures after each step: a later one may end the process."""
+    faulthandler.enable()
+    found: Figures = {}
+    for step in PARTS[name]:
+        step(found)
+        Path(output).write_text(json.dumps(found, indent=1) + "\n")
     return 0
 
 

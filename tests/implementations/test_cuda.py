@@ -37,6 +37,7 @@ def run_simulated(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("accuracy/test_edge_cases.py", "numba_cuda and not sizes"),
         ("simulated_cuda.py", ""),
         ("simulated_arrays.py", ""),
+        ("simulated_tensors.py", ""),
         ("simulated_tuning.py", ""),
     ],
     ids=lambda selection: selection[0],

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from on_gpu import LOSSES, call, sample
 
 import xent_numba
-from xent_numba import registry
 from xent_numba.accuracy.edge_cases import edge_cases
 from xent_numba.accuracy.judge import judge
 from xent_numba.accuracy.plans import Strata
@@ -20,37 +19,19 @@ from xent_numba.operations import OPERATIONS, REDUCTIONS
 
 pytestmark = pytest.mark.gpu
 
-LOSSES = [operation for operation in OPERATIONS.values() if operation.labels]
-
-
-@pytest.fixture(scope="module")
-def cuda():
-    module = registry.get("numba_cuda").module
-    if reason := module.unavailable_for_timing():
-        if "numba_cuda" in os.environ.get("XENT_REQUIRE", "").split(",") and (
-            "simulator" not in reason
-        ):
-            pytest.fail(f"numba_cuda is required by XENT_REQUIRE: {reason}")
-        pytest.skip(f"numba_cuda: {reason}")
-    from numba import cuda
-
-    return cuda
-
-
-def call(operation, *arguments, **options):
-    return getattr(xent_numba, operation.name)(*arguments, implementation="numba_cuda", **options)
-
-
-def sample(operation, size, dtype, seed=5):
-    rng = np.random.default_rng(seed)
-    first = rng.beta(2, 2, size) if operation.first == "probabilities" else rng.normal(0, 8, size)
-    if operation.labels is None:
-        return (first.astype(dtype),)
-    return first.astype(dtype), rng.choice(operation.labels.hard, size).astype(np.int8)
-
 
 def to_host(result):
     return result.copy_to_host() if hasattr(result, "copy_to_host") else result
+
+
+class Broadcast:
+    """Device values, seen as many."""
+
+    def __init__(self, array, shape, strides=(0,)):
+        self.array = array
+        interface = array.__cuda_array_interface__
+        shape = shape if isinstance(shape, tuple) else (shape,)
+        self.__cuda_array_interface__ = {**interface, "shape": shape, "strides": strides}
 
 
 def gathered(array):
@@ -285,13 +266,28 @@ def test_arrays_of_cupy_and_a_cuda_graph(cuda):
 
 
 def test_a_full_device_is_said_so_and_is_still_usable(cuda):
-    free, _ = cuda.current_context().get_memory_info()
-    size = int(free * 0.6) // 4
-    scores = cuda.device_array(size, np.float32)
+    """More than there is, so that others on the device do not matter."""
+    _, total = cuda.current_context().get_memory_info()
+    one = cuda.to_device(np.zeros(1, np.float32))
+    scores = cuda.as_cuda_array(Broadcast(one, total // 4 + 1))
     with pytest.raises(MemoryError, match="bytes free, too few for the arrays of this call"):
         xent_numba.sigmoid(scores)
-    del scores
     test_device_arrays_give_what_host_arrays_give(cuda, OPERATIONS["logistic_loss"], "mean")
+
+
+def test_a_broadcast_array_is_not_read_beyond_its_end(cuda):
+    """The interface of Numba's arrays calls it contiguous; what lies behind it is another's."""
+    both = cuda.to_device(np.float32([0, 1000]))
+    for shape, strides in (((5000,), (0,)), ((4, 50), (0, 4)), ((50, 4), (4, 0))):
+        room = cuda.to_device(np.zeros(50, np.float32))
+        held = both[:1] if shape == (5000,) else room
+        seen = cuda.as_cuda_array(Broadcast(held, shape, strides))
+        labels = cuda.to_device(np.ones(shape, np.int8))
+        got = xent_numba.logistic_loss(seen, labels, reduction="sum")
+        right = xent_numba.logistic_loss(
+            np.zeros(shape, np.float32), np.ones(shape, np.int8), reduction="sum"
+        )
+        assert got == right
 
 
 def test_a_sum_has_the_same_bits_every_time(cuda):
@@ -347,16 +343,7 @@ def test_strided_arrays_of_more_than_two_to_the_31_samples(cuda):
     if (free := cuda.current_context().get_memory_info()[0]) < 3 * size:
         pytest.skip(f"{3 * size} bytes of device memory are needed, {free} are free")
     labels = cuda.to_device(np.ones(size, np.int8))
-    scores = cuda.as_cuda_array(_Broadcast(cuda.to_device(np.zeros(1, np.float32)), size))
+    scores = cuda.as_cuda_array(Broadcast(cuda.to_device(np.zeros(1, np.float32)), size))
     total = xent_numba.logistic_loss(scores, labels, reduction="sum")
     one = xent_numba.logistic_loss(np.zeros(1, np.float32), [1], reduction="sum")
     assert total == np.float32(size * float(one))
-
-
-class _Broadcast:
-    """One device value, seen as many."""
-
-    def __init__(self, array, size):
-        self.array = array
-        interface = array.__cuda_array_interface__
-        self.__cuda_array_interface__ = {**interface, "shape": (size,), "strides": (0,)}

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 import xent_numba
-from tools import cuda_tuning
+from tools import cuda_rows, cuda_tuning
 
-CASES = cuda_tuning.CASES
+CASES = cuda_rows.CASES
 
 
 class Device:
@@ -64,14 +64,15 @@ def right(case, sets, layout, device, *, arithmetic=True):
         yield lambda t=total: np.array([t, 0.0])
 
 
-def library(sets):
-    yield cuda_tuning.SUM, 4, [scores.sum for scores, _ in sets]
-    yield cuda_tuning.EAGER, 8, [scores.sum for scores, _ in sets]
+def library(size):
+    scores = np.ones(size)
+    yield cuda_rows.SUM, 4, [scores.sum]
+    yield cuda_rows.EAGER, 8, [scores.sum]
 
     def fails():
         raise RuntimeError("no compiler")
 
-    yield cuda_tuning.COMPILED, 8, [fails]
+    yield cuda_rows.COMPILED, 8, [fails]
 
 
 @pytest.fixture
@@ -83,7 +84,6 @@ def options(tmp_path):
 def few_layouts(monkeypatch):
     few = cuda_tuning.layouts()[:2]
     monkeypatch.setattr(cuda_tuning, "layouts", lambda: few)
-    monkeypatch.setattr(cuda_tuning, "_end_to_end", lambda case, host: lambda: None)
     monkeypatch.setattr(cuda_tuning, "independent", lambda call: {"tool": 2.02, "other": "none"})
 
 
@@ -96,10 +96,10 @@ def test_it_runs_to_its_end_and_judges_by_what_it_found(options):
     tables = (options.output / "tuning.md").read_text()
     verdicts = {(t["row"], t["against"]): t["verdict"] for t in report["targets"]}
     # All rows take the same time here, so that those that move more bytes have more bandwidth.
-    assert verdicts[CASES[0].name, cuda_tuning.COPY] == "PASS"
-    assert verdicts[CASES[1].name, cuda_tuning.SUM] == "PASS"
-    assert verdicts[cuda_tuning.LOGITS, cuda_tuning.EAGER] == "MISS"
-    assert verdicts[cuda_tuning.LOGITS, cuda_tuning.COMPILED] == "not measured"
+    assert verdicts[CASES[0].name, cuda_rows.COPY] == "PASS"
+    assert verdicts[CASES[1].name, cuda_rows.SUM] == "PASS"
+    assert verdicts[cuda_rows.LOGITS, cuda_rows.EAGER] == "MISS"
+    assert verdicts[cuda_rows.LOGITS, cuda_rows.COMPILED] == "not measured"
     assert "torch.compile | WRONG: RuntimeError: no compiler" in tables
     assert "tool: 2.0200 ms, +1.0%, within 5%" in tables
     assert "other: none" in tables
@@ -108,7 +108,6 @@ def test_it_runs_to_its_end_and_judges_by_what_it_found(options):
     assert {clock: len(times) for clock, times in row["times"].items()} == {
         "kernel": 3,
         "launch to sync": 3,
-        "end to end": 3,
     }
     assert len(report["experiment"]) == 2 * len(CASES)
     assert [found["at most"] for found in report["ceilings"]] == [1.0] * len(CASES)
@@ -118,11 +117,11 @@ def test_it_runs_to_its_end_and_judges_by_what_it_found(options):
 
 def test_faster_arithmetic_deserves_a_row_where_it_could_gain_something():
     def rows(bare):
-        names = {CASES[0].name: 1.0, cuda_tuning.BARE.format(CASES[0].name): bare}
-        return [cuda_tuning.Row(name, 8, {"kernel": [t]}) for name, t in names.items()]
+        names = {CASES[0].name: 1.0, cuda_rows.BARE.format(CASES[0].name): bare}
+        return [cuda_rows.Row(name, 8, {"kernel": [t]}) for name, t in names.items()]
 
-    assert [cuda_tuning.ceilings(rows(t))[0]["deserves"] for t in (0.9, 0.99)] == [True, False]
-    assert cuda_tuning.ceilings(rows(0.9)[:1]) == []
+    assert [cuda_rows.ceilings(rows(t))[0]["deserves"] for t in (0.9, 0.99)] == [True, False]
+    assert cuda_rows.ceilings(rows(0.9)[:1]) == []
 
 
 def test_a_wrong_kernel_has_no_time(options):
@@ -131,7 +130,7 @@ def test_a_wrong_kernel_has_no_time(options):
             yield (lambda call=call: call() * 1.001) if case.dtype == "float64" else call
 
     report = cuda_tuning.run(options, Device(), off, library)
-    wrong = {row["name"] for row in report["rows"] if row["wrong"]} - {cuda_tuning.COMPILED}
+    wrong = {row["name"] for row in report["rows"] if row["wrong"]} - {cuda_rows.COMPILED}
     assert wrong == {CASES[2].name}
     assert not next(r for r in report["rows"] if r["name"] == CASES[2].name)["times"]
     assert next(t for t in report["targets"] if t["row"] == CASES[2].name)["verdict"] == (
@@ -145,7 +144,7 @@ def test_a_layout_that_cannot_be_launched_is_said_so_and_the_rest_goes_on(option
             raise RuntimeError("too many resources requested for launch")
 
         for call in right(case, sets, layout, device, **options):
-            yield call if layout.group_bytes == 16 else fails
+            yield call if layout.lanes == 256 else fails
 
     report = cuda_tuning.run(options, Device(), failing, library)
     said = {row["wrong"] for row in report["experiment"]}
@@ -160,20 +159,25 @@ def test_inputs_are_random_and_larger_than_the_cache():
         assert case.bytes(1) == first.itemsize * (1 + (not labels or "grad" in case.name)) + sum(
             array.itemsize for array in labels
         )
-    sets = cuda_tuning.rotated((np.arange(5), np.arange(5)), 3, Device())
-    assert [list(a) for a, b in sets if (a == b).all()] == [
-        [0, 1, 2, 3, 4],
-        [4, 0, 1, 2, 3],
-        [3, 4, 0, 1, 2],
-    ]
+    one, other, *_ = cuda_tuning.rotated(CASES[1], 4096, Device())
+    np.testing.assert_array_equal(np.roll(one[0], 1), other[0])
+    np.testing.assert_array_equal(np.roll(one[1], 1), other[1])
+
+
+def test_inputs_repeat_after_more_than_a_cache_holds(monkeypatch):
+    monkeypatch.setattr(cuda_rows, "PERIOD", 100)
+    first, labels = CASES[1].inputs(250, 3)
+    np.testing.assert_array_equal(first[:100], first[100:200])
+    np.testing.assert_array_equal(labels[:50], labels[200:])
+    assert np.unique(first).size == 100
 
 
 def test_a_target_is_missed_by_a_little():
     def rows(milliseconds):
-        names = {CASES[0].name: (8, milliseconds), cuda_tuning.COPY: (8, 0.95)}
-        return [cuda_tuning.Row(n, b, {"kernel": [t]}) for n, (b, t) in names.items()]
+        names = {CASES[0].name: (8, milliseconds), cuda_rows.COPY: (8, 0.95)}
+        return [cuda_rows.Row(n, b, {"kernel": [t]}) for n, (b, t) in names.items()]
 
-    verdict = [cuda_tuning.judged(rows(t))[0]["verdict"] for t in (0.99, 1.01)]
+    verdict = [cuda_rows.judged(rows(t))[0]["verdict"] for t in (0.99, 1.01)]
     assert verdict == ["PASS", "MISS"]
 
 

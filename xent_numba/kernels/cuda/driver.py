@@ -125,7 +125,7 @@ class Memory:
     def __init__(self, size: int) -> None:
         self.address = 0
         self._device = current_device()
-        self.address = _allocated(size)
+        self.address = _allocated(cu.cuMemAlloc, size)
 
     def __del__(self) -> None:
         # At the end of the process the driver, or this module, may be gone.
@@ -135,13 +135,12 @@ class Memory:
                     cu.cuMemFree(self.address)
 
 
-def _allocated(size: int) -> int:
+def _allocated(allocate: Callable[..., tuple[Any, ...]], *arguments: int) -> int:
     """Allocate, also while a stream of this thread's is being captured in a graph."""
-    mode = _done(
-        cu.cuThreadExchangeStreamCaptureMode(cu.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED)
-    )
+    relaxed = cu.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
+    mode = _done(cu.cuThreadExchangeStreamCaptureMode(relaxed))
     try:
-        return int(_done(cu.cuMemAlloc(size)))
+        return int(_done(allocate(*arguments)))
     finally:
         cu.cuThreadExchangeStreamCaptureMode(mode)
 
@@ -160,7 +159,7 @@ class Pinned:
     __slots__ = ("address", "view")
 
     def __init__(self, size: int) -> None:
-        self.address = int(_done(cu.cuMemHostAlloc(size, cu.CU_MEMHOSTALLOC_PORTABLE)))
+        self.address = _allocated(cu.cuMemHostAlloc, size, cu.CU_MEMHOSTALLOC_PORTABLE)
         self.view = (ctypes.c_char * size).from_address(self.address)
 
 
