@@ -6,11 +6,11 @@ rounds. The medians of at least `ENOUGH` rows must agree within `AGREE_WITHIN`, 
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyperf
@@ -18,8 +18,10 @@ import pyperf
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.compare import compare
 from xent_numba.measurement.participant import Participant
-from xent_numba.results import machine
+from xent_numba.results import machine, store, table
 from xent_numba.results.files import write
+from xent_numba.results.provenance import Provenance
+from xent_numba.results.table import Table
 
 ROOT = Path(__file__).parent.parent
 AGREE_WITHIN = 0.05
@@ -45,6 +47,47 @@ case = Case.of({operation!r}, "gaussian", {size}, {dtype!r}, None, "sum")
 call = binding.bind(registry.get({name!r}), case, case.arguments())
 call()
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One call, by both clocks.
+
+    Attributes
+    ----------
+    implementation, operation, dtype : str
+        What was called.
+    size : int
+        Number of samples.
+    compare, pyperf : float
+        Median seconds of a call.
+    difference : float
+        Of the first from the second, relative to it.
+    """
+
+    implementation: str
+    operation: str
+    dtype: str
+    size: int
+    compare: float
+    pyperf: float
+    difference: float
+
+    @property
+    def agreed(self) -> bool:
+        """Whether both say the same."""
+        return abs(self.difference) <= AGREE_WITHIN
+
+
+@dataclass(frozen=True, slots=True)
+class CrossCheck:
+    """All of them, and the version of pyperf."""
+
+    pyperf: str
+    rows: list[Row]
+
+
+CROSS_CHECK = store.Kind("cross-check", 1, CrossCheck)
 
 
 def by_us(name: str, operation: str, dtype: str, size: int) -> float:
@@ -76,42 +119,50 @@ def by_pyperf(name: str, operation: str, dtype: str, size: int) -> float:
 
 def main() -> int:
     """Time every row with both, and write what came out."""
+    provenance = Provenance.now("python tools/cross_check.py")
     rows = []
     for row in ROWS:
         # In turn, in new processes each time: neither a machine that drifts nor a process that is
         # faster than another of the same for as long as it lives is a disagreement of clocks.
         turns = [(by_us(*row), by_pyperf(*row)) for _ in range(TURNS)]
         ours, other = (statistics.median(times) for times in zip(*turns, strict=True))
-        rows.append((*row, ours, other, ours / other - 1))
-    described, commit = machine.fingerprint(), machine.commit()
-    made = (
-        f"`python tools/cross_check.py` at {commit.get('commit', 'no commit')[:10]}"
-        f"{' (modified)' if commit.get('modified') else ''} on {described['cpu']}, "
-        f"pyperf {pyperf.__version__}."
-    )
+        rows.append(Row(*row, ours, other, ours / other - 1))
+    found = CrossCheck(pyperf.__version__, rows)
+    store.write(ROOT / "reports" / "cross_check.json", CROSS_CHECK, provenance, found)
+    write(ROOT / "reports" / "cross_check.md", page(provenance, found))
+    print(page(provenance, found))  # noqa: T201
+    return int(sum(row.agreed for row in rows) < ENOUGH)
+
+
+def page(provenance: Provenance, found: CrossCheck) -> str:
+    """Return the times as a page."""
+    heads = ("implementation", "operation", "samples", "compare, µs", "pyperf, µs", "difference")
+    rows = [
+        (
+            row.implementation,
+            f"{row.operation} {row.dtype}",
+            f"{row.size:,}",
+            f"{row.compare * 1e6:.1f}",
+            f"{row.pyperf * 1e6:.1f}",
+            f"{row.difference:+.1%}",
+            "yes" if row.agreed else "NO",
+        )
+        for row in found.rows
+    ]
     lines = [
         "# The same calls by another clock",
         "",
         f"Medians of {TURNS} turns of `xent-numba compare` and of pyperf, one after the other, all",
         f"in processes of their own. Agreed is what differs by {AGREE_WITHIN:.0%} at most.",
         "`numpy_stable` allocates in every call, which costs each process its own; a million",
-        "samples are shared by threads, of which the slower one counts. The others do neither. By",
-        made,
+        "samples are shared by threads, of which the slower one counts. The others do neither.",
         "",
-        "| implementation | operation | samples | compare, µs | pyperf, µs | difference | agreed |",
-        "| --- | --- | ---: | ---: | ---: | ---: | --- |",
+        table.markdown(Table((*heads, "agreed"), rows, right=range(2, 6))),
+        "",
+        f"pyperf {found.pyperf}; {provenance}",
+        "",
     ]
-    for name, operation, dtype, size, ours, other, difference in rows:
-        agreed = "yes" if abs(difference) <= AGREE_WITHIN else "NO"
-        lines.append(
-            f"| {name} | {operation} {dtype} | {size:,} | {ours * 1e6:.1f} | {other * 1e6:.1f} | "
-            f"{difference:+.1%} | {agreed} |"
-        )
-    write(ROOT / "reports" / "cross_check.md", "\n".join([*lines, ""]))
-    content = {"commit": commit, "cpu": described["cpu"], "rows": rows}
-    write(ROOT / "reports" / "cross_check.json", json.dumps(content, indent=1) + "\n")
-    print("\n".join(lines))  # noqa: T201
-    return int(sum(abs(row[-1]) <= AGREE_WITHIN for row in rows) < ENOUGH)
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -5,26 +5,50 @@ Writes the figures into ``reports/logistic_regression.md`` and ``.json``.
 
 from __future__ import annotations
 
-import json
 import runpy
 import statistics
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from xent_numba.results import machine
+from xent_numba.results import store, table
 from xent_numba.results.files import write
+from xent_numba.results.provenance import Provenance
+from xent_numba.results.table import Table
 from xent_numba.workloads import flights
 
 ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "reports" / "logistic_regression.md"
 REPORT = ROOT / "reports" / "logistic_regression.json"
-PAGE = REPORT.with_suffix(".md")
-BEGIN, END = "<!-- tools/measure_fit.py writes from here -->", "<!-- to here -->"
 ROUNDS = 5
 
 
-def measure() -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class Fits:
+    """Times of fits, and how far their coefficients are apart.
+
+    Attributes
+    ----------
+    flights, columns : int
+        Shape of the matrix.
+    seconds : dict of str to list of float
+        Of each fit, by whose loss it used.
+    largest_relative_difference : float
+        Of any coefficient in any round.
+    """
+
+    flights: int
+    columns: int
+    seconds: dict[str, list[float]]
+    largest_relative_difference: float
+
+
+FITS = store.Kind("fits", 1, Fits)
+
+
+def measure() -> Fits:
     """Fit in turn, after one fit of few flights, which compiles."""
     example = runpy.run_path(str(ROOT / "examples" / "flights_logistic_regression.py"))
     table = flights.read()
@@ -39,51 +63,37 @@ def measure() -> dict[str, object]:
         seconds["scikit-learn"].append(theirs.seconds)
         apart = np.abs(ours.coefficients / theirs.coefficients - 1)
         difference = max(difference, float(apart.max()))
-    described = machine.fingerprint()
-    return {
-        "flights": len(columns),
-        "columns": columns.shape[1],
-        "seconds": seconds,
-        "largest_relative_difference": difference,
-        "cpu": described["cpu"],
-        "versions": described["versions"],
-        "commit": machine.commit(),
-    }
+    return Fits(len(columns), columns.shape[1], seconds, difference)
 
 
-def page(found: dict[str, object]) -> str:
+def page(provenance: Provenance, found: Fits) -> str:
     """Return the figures as a page."""
-    seconds, commit = found["seconds"], found["commit"]
-    assert isinstance(seconds, dict)
-    assert isinstance(commit, dict)
+    heads = ("loss and gradient by", "seconds of a fit, median", "fastest", "slowest")
+    rows = [
+        (name, *(f"{value:.2f}" for value in (statistics.median(times), min(times), max(times))))
+        for name, times in found.seconds.items()
+    ]
     lines = [
         "# A fit of real flights",
         "",
-        "| loss and gradient by | seconds of a fit, median | fastest | slowest |",
-        "| --- | ---: | ---: | ---: |",
+        table.markdown(Table(heads, rows)),
+        "",
+        f"{found.flights:,} flights, {found.columns} columns, {ROUNDS} fits in turn. No",
+        f"coefficient differs by more than {found.largest_relative_difference:.1e} of itself.",
+        "",
+        str(provenance),
+        "",
     ]
-    for name, times in seconds.items():
-        middle = statistics.median(times)
-        lines.append(f"| {name} | {middle:.2f} | {min(times):.2f} | {max(times):.2f} |")
-    at = commit.get("commit", "no commit")[:10] + " (modified)" * bool(commit.get("modified"))
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"{found['flights']:,} flights, {found['columns']} columns, {ROUNDS} fits in turn. No",
-            f"coefficient differs by more than {found['largest_relative_difference']:.1e} of",
-            f"itself. By `python tools/measure_fit.py` at {at} on {found['cpu']}.",
-            "",
-        ]
-    )
+    return "\n".join(lines)
 
 
 def main() -> None:
     """Measure and write both."""
+    provenance = Provenance.now("python tools/measure_fit.py")
     found = measure()
-    write(REPORT, json.dumps(found, indent=1) + "\n")
-    write(PAGE, page(found))
-    print(page(found))  # noqa: T201
+    store.write(REPORT, FITS, provenance, found)
+    write(PAGE, page(provenance, found))
+    print(page(provenance, found))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import importlib
 import re
-import runpy
 import shlex
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from xent_numba import cli, registry
+from xent_numba.results import store
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -36,10 +36,15 @@ def test_example_runs():
     assert names["gradient"].dtype == np.float32
 
 
-def test_the_fit_is_that_of_the_report():
-    script = runpy.run_path(str(ROOT / "tools" / "measure_fit.py"))
-    found = json.loads(script["REPORT"].read_text())
-    assert script["page"](found) == script["PAGE"].read_text()
+@pytest.mark.parametrize(
+    ("tool", "report", "kind"),
+    [("measure_fit", "logistic_regression", "FITS"), ("cross_check", "cross_check", "CROSS_CHECK")],
+)
+def test_pages_of_tools_are_those_of_their_runs(tool, report, kind):
+    script = importlib.import_module(f"tools.{tool}")
+    kept = store.read(ROOT / "reports" / f"{report}.json", getattr(script, kind))
+    page = (ROOT / "reports" / f"{report}.md").read_text()
+    assert script.page(kept.provenance, kept.content) == page
 
 
 def test_commands_are_accepted(tmp_path, monkeypatch):
