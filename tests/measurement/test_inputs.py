@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
@@ -30,3 +32,18 @@ def test_all_workers_read_the_same_memory_and_none_can_write_to_it():
         second.close()
     with pytest.raises(FileNotFoundError):
         inputs.Attached(places)
+
+
+def test_the_memory_outlives_a_worker_that_ends(tmp_path):
+    """The resource tracker of a process of its own would remove what it has attached."""
+    code = (
+        "import sys\n"
+        "from xent_numba.measurement.inputs import Attached, Place\n"
+        "print(Attached([Place(sys.argv[1], 'float32', 1000)]).arrays[0][999])\n"
+    )
+    with inputs.shared((np.arange(1000, dtype=np.float32),)) as places:
+        for _ in range(2):
+            done = subprocess.run(
+                [sys.executable, "-c", code, places[0].name], capture_output=True, text=True
+            )
+            assert done.stdout == "999.0\n", done.stderr
