@@ -163,10 +163,11 @@ def test_nothing_live_is_in_a_report(folder, html, monkeypatch):
 
 
 def test_readme_and_headline_are_those_of_the_runs():
-    """Or else `xent-numba report --readme` was not run."""
+    """Or else `xent-numba report --readme PAGE` was not run."""
     sources = Sources.read(ROOT / "reports")
-    text = (ROOT / "README.md").read_text()
-    assert readme.updated(text, sources) == text
+    for path in ("README.md", "docs/accuracy.md"):
+        text = (ROOT / path).read_text()
+        assert readme.updated(text, sources) == text, path
     assert (ROOT / "reports" / "headline.md").read_text() == headline.markdown(sources) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""The parts of the README that are measured, each between two marks."""
+"""The parts of the README, and of other pages, that are measured, each between two marks."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ def updated(text: str, sources: Sources) -> str:
     if not sources.studies:
         raise ResultFileError("`xent-numba accuracy` was not measured")
     errors = "\n".join(study.summary(sources.studies[0], gradients=False))
-    for name, part in (("results", _results(sources)), ("accuracy", errors)):
+    marked = [name for name in ("results", "accuracy") if BEGIN.format(name) in text]
+    if not marked:
+        raise ResultFileError(f"the page has no mark {BEGIN.format('results')!r}")
+    for name in marked:
         before, begin, rest = text.partition(BEGIN.format(name))
         _, end, after = rest.partition(END)
         if not end:
-            raise ResultFileError(
-                f"README has no mark {BEGIN.format(name)!r} with its end: {END!r}"
-            )
+            raise ResultFileError(f"the mark {begin!r} has no end: {END!r}")
+        part = errors if name == "accuracy" else _results(sources)
         text = f"{before}{begin}\n\n{part}\n\n{end}{after}"
     return text
 
