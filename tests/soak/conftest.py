@@ -1,0 +1,64 @@
+"""Trials run in processes of their own; what the long ones did is kept in reports/reliability."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xent_numba.results import store
+from xent_numba.results.provenance import Provenance
+
+HERE = Path(__file__).parent
+REPORTS = HERE.parents[1] / "reports" / "reliability"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a trial did, by name."""
+
+    figures: dict[str, float | str | bool]
+
+
+KIND = store.Kind("reliability", 1, Figures)
+
+
+@pytest.fixture
+def trial() -> Callable[..., dict[str, Any]]:
+    """Run a trial with numbers as arguments; the figures that it reports."""
+
+    def run(name: str, *numbers: int, timeout: float, **environment: str) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, str(HERE / f"{name}.py"), *map(str, numbers)],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if "threading layer can be loaded" in done.stderr:
+            pytest.skip("this threading layer is not installed")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run
+
+
+@pytest.fixture
+def keep(request: pytest.FixtureRequest) -> Callable[[str, dict[str, Any]], None]:
+    """Keep the figures of a long trial under a name; those of a short one tell nobody anything."""
+
+    def write(name: str, figures: dict[str, Any]) -> None:
+        if request.node.get_closest_marker("soak"):
+            REPORTS.mkdir(parents=True, exist_ok=True)
+            provenance = Provenance.now("pytest -m soak tests/soak")
+            store.write(REPORTS / f"{name}.json", KIND, provenance, Figures(figures))
+
+    return write
