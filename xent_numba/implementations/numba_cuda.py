@@ -40,7 +40,11 @@ def unavailable() -> str | None:
     Numba is not imported for it: a kernel that is on disk already does without.
     """
     if _simulated():
-        return None
+        from numba import cuda
+
+        if hasattr(cuda, "get_current_device"):
+            return None
+        return f"Numba's own simulator is older than these kernels; for numba-cuda's, {_INSTALL}"
     if reason := _unfit():
         return reason
     try:

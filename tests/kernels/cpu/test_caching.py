@@ -50,7 +50,7 @@ def call(folder, cache, code="import small; small.call()", status=0, **environme
         env={**os.environ, "NUMBA_CACHE_DIR": str(cache), **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == status, done.stderr
@@ -221,7 +221,7 @@ def test_a_run_that_is_killed_while_it_writes_leaves_nothing_wrong(small, cache,
             cwd=small,
             env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
             check=False,
-            timeout=120,
+            timeout=300,
             stdout=subprocess.DEVNULL,
         )
         if done.returncode == 0:

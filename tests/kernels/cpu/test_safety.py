@@ -6,23 +6,17 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
+import numba
 import pytest
 
+import xent_numba
 from xent_numba.codegen import assembly
 
-# The wheel's library lies where no loader looks for it; once loaded, numba finds it.
-LOAD_TBB = """
-import ctypes
-from importlib import metadata
-try:
-    wheel = metadata.distribution("tbb")
-except metadata.PackageNotFoundError:
-    pass
-else:
-    library = next(file for file in wheel.files if file.name == "libtbb.so.12")
-    ctypes.CDLL(str(wheel.locate_file(library)), ctypes.RTLD_GLOBAL)
-"""
+LOAD_TBB = (
+    f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2] / 'soak')!r})\nimport trial\n"
+)
 PRELUDE = """
 import hashlib, multiprocessing, os, sys, threading
 import numba, numpy as np
@@ -53,6 +47,9 @@ FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
+ROOT = str(Path(xent_numba.__file__).parents[1])
+
+
 def run(*code, before=PRELUDE, **environment):
     load = LOAD_TBB if environment.get("NUMBA_THREADING_LAYER") == "tbb" else ""
     done = subprocess.run(
@@ -60,7 +57,7 @@ def run(*code, before=PRELUDE, **environment):
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     if "threading layer can be loaded" in done.stderr:
@@ -430,3 +427,28 @@ def test_a_call_while_the_first_is_importing_is_refused_and_not_remembered():
         """
     )
     assert output.split() == ["ImplementationUnavailableError", "1"]
+
+
+def test_simulator_of_numba_without_numba_cuda_says_so():
+    """Without site, numba-cuda does not take the place of numba.cuda."""
+    packages = str(Path(numba.__file__).parents[1])
+    code = f"""
+import sys
+sys.path.append({packages!r})
+import numpy as np
+import xent_numba
+for size in (1, 3000):
+    try:
+        xent_numba.logistic_loss(np.zeros(size), np.ones(size), implementation="numba_cuda")
+    except xent_numba.ImplementationUnavailableError as error:
+        print("xent-numba[cuda]" in str(error))
+"""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": ROOT},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.split() == ["True", "True"]
