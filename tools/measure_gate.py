@@ -281,13 +281,18 @@ def _is_found(kind: str, verdicts: list[tuple[str, str]]) -> bool:
     return any(verdict == "SLOWER" and PLANTED in name for name, verdict in verdicts)
 
 
+def _change(runs: list[dict[str, Any]]) -> str:
+    """Median change that was measured of what is planted."""
+    changes = [x for run in runs for n, x in run.get("ratios", {}).items() if PLANTED in n]
+    return f"{statistics.median_high(changes) - 1:+.1%}" if changes else ""
+
+
 def _rates(judge: str, kind: str, runs: list[dict[str, Any]]) -> list[object]:
     verdicts = [list(run["verdicts"].items()) for run in runs]
     every = [pair for pairs in verdicts for pair in pairs]
     wrong = sum(_is_wrong(kind, *pair) for pair in every)
     found = sum(_is_found(kind, pairs) for pairs in verdicts)
     interval = binomtest(found, len(runs)).proportion_ci()
-    changes = [x for run in runs for n, x in run.get("ratios", {}).items() if PLANTED in n]
     return [
         judge,
         kind,
@@ -296,7 +301,7 @@ def _rates(judge: str, kind: str, runs: list[dict[str, Any]]) -> list[object]:
         f"{found / len(runs):.1%} ({interval.low:.1%} to {interval.high:.1%})",
         f"{wrong} of {2 * len(runs)}",
         sum(v == "INCONCLUSIVE" for _, v in every) if judge == "gate" else "n/a",
-        f"{statistics.median_high(changes) - 1:+.1%}" if changes else "",
+        _change(runs),
         f"{statistics.median_high(run['seconds'] for run in runs):.0f}",
     ]
 

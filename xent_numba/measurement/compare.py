@@ -62,8 +62,7 @@ def compare(
     """
     before = machine.activity()
     threads = max(one.threads for several in entries.values() for one in several)
-    limit = Participant(MEMORY_LIMIT, MEMORY_LIMIT, threads)
-    full = {case: with_control((limit, *entries[case]), control) for case in entries}
+    full = _entered(entries, threads, control)
     programs = {one.label: one.program() for several in full.values() for one in several}
     rows: list[Row] = []
     others: list[float] = []
@@ -103,6 +102,14 @@ def compare(
         overall_resolution(rows, control),
     )
     return Stored(provenance.result(), found)
+
+
+def _entered(
+    entries: Mapping[Case, Sequence[Participant]], threads: int, control: str
+) -> dict[Case, list[Participant]]:
+    """Who takes part, with the memory limit and with the A/A control once more."""
+    limit = Participant(MEMORY_LIMIT, MEMORY_LIMIT, threads)
+    return {case: with_control((limit, *several), control) for case, several in entries.items()}
 
 
 def prepare(
