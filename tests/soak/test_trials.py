@@ -27,7 +27,7 @@ def bits_alone(trial, kinds: int) -> list[str]:
 
 
 @LAYERS
-@short_and_long("kinds, seconds", (6, 1), (48, 60))
+@short_and_long("kinds, seconds", (6, 1), (12, 60))
 def test_threads(trial, keep, layer, kinds, seconds):
     figures = trial(
         "in_threads", kinds, seconds, timeout=600 + seconds, NUMBA_THREADING_LAYER=layer,
@@ -41,7 +41,7 @@ def test_threads(trial, keep, layer, kinds, seconds):
 
 @UNIX
 @LAYERS
-@short_and_long("kinds, forks", (2, 3), (12, 65))
+@short_and_long("kinds, forks", (2, 3), (6, 65))
 def test_processes(trial, keep, layer, kinds, forks):
     figures = trial(
         "in_processes", kinds, forks, timeout=600, NUMBA_THREADING_LAYER=layer,
