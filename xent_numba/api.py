@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from xent_numba import dispatch
-from xent_numba.operations import OPERATIONS, Call, Reduction
+from xent_numba.operations import OPERATIONS, Call, Reduction, new
 
 _SIGMOID = OPERATIONS["sigmoid"]
-_BINARY_CROSS_ENTROPY = OPERATIONS["binary_cross_entropy"]
+_CROSS_ENTROPY = OPERATIONS["binary_cross_entropy"]
 _LOGISTIC_LOSS = OPERATIONS["logistic_loss"]
 _WITH_LOGITS = OPERATIONS["binary_cross_entropy_with_logits"]
 _LOGISTIC_LOSS_AND_GRAD = OPERATIONS["logistic_loss_and_grad"]
@@ -141,7 +141,7 @@ def binary_cross_entropy(
     >>> xent_numba.binary_cross_entropy([0.9, 0.2], [1, 0], reduction="none").round(3)
     array([0.105, 0.223])
     """
-    call = Call(_BINARY_CROSS_ENTROPY, probabilities, labels, sample_weight, reduction, out)
+    call = new(Call, (_CROSS_ENTROPY, probabilities, labels, sample_weight, reduction, out, None))
     return dispatch.evaluate(call, implementation)
 
 
@@ -209,7 +209,7 @@ def logistic_loss(
     >>> xent_numba.logistic_loss([2.0, -1.0], [1, -1], reduction="none").round(3)
     array([0.127, 0.313])
     """
-    call = Call(_LOGISTIC_LOSS, scores, labels, sample_weight, reduction, out)
+    call = new(Call, (_LOGISTIC_LOSS, scores, labels, sample_weight, reduction, out, None))
     return dispatch.evaluate(call, implementation)
 
 
@@ -274,7 +274,7 @@ def binary_cross_entropy_with_logits(
     >>> xent_numba.binary_cross_entropy_with_logits([2.0, -1.0], [1, 0], reduction="none").round(3)
     array([0.127, 0.313])
     """
-    call = Call(_WITH_LOGITS, scores, labels, sample_weight, reduction, out)
+    call = new(Call, (_WITH_LOGITS, scores, labels, sample_weight, reduction, out, None))
     return dispatch.evaluate(call, implementation)
 
 

@@ -29,6 +29,8 @@ class HostArrays:
     def adopt(name: str, value: Any) -> ndarray:
         """See `validation.Arrays`."""
         array = take(name, value)
+        if array.dtype in FLOATS:
+            return array
         dtype = label_dtype(array.dtype) if name == "labels" else float_dtype(name, array.dtype)
         if array.dtype == dtype:
             return array

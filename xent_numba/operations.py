@@ -158,6 +158,9 @@ class Call(NamedTuple):
     grad_out: Any = None
 
 
+#: ``new(Call, (...))`` takes half the time of ``Call(...)``, which is Python.
+new = tuple.__new__
+
 _REAL_LINE = (-np.inf, np.inf)
 
 OPERATIONS: dict[str, Operation] = {

@@ -14,11 +14,11 @@ import numpy as np
 from numpy import ndarray
 
 from xent_numba.host_arrays import FLOATS, HOST, LABEL_DTYPES, take
-from xent_numba.operations import REDUCTIONS, Call, Operation
+from xent_numba.operations import REDUCTIONS, Call, Operation, new
 
 _LABELS = frozenset(LABEL_DTYPES)
 _WITH_LOGITS = "binary_cross_entropy_with_logits"
-_new = tuple.__new__
+_REDUCED = ("mean", "sum")
 
 
 class Arrays(Protocol):
@@ -64,7 +64,6 @@ def prepare(call: Call, arrays: Arrays = HOST) -> Call:
         For a shape, a reduction or an `out` that is not accepted, or a mean over no samples.
     """
     operation, first, labels, sample_weight, reduction, out, grad_out = call
-    # On one sample the checks outweigh the kernel: a plain array is let through at the door.
     plain: Any = arrays.plain
     if not (type(first) is plain and first.dtype in FLOATS):
         first = _as_first(call, arrays)
@@ -76,19 +75,35 @@ def prepare(call: Call, arrays: Arrays = HOST) -> Call:
         check_shape("sample_weight", sample_weight, call, shape)
     if reduction not in REDUCTIONS or not first.size:
         check_reduction(call, shape)
-    if reduction == "none" or out is not None or operation.gradient:
+    if reduction == "none" or operation.gradient or out is not None:
         out, grad_out = _outputs(call, first, arrays)
-    # Half the time of Call(...), which is Python.
-    return _new(Call, (operation, first, labels, sample_weight, reduction, out, grad_out))
+    return new(Call, (operation, first, labels, sample_weight, reduction, out, grad_out))
+
+
+def is_ready(call: Call) -> bool:
+    """Whether `prepare` would change nothing: on one sample its checks outweigh the kernel."""
+    operation, first, labels, sample_weight, reduction, out, _ = call
+    return (
+        reduction in _REDUCED
+        and type(first) is ndarray
+        and type(labels) is ndarray
+        and sample_weight is None
+        and out is None
+        and not operation.gradient
+        and first.dtype in FLOATS
+        and labels.dtype in _LABELS
+        and first.shape == labels.shape
+        and first.size > 0
+    )
 
 
 def _outputs(call: Call, first: Any, arrays: Arrays) -> tuple[Any, Any]:
     """Check the outputs, or allocate those that every implementation fills."""
-    _, *inputs, reduction, out, grad_out = call
+    operation, *inputs, reduction, out, grad_out = call
     if grad_out is not None:
-        outputs = (*inputs, out)
-        grad_out = _checked_out("grad_out", grad_out, first.shape, first.dtype, outputs, arrays)
-    elif call.operation.gradient:
+        others = (*inputs, out)
+        grad_out = _checked_out("grad_out", grad_out, first.shape, first.dtype, others, arrays)
+    elif operation.gradient:
         grad_out = arrays.empty_like(first)
     if out is not None:
         shape = first.shape if reduction == "none" else ()
