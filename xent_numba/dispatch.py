@@ -12,7 +12,7 @@ from numpy import ndarray
 from xent_numba import registry
 from xent_numba.host_arrays import FLOATS, HOST, fits, is_labelled, is_on_device
 from xent_numba.operations import OPERATIONS, Call, Reduction
-from xent_numba.validation import is_ready, prepare
+from xent_numba.validation import Arrays, is_ready, prepare
 
 DEFAULTS = {"host": "numba_parallel", "device": "numba_cuda"}
 """The implementation that "auto" takes, by where an array lies."""
@@ -88,6 +88,11 @@ def evaluate(call: Call, implementation: str) -> Any:
     if is_ready(call):
         return _rounded(compute(call), call.first.dtype)
     arrays = HOST if place == "host" else registry.get(implementation).arrays
+    return _computed(compute, call, arrays)
+
+
+def _computed(compute: Callable[[Call], Any], call: Call, arrays: Arrays) -> Any:
+    """Prepare and compute; outputs hold NaN if that fails after they were accepted."""
     checked = prepare(call, arrays)
     try:
         result = compute(checked)
