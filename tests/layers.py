@@ -1,0 +1,68 @@
+"""Code in a process of its own, under each threading layer."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+LOAD_TBB = (
+    f"import sys; sys.path.insert(0, {str(Path(__file__).with_name('soak'))!r})\nimport trial\n"
+)
+PRELUDE = """
+import hashlib, multiprocessing, os, sys, threading
+import numba, numpy as np
+import xent_numba as xn
+
+def inputs(dtype, n=100_003):
+    rng = np.random.default_rng(7)
+    scores = (rng.standard_normal(n) * 6).astype(dtype)
+    labels = rng.integers(0, 2, n).astype(np.int8)
+    return scores, labels, rng.random(n).astype(dtype)
+
+def digest(arrange=lambda a: a):
+    h = hashlib.sha256()
+    for dtype in (np.float32, np.float64):
+        s, y, w = map(arrange, inputs(dtype))
+        h.update(xn.sigmoid(s).tobytes())
+        for weight in (None, w):
+            for reduction in ("none", "sum", "mean"):
+                loss, gradient = xn.binary_cross_entropy_with_logits_and_grad(
+                    s, y, sample_weight=weight, reduction=reduction)
+                h.update(np.asarray(loss).tobytes() + gradient.tobytes())
+    return h.hexdigest()
+"""
+
+
+USERS = """
+import numba, numpy as np, os, sys
+@numba.njit(parallel=True)
+def users(n):
+    total = 0
+    for i in numba.prange(n): total += i
+    return total
+"""
+
+LAYERS = pytest.mark.parametrize("layer", ["omp", "workqueue", "tbb"])
+FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def run(*code, before=PRELUDE, **environment):
+    load = LOAD_TBB if environment.get("NUMBA_THREADING_LAYER") == "tbb" else ""
+    done = subprocess.run(
+        [sys.executable, "-c", load + before + "".join(map(textwrap.dedent, code))],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if "threading layer can be loaded" in done.stderr:
+        pytest.skip("this threading layer is not installed")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
