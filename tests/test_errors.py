@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import xent_numba
-from xent_numba import ImplementationUnavailableError, registry
+from xent_numba import ImplementationUnavailableError, registry, validation
+from xent_numba.operations import OPERATIONS
 
 SCORES = np.array([0.5, -1.0, 2.0])
 LABELS = np.array([1, -1, 1], np.int8)
@@ -239,3 +240,9 @@ def test_a_label_outside_by_less_than_float32_can_tell(name, label):
 def test_an_implementation_that_is_no_name():
     with pytest.raises(TypeError, match="implementation is \\['a'\\]; accepted is a name"):
         xent_numba.sigmoid([1.0], implementation=["a"])
+
+
+def test_a_value_that_was_met_and_is_gone_raises_all_the_same():
+    """Another thread may have written it; what was computed with it is no result."""
+    with pytest.raises(ValueError, match="held a value that is not accepted and is gone now"):
+        validation.raise_bad_value(OPERATIONS["logistic_loss"], SCORES, LABELS, None)

@@ -154,7 +154,7 @@ def _way_out(operation: Operation, first: ndarray, labels: ndarray) -> str:
         return ""
     negative, positive = chosen.hard
     hard = ((first == negative) | (first == positive)).all()
-    if hard and not ((labels == -1) | (labels == 0) | (labels == 1)).all():
+    if hard and not ((labels == -1) | (labels == 0) | (labels == 1) | np.isnan(labels)).all():
         return f"; the order is {operation.first}, labels, which is not that of scikit-learn"
     if not chosen.soft and ((labels >= 0) & (labels <= 1)).all():
         return f"; {operation.name.replace('logistic_loss', _WITH_LOGITS)} takes 0 and 1"
