@@ -20,15 +20,8 @@ LOSSES = [name for name, operation in OPERATIONS.items() if operation.labels]
 FLOATS = ("float32", "float64")
 #: Registers of a Hopper multiprocessor, which blocks of 256 threads share.
 REGISTERS = 65536
-#: Arithmetic and comparisons; moves, loads and stores cost no double-precision unit.
-ARITHMETIC = re.compile(
-    r"\b(?:add|sub|mul|fma|mad|div|rcp|sqrt|ex2|lg2|setp|set|selp|abs|neg|min|max|cvt)"
-    r"(?:\.\w+)*\.f64\b.*"
-)
-#: float32 losses are added as float64: a conversion, and the additions.
-ACCUMULATION = re.compile(r"(?:add|sub)(?:\.rn)?\.f64\b|cvt\.f64\.f32\b|cvt\.rn\.f64\.s32\b")
-
-
+#: What float32 samples have none of. They are added as float64: a conversion, and the addition.
+DOUBLE = ("DMUL", "DFMA", "DSETP", "DMNMX", "MUFU.RCP64H", "F2F.F32.F64")
 #: What the functions of NVIDIA's libdevice are made of, and this package's are not.
 LIBDEVICE = ("ex2.approx", "lg2.approx", "tanh.approx", "sqrt.")
 #: Multiplications that ptxas may round together with an addition, in one kernel and not in another;
@@ -50,23 +43,11 @@ def check_compiled(compiled, blocks):
     assert compiled.registers <= REGISTERS // (256 * blocks)
 
 
-def of_samples(source):
-    """PTX up to the first barrier: behind it the sums of the lanes are added, as float64 pairs."""
-    before, barrier, behind = source.ptx.partition("bar")
-    assert "rcp.approx" not in behind or not barrier
-    return before
-
-
-def double_precision(source):
-    return {match[0].split("\t")[0].strip() for match in ARITHMETIC.finditer(of_samples(source))}
-
-
 def beyond_accumulation(source):
-    return {
-        instruction
-        for instruction in double_precision(source)
-        if not ACCUMULATION.match(instruction)
-    }
+    """Instructions of double precision in the main loop that are more than additions."""
+    from xent_numba.codegen.ptx import assembled
+
+    return {name for name in assembled(source).main_loop if name.startswith(DOUBLE)}
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -37,6 +37,7 @@ from xent_numba.kernels.cpu.bits import (
     split_octave,
 )
 from xent_numba.kernels.cpu.coefficients import LOG1P_DIRECT_FLOAT32, LOG_DIRECT_FLOAT32
+from xent_numba.kernels.cpu.summation import rounded_sum
 from xent_numba.kernels.cuda.intrinsics import approximate_reciprocal, at_least, product
 
 # 2^-lift times Q, so that the sum that ends in 1 ends in 2^-lift, with every bit the same.
@@ -176,3 +177,16 @@ def quotient(numerator: float, e: float) -> float:
     r = reciprocal(constants(e).one + e)
     q = product(numerator, r)
     return fma(fma(-q, e, numerator - q), r, q)
+
+
+@exact
+def mean_of_sums(value: float, error: float, divisor: float, divisor_error: float) -> float:
+    """(value + error) / (divisor + divisor_error) in float64, corrected by its residual.
+
+    As `kernels.cpu.blocks.quotient_of_sums`, where no product is anyone's to fuse.
+    """
+    q = rounded_sum(value, error) / divisor
+    if not abs(q) < np.inf:
+        return q
+    residual = fma(-q, divisor, value) + (error - product(q, divisor_error))
+    return q + residual / divisor

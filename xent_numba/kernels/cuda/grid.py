@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 from numba import cuda, float64
 
-from xent_numba.kernels.cpu.blocks import quotient_of_sums
 from xent_numba.kernels.cpu.summation import rounded_sum, two_sum
 from xent_numba.kernels.cuda.access import reader, writer
+from xent_numba.kernels.cuda.elementary import mean_of_sums
 from xent_numba.kernels.cuda.passes import (
     BAD,
     COLUMNS,
@@ -90,11 +90,11 @@ def _outcome(rule: int, size: int, bad: int, sums: Any) -> float:
     if bad != 0:
         return np.nan
     if rule == _MEAN:
-        return quotient_of_sums(high, low, np.float64(size), 0.0)
+        return mean_of_sums(high, low, np.float64(size), 0.0)
     if rule == _WEIGHTED_MEAN:
         if not (weight > 0.0 and weight < np.inf):
             return np.nan
-        return quotient_of_sums(high, low, weight, weight_error)
+        return mean_of_sums(high, low, weight, weight_error)
     return rounded_sum(high, low)
 
 

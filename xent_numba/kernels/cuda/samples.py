@@ -163,7 +163,12 @@ def cross_entropy_soft(probability: float, label: Any) -> Sample:
     allowed = is_share(probability, probability) and is_share(probability, label)
     loss = minus_log_of(probability, y > k.zero)
     if y > k.zero and y < k.one:
-        loss = fma(y, loss, product(k.one - y, minus_log_of(probability, False)))
+        # 1 - y is rounded, and what it lost is exact (Fast2Sum).
+        other = k.one - y
+        lost = (k.one - other) - y
+        towards_zero = minus_log_of(probability, False)
+        rest = product(lost, towards_zero) if towards_zero < k.infinity else k.zero
+        loss = fma(y, loss, fma(other, towards_zero, rest))
     return np.int32(not allowed), loss, k.zero
 
 
