@@ -12,8 +12,8 @@ import simulated_arrays
 from numba import config
 from simulated_cuda import LOSSES, arguments, call
 
-from xent_numba import validation
-from xent_numba.kernels.cuda import arrays
+from xent_numba import dispatch
+from xent_numba.kernels.cuda import arrays, short
 from xent_numba.operations import OPERATIONS, REDUCTIONS
 
 assert config.ENABLE_CUDASIM
@@ -72,9 +72,12 @@ def torch(monkeypatch):
         **{name: f"torch.{name}" for name in names},
     )
     monkeypatch.setitem(sys.modules, "torch", module)
-    arrays._taker.cache_clear()
+    caches = arrays._taker, short._library, dispatch._short_way
+    for cached in caches:
+        cached.cache_clear()
     yield module
-    arrays._taker.cache_clear()
+    for cached in caches:
+        cached.cache_clear()
 
 
 def test_tensors_of_pytorch_are_on_its_current_stream(elsewhere, torch):
@@ -95,7 +98,7 @@ def test_a_call_like_one_before_takes_the_short_way(elsewhere, torch, monkeypatc
         first = call(operation, *given, **options)
         first = copy.deepcopy([getattr(one, "array", one) for one in as_tuple(first)])
         with monkeypatch.context() as patch:
-            patch.setattr(validation, "prepare", None)
+            patch.setattr(dispatch, "prepare", None)
             second = call(operation, *given, **options)
         for got, right in zip(as_tuple(second), first, strict=True):
             np.testing.assert_array_equal(getattr(got, "array", got), right)

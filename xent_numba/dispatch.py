@@ -49,9 +49,9 @@ def _small_call(implementation: str) -> registry.SmallCall | None:
 
 
 @functools.cache
-def _short_way(implementation: str) -> Callable[[Call], Any] | None:
+def _short_way(implementation: Any, kind: type) -> Callable[[Call], Any] | None:
     name = DEFAULTS["device"] if implementation == "auto" else implementation
-    return registry.get(name).short_way if name in registry.names() else None
+    return registry.get(name).short_way(kind) if name in registry.names() else None
 
 
 def evaluate(call: Call, implementation: str) -> Any:
@@ -71,7 +71,8 @@ def evaluate(call: Call, implementation: str) -> Any:
     """
     place = "host"
     if type(call.first) is not ndarray:
-        short = _short_way(implementation) if isinstance(implementation, str) else None
+        kind: Any = type(call.first)
+        short = _short_way(implementation, kind) if isinstance(implementation, str) else None
         if short is not None and (found := short(call)) is not None:
             return found
         place = _place(call)

@@ -12,9 +12,9 @@ One file in ``implementations/`` is one implementation. Its functions carry
     public function is timed.
 ``small_sigmoid() -> SmallCall``
     A shorter way to the sigmoid of few samples, without the checks that plain arrays need none of.
-``short_way(call) -> result or None``
-    Computes a call on arrays that are not NumPy's before any check, if it is like one before it;
-    None sends the call the longer way.
+``short_way(type) -> callable or None``
+    What computes a `Call` whose first argument is of a type that is not NumPy's, before any check,
+    if it is like one before it; its None sends the call the longer way.
 ``arrays``
     How device arrays are taken in (`validation.Arrays`). Without it only host arrays are accepted.
 
@@ -211,10 +211,11 @@ class Implementation:
         short: Callable[[], SmallCall] | None = getattr(self.module, "small_sigmoid", None)
         return short() if short else None
 
-    @property
-    def short_way(self) -> Callable[[Call], Any] | None:
-        """What computes a call like one before it in less time; None where nothing does."""
-        return getattr(self.module, "short_way", None)
+    def short_way(self, kind: type) -> Callable[[Call], Any] | None:
+        """What computes a call like one before it, on arrays of a type, in less time, or None."""
+        way: Callable[[type], Callable[[Call], Any] | None] | None
+        way = getattr(self.module, "short_way", None)
+        return way(kind) if way else None
 
     def unavailable(self) -> str | None:
         """Why it cannot run here, or None if it can."""

@@ -177,13 +177,16 @@ class DeviceArrays:
 arrays = DeviceArrays()
 
 
-def short_way(call: Call) -> Any:
-    """Compute a call like one before it without the longer look; None where it takes one."""
-    if type(call.first).__module__.partition(".")[0] not in ("torch", "cupy"):
+def short_way(kind: type) -> Callable[[Call], Any] | None:
+    """Return what computes a call like one before it without the longer look, for arrays of a type.
+
+    It returns None for a call that takes one; there is no such way for most types.
+    """
+    if kind.__module__.partition(".")[0] not in ("torch", "cupy") or unavailable():
         return None
     from xent_numba.kernels.cuda import short
 
-    return short.evaluate(call)
+    return short.way_of(kind)
 
 
 def on_stream(stream: Any) -> AbstractContextManager[None]:

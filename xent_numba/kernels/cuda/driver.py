@@ -84,6 +84,11 @@ def enter(device: int) -> bool:
     return True
 
 
+def enter_unless_single(device: int) -> bool:
+    """Do what `enter` does, but for the only device: a launch sees to a context itself."""
+    return devices() > 1 and enter(device)
+
+
 def leave() -> None:
     """Undo an `enter`."""
     _done(cu.cuCtxPopCurrent())
@@ -229,7 +234,10 @@ def launcher(kernel: Kernel, device: int) -> Launcher:
 
     def launched(blocks: int, threads: int, stream: int, *parameters: float) -> None:
         pack_into(arguments.bytes, 0, *parameters)
-        (error,) = launch(function, blocks, 1, 1, threads, 1, 1, 0, stream, arguments.address, 0)
+        places = arguments.address
+        (error,) = launch(function, blocks, 1, 1, threads, 1, 1, 0, stream, places, 0)
+        if error == _INVALID_CONTEXT and current_device() == device:
+            (error,) = launch(function, blocks, 1, 1, threads, 1, 1, 0, stream, places, 0)
         if error != 0:
             raise _error(error)
 

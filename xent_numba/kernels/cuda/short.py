@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import sys
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,13 +46,9 @@ class Tensors:
 
     def look(self, tensor: Any) -> Any:
         """Return address, shape, number and device; None where it takes a longer look."""
-        if (
-            tensor.requires_grad
-            or not tensor.is_cuda
-            or tensor.layout is not self.strided
-            or not tensor.is_contiguous()
-            or tensor.is_neg()
-        ):
+        if tensor.requires_grad or not tensor.is_cuda or tensor.layout is not self.strided:
+            return None
+        if tensor.is_neg() or not tensor.is_contiguous():
             return None
         number = self.numbers.get(tensor.dtype)
         return tensor.data_ptr(), tensor.shape, number, tensor.get_device()
@@ -100,33 +97,68 @@ class _Seen(NamedTuple):
     device: int
 
 
-def evaluate(call: Any) -> Any:
-    """Compute, or return None where that takes a longer look."""
-    operation, first, labels, weights, reduction, out, grad_out = call
-    kind: Any = type(first)
+def way_of(kind: Any) -> Callable[[Any], Any] | None:
+    """Return what computes a call on arrays of a type, or returns None; None if nothing does."""
     library = _library(kind)
-    if library is None or weights is not None or reduction not in REDUCTIONS:
+    return None if library is None else partial(_evaluate, library)
+
+
+def _evaluate(library: Any, call: Any) -> Any:
+    if arrays.stream_is_chosen():
         return None
-    if arrays.stream_is_chosen() or (operation.gradient and grad_out is None):
-        return None
-    seen = library.look(first)
+    seen = library.look(call.first)
     if seen is None or seen[2] not in _RESULTS or seen[0] & 15:
         return None
-    if out is None and reduction == "none":
-        if operation.labels is not None or _OF_RESULTS[seen[2]] != seen[2]:
-            return None  # a bad label raises there, and halves become float32
+    return (_map if call.operation.labels is None else _losses)(library, call, seen)
+
+
+def _map(library: Any, call: Any, seen: Any) -> Any:
+    first, out = call.first, call.out
+    address, shape, number, device = seen
+    if out is None:
+        if _OF_RESULTS[number] != number:
+            return None
         out = library.empty_like(first)
+    look = library.look(out) if type(out) is type(first) else None
+    if look is None:
+        return None
+    start, of_out, name, there = look
+    size = math.prod(shape)
+    odd = start & 15 or of_out != shape or there != device or name != _OF_RESULTS[number]
+    end = start + size * _BYTES[name] if name else 0
+    if odd or not size or (start < address + size * _BYTES[number] and address < end):
+        return None
+    launcher = launch.known((call.operation.name, number, 0, True, device, True))
+    if launcher is None:
+        return None
+    entered = launch.machine.enter_unless_single(device)
+    try:
+        blocks, threads = _over(size, number, -(-size // _TILES[number]))
+        launcher(blocks, threads, library.stream_of(device), size, address, start)
+    finally:
+        if entered:
+            launch.machine.leave()
+    return out
+
+
+def _losses(library: Any, call: Any, seen: Any) -> Any:
+    operation, first, labels, weights, reduction, out, grad_out = call
+    if weights is not None or reduction not in REDUCTIONS:
+        return None
+    # A bad label raises where losses are allocated.
+    if (operation.gradient and grad_out is None) or (out is None and reduction == "none"):
+        return None
     others = [
-        _beside(library, first, seen, array, role)
-        for array, role in ((labels, "labels"), (out, reduction), (grad_out, "none"))
+        _beside(library, first, seen, labels, "labels"),
+        out if out is None else _beside(library, first, seen, out, reduction),
+        grad_out if grad_out is None else _beside(library, first, seen, grad_out, "none"),
     ]
     size = math.prod(seen[1])
     if not size or False in others or _overlap(seen, others, size):
         return None
-    entered = launch.machine.enter(seen[3])
+    entered = launch.machine.enter_unless_single(seen[3])
     try:
-        compute = _map if operation.labels is None else _sum
-        done = compute(call, _Seen(*seen), others, size, library.stream_of(seen[3]))
+        done = _sum(call, _Seen(*seen), others, size, library.stream_of(seen[3]))
     finally:
         if entered:
             launch.machine.leave()
@@ -137,12 +169,10 @@ def evaluate(call: Any) -> Any:
 
 
 def _beside(library: Any, first: Any, seen: Any, array: Any, role: str) -> Any:
-    """Return address and number of an array beside the first; None for None, False if it is odd.
+    """Return address and number of an array beside the first, and its size; False if it is odd.
 
     It must be of the first one's type, shape and device, and start where a vector load may.
     """
-    if array is None:
-        return None
     look = library.look(array) if type(array) is type(first) else None
     if look is None:
         return False
@@ -167,16 +197,6 @@ def _overlap(seen: Any, others: list[Any], size: int) -> bool:
             return True
         read.append((start, length))
     return False
-
-
-def _map(call: Any, seen: _Seen, others: Any, size: int, stream: int) -> Any:
-    number = seen.number
-    launcher = launch.known((call.operation.name, number, 0, True, seen.device, True))
-    if launcher is None:
-        return None
-    blocks, threads = _over(size, number, -(-size // _TILES[number]))
-    launcher(blocks, threads, stream, size, seen.address, others[1][0])
-    return True
 
 
 def _over(size: int, number: str, chunks: int) -> tuple[int, int]:
