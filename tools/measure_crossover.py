@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from xent_numba.implementations import numba_parallel
-from xent_numba.kernels.cpu import blocks, threads
+from xent_numba.kernels.cpu import threads
 from xent_numba.results import machine
 
 SIZES = tuple(2**k for k in range(11, 19))
@@ -29,7 +29,7 @@ def medians(dtype: str, size: int) -> tuple[float, float]:
     labels = rng.choice(np.array([-1, 1], dtype), size)
     _, _, *kernels = numba_parallel._KERNELS["logistic_loss"]
     nothing = np.empty(0, dtype)
-    arguments = (scores, labels, None, nothing, None, 1.0, blocks.MULTIPLY, False)
+    arguments = (scores, labels, None, nothing, None, (1.0, 1.0, 0.0), False)
     taken: list[list[float]] = [[], []]
     for turn in range(ROUNDS + 3):
         for kernel, times in zip(kernels, taken, strict=True):

@@ -61,7 +61,7 @@ def measure(operation: str, dtype: str, label_dtype: str, modules: list[Any]) ->
     if operation == "binary_cross_entropy":
         first = rng.random(SAMPLES).astype(dtype)
     labels = rng.integers(0, 2, SAMPLES).astype(label_dtype)
-    arguments = first, labels, None, first[:0], None, 1.0, blocks.MULTIPLY, False
+    arguments = first, labels, None, first[:0], None, (1.0, 1.0, 0.0), False
     loops = [compiled(module, operation) for module in modules]
     if len({loop(*arguments) for loop in loops}) > 1:
         raise RuntimeError(f"{operation} differs without its checks")

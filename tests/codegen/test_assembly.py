@@ -18,8 +18,12 @@ from xent_numba.kernels.cpu import (
     log_of_product,
     losses,
     memory,
+    partials,
     passes,
+    soft_labels,
     summation,
+    ufunc,
+    weights,
 )
 
 pytestmark = pytest.mark.skipif(not assembly.readable(), reason="reads x86 code")
@@ -33,6 +37,30 @@ def test_hot_loop(name, dtype):
     assert found.instructions < 12
 
 
+@pytest.mark.parametrize("dtype", assembly.SUFFIXES)
+@pytest.mark.parametrize("labels", assembly.SUFFIXES)
+@pytest.mark.parametrize(
+    ("function", "gradients"),
+    [
+        (passes._soft_losses, False),
+        (passes._soft_losses, True),
+        (passes._soft_cross_entropies, False),
+    ],
+)
+def test_soft_labels(function, gradients, labels, dtype):
+    """One loop over full registers of float64, which both dtypes are computed in."""
+    values = types.Array(getattr(types, dtype), 1, "C")
+    labels = types.Array(getattr(types, labels), 1, "C")
+    slopes = values if gradients else types.none
+    text = assembly.assembly(function.py_func, (values, labels, values, slopes))
+    loop = max(assembly._innermost_loops(text), key=len)
+    assert assembly._width(loop) == assembly.machine_width()
+    assert assembly._arithmetic(loop, "pd") > 20
+    assert not assembly._arithmetic(loop, "sd")
+    assert not any(line.startswith("call") for line in loop)
+    assert not assembly.read_libm(text)
+
+
 @pytest.mark.parametrize(("name", "suffix"), [("sum_float32", "pd"), ("sum_float64", "pd")])
 def test_sums(name, suffix):
     """They write no array to count samples by."""
@@ -44,7 +72,22 @@ def test_sums(name, suffix):
 
 
 @pytest.mark.parametrize(
-    "module", [bits, blocks, exp, log, log_of_product, losses, memory, passes, summation]
+    "module",
+    [
+        bits,
+        blocks,
+        exp,
+        log,
+        log_of_product,
+        losses,
+        memory,
+        partials,
+        passes,
+        soft_labels,
+        summation,
+        ufunc,
+        weights,
+    ],
 )
 def test_no_function_takes_its_options_from_the_first_caller(module):
     for name, function in vars(module).items():

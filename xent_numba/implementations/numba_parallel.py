@@ -8,15 +8,24 @@ where it is not, so that the same compiled code sees both.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
 from xent_numba.kernels import SMALL_CALL
-from xent_numba.kernels.cpu import blocks, log_of_product, losses, passes, threads
-from xent_numba.kernels.cpu.caching import ufunc
+from xent_numba.kernels.cpu import (
+    blocks,
+    log_of_product,
+    partials,
+    passes,
+    summation,
+    threads,
+    ufunc,
+)
+from xent_numba.kernels.cpu import weights as weighing
 from xent_numba.operations import Call
 from xent_numba.registry import SmallCall, implements
 from xent_numba.validation import raise_bad_value, raise_bad_weight_sum
@@ -24,6 +33,8 @@ from xent_numba.validation import raise_bad_value, raise_bad_weight_sum
 _ULP = {"float32": 1, "float64": 1}
 _ULP_GRADIENT = {"float32": 1.5, "float64": 1.5}
 unavailable = threads.unavailable
+_SMALLEST_NORMAL = 2.0**-126
+_Arrays = tuple[ndarray, ndarray, ndarray | None, ndarray | None, ndarray | None]
 _NOTHING = {np.dtype(t): np.empty(0, t) for t in (np.float32, np.float64)}
 
 _sigmoid = blocks.map_kernels("sigmoid", passes.sigmoids)
@@ -47,7 +58,7 @@ _KERNELS = {
 @functools.cache
 def small_sigmoid() -> SmallCall:
     """The sigmoid as a ufunc, which takes less time to look at an array than a kernel does."""
-    return SmallCall(ufunc("sigmoid_ufunc", losses.quiet_sigmoid.py_func), SMALL_CALL)
+    return SmallCall(ufunc.elementwise("sigmoid_ufunc", passes.sigmoids), SMALL_CALL)
 
 
 @implements(
@@ -61,19 +72,13 @@ def sigmoid(call: Call) -> ndarray:
     scores: ndarray = call.first
     out: ndarray = call.out
     if scores.size <= SMALL_CALL:
-        # A kernel does not look at what NumPy was told about underflow; a ufunc does.
-        with np.errstate(all="ignore"):
-            if _is_plain(out):
-                return small_sigmoid().ufunc(scores, out)
-            # Numba's ufuncs step through the output as through memory without gaps.
-            out[...] = small_sigmoid().ufunc(scores)
-            return out
+        return small_sigmoid().ufunc(scores, out)
     serial, parallel = _sigmoid
     if _is_plain(scores) and _is_plain(out):
         threads.run(serial, parallel, scores.size, _flat(scores), _flat(out))
         return out
-    for start in range(0, scores.size, blocks.BLOCK):
-        piece = slice(start, start + blocks.BLOCK)
+    for start in range(0, scores.size, summation.BLOCK):
+        piece = slice(start, start + summation.BLOCK)
         values = scores.flat[piece]
         serial(values, values)
         out.flat[piece] = values
@@ -118,23 +123,28 @@ def loss(call: Call) -> Any:
     name, mean = operation.name, reduction == "mean"
     if reduction != "none":
         out = None
-    bare = first.size <= SMALL_CALL and weights is out is gradients is None
-    if bare and _is_plain(first) and _is_plain(labels):
+    arrays = (first, labels, weights, out, gradients)
+    if first.size <= SMALL_CALL and weights is out is gradients is None and _all_plain(arrays[:2]):
         # All of a small call is overhead, so the commonest has a kernel of three arguments.
+        scaling = partials.UNSCALED, 1.0, 0.0
         single, _, _, _ = _KERNELS[name]
         found, value = single(_flat(first), _flat(labels), mean)
     else:
-        divisor = _divisor(first.size, weights) if mean and gradients is not None else 1.0
-        arrays = (first, labels, weights, out, gradients)
-        compute = (
-            _compute if all(a is None or _is_plain(a) for a in arrays) else _compute_by_section
-        )
-        found, value = compute(name, *arrays, divisor, _mode(*arrays), mean)
-    if found == blocks.BAD_VALUE:
+        scaling = _scaling(first.size, weights, mean and gradients is not None)
+        found, value = _compute(name, arrays, scaling, mean)
+    # Gradients have been written, and need no other scale.
+    reduced = first, labels, weights, None, None
+    infinite = found == partials.STRAINED and value == np.inf
+    if found == partials.STRAINED:
+        scaling = _scale(weights, infinite), 1.0, 0.0
+        found, value = _compute(name, reduced, scaling, mean)
+    if mean and value == np.inf and scaling[0] != partials.UNSCALED and not infinite:
+        found, value = _compute(name, reduced, (_scale(weights, True), 1.0, 0.0), mean)
+    if found == partials.BAD_VALUE:
         raise_bad_value(operation, first, labels, weights)
-    if found == blocks.BAD_WEIGHT_SUM:
+    if found == partials.BAD_WEIGHT_SUM:
         raise_bad_weight_sum(value)
-    return value if out is None else out
+    return out if out is not None else _as_scalar(value, first.dtype)
 
 
 def _is_plain(array: ndarray) -> bool:
@@ -158,42 +168,66 @@ def _pieces(array: ndarray) -> Iterator[ndarray]:
             yield array.flat[start : start + log_of_product.SECTION]
 
 
-def _mode(
-    first: ndarray,
-    _labels: ndarray,
-    weights: ndarray | None,
-    out: ndarray | None,
-    gradients: ndarray | None,
-) -> int:
-    """How the losses are reduced: one by one where each is needed, and where there are few."""
-    if out is not None:
-        return blocks.WRITE
-    many = first.size > SMALL_CALL
-    return blocks.MULTIPLY if many and weights is gradients is None else blocks.ADD
+def _scaling(size: int, weights: ndarray | None, divide: bool) -> tuple[float, float, float]:
+    """What weights are multiplied by, and gradients divided by, a value and an error.
 
-
-def _divisor(size: int, weights: ndarray | None) -> float:
-    """What the gradient of a mean is divided by; it must be known before the pass."""
+    The divisor of the gradient of a mean must be known before the pass.
+    """
+    if not divide:
+        return partials.UNSCALED, 1.0, 0.0
     if weights is None:
-        return float(size)
-    row = np.zeros((1, blocks.COLUMNS))
+        return partials.UNSCALED, float(size), 0.0
+    scale = partials.UNSCALED
+    total, error = _weight_sum(weights, scale)
+    if not partials.TINY < total < partials.HUGE:
+        scale = _scale(weights, False)
+        total, error = _weight_sum(weights, scale)
+    return scale, total, error
+
+
+def _weight_sum(weights: ndarray, scale: float) -> tuple[float, float]:
+    row = np.zeros((1, partials.COLUMNS))
     for piece in _pieces(weights):
-        blocks.weigh(piece, row[0])
-    return blocks.finish_weights(row)
+        weighing.weigh(piece, scale, row[0])
+    return partials.finish_weights(row)
+
+
+def _scale(weights: ndarray | None, infinite: bool) -> float:
+    """A power of two that brings the largest weight to about 1; not 1, by which all was tried.
+
+    Of an infinite sum, to less: where no loss is infinite, they are near the largest float.
+    """
+    largest = 1.0 if weights is None else max(map(weighing.largest, _pieces(weights)))
+    _, exponent = math.frexp(largest)
+    exponent = min(-exponent - 64 * infinite, 1020) or 1
+    if exponent >= -1022:
+        return math.ldexp(1.0, exponent)
+    # Written bit by bit: the caller's state may flush what is subnormal.
+    bit = max(exponent + 1074, 0)
+    return np.int64(1 << bit).view(np.float64)
+
+
+def _as_scalar(value: float, dtype: np.dtype) -> Any:
+    """A value that the dtype has, as such where the caller's state may flush what is subnormal."""
+    if 0 < value < _SMALLEST_NORMAL and dtype == np.float32:
+        return np.int32(value * 2.0**149).view(np.float32)
+    return value
+
+
+def _all_plain(arrays: Iterable[ndarray | None]) -> bool:
+    return all(a is None or _is_plain(a) for a in arrays)
 
 
 def _compute(
     name: str,
-    first: ndarray,
-    labels: ndarray,
-    weights: ndarray | None,
-    losses: ndarray | None,
-    gradients: ndarray | None,
-    divisor: float,
-    mode: int,
+    arrays: _Arrays,
+    scaling: tuple[float, float, float],
     mean: bool,
 ) -> tuple[int, float]:
-    """Compute on the memory as it is."""
+    """Compute on the memory as it is, or section after section where it has gaps."""
+    first, labels, weights, losses, gradients = arrays
+    if not _all_plain(arrays):
+        return _compute_by_section(name, arrays, scaling, mean)
     _, _, serial, parallel = _KERNELS[name]
     return threads.run(
         serial,
@@ -204,27 +238,22 @@ def _compute(
         None if weights is None else _flat(weights),
         _NOTHING[first.dtype] if losses is None else _flat(losses),
         None if gradients is None else _flat(gradients),
-        divisor,
-        mode,
+        scaling,
         mean,
     )
 
 
 def _compute_by_section(
     name: str,
-    first: ndarray,
-    labels: ndarray,
-    weights: ndarray | None,
-    losses: ndarray | None,
-    gradients: ndarray | None,
-    divisor: float,
-    mode: int,
+    arrays: _Arrays,
+    scaling: tuple[float, float, float],
     mean: bool,
 ) -> tuple[int, float]:
     """Gather, compute and scatter one section after the other."""
+    first, labels, weights, losses, gradients = arrays
     _, chunk, _, _ = _KERNELS[name]
     step = blocks.chunk_size(first.size)
-    partials = np.zeros((-(-first.size // step), blocks.COLUMNS))
+    table = np.zeros((-(-first.size // step), partials.COLUMNS))
     for start in range(0, first.size, log_of_product.SECTION):
         piece = slice(start, start + log_of_product.SECTION)
         values = first.flat[piece]
@@ -236,12 +265,12 @@ def _compute_by_section(
             None if weights is None else weights.flat[piece],
             loss_block,
             gradient_block,
-            divisor,
-            mode,
-            partials[start // step],
+            scaling,
+            table[start // step],
         )
         if losses is not None:
             losses.flat[piece] = loss_block
         if gradients is not None:
             gradients.flat[piece] = gradient_block
-    return blocks.finish(partials, first.size, mean, weights is not None)
+    single = first.dtype == np.float32
+    return partials.finish(table, first.size, single, mean, weights is not None, scaling[0])

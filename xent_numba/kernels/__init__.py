@@ -1,7 +1,8 @@
 """What the Numba implementations are made of.
 
-In ``cpu``, ``bits`` holds the bit tricks, ``exp``, ``log`` and ``losses`` the mathematics,
-``blocks`` the loops and sums, ``memory`` where arrays lie, ``caching`` what keeps compiled code
+In ``cpu``, ``bits`` holds the bit tricks, ``exp``, ``log``, ``losses`` and ``soft_labels`` the
+mathematics, ``blocks`` the loops, ``summation``, ``weights`` and ``partials`` the sums, ``memory``
+where arrays lie, ``float_state`` how the processor rounds, ``caching`` what keeps compiled code
 fresh. ``cuda`` is its mirror on a GPU.
 ``tools/minimax.py`` writes ``coefficients``.
 

@@ -24,7 +24,7 @@ print(many, sum(_sigmoid[0].stats.cache_hits.values()))
 """
 
 KERNEL = """
-from xent_numba.kernels.cpu.caching import kernel, ufunc
+from xent_numba.kernels.cpu.caching import kernel
 
 @kernel("raised")
 def raised(x):

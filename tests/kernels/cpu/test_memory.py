@@ -11,7 +11,8 @@ from xent_numba.kernels.cpu import blocks, memory
 from xent_numba.kernels.cpu.bits import exact
 
 FLOATS = (np.float32, np.float64)
-window, scratch, before_line = memory.window, memory.scratch, memory.before_line
+window, place, before_line = memory.window, memory.place, memory.before_line
+ROOM = 100 + memory.PAGE // 4
 
 
 @njit
@@ -30,8 +31,8 @@ def nothing(array):
 
 
 @njit
-def place(beside, at):
-    room = scratch(100, beside, at)
+def size_and_distance(beside, at):
+    room = place(memory.stack(ROOM, beside.dtype), 100, beside, at)
     return room.size, memory.address(room) - memory.address(beside)
 
 
@@ -79,7 +80,7 @@ def test_a_window_counts_no_reference():
 def test_scratch_lies_beside_its_input(dtype, at):
     array = np.zeros(5000, dtype)
     for first in range(0, 3000, 7):
-        size, distance = place(array[first:], at)
+        size, distance = size_and_distance(array[first:], at)
         assert size == 100
         # From the line in which the input begins.
         assert at - memory.LINE < distance % memory.PAGE <= at

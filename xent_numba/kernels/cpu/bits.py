@@ -195,3 +195,17 @@ def prefer_full_vectors(typing: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(), generate
+
+
+@intrinsic
+def inline_here(typing: Any) -> Any:
+    """Have LLVM inline the function that is being compiled, long as it may be.
+
+    A loop that calls a function does not vectorise.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.function.attributes.add("alwaysinline")
+        return context.get_dummy_value()
+
+    return types.none(), generate

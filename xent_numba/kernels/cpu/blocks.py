@@ -20,24 +20,49 @@ import numpy as np
 from numba import prange
 from numba.core.cpu_options import ParallelOptions
 
-from xent_numba.kernels.cpu.bits import exact, fma, prefer_full_vectors
+from xent_numba.kernels.cpu.bits import exact
 from xent_numba.kernels.cpu.caching import kernel
-from xent_numba.kernels.cpu.log_of_product import SECTION, STATE, SectionSum
+from xent_numba.kernels.cpu.float_state import apart, enter, leave
+from xent_numba.kernels.cpu.log_of_product import SECTION, STATE_SIZE, SectionSum
 from xent_numba.kernels.cpu.memory import (
+    PAGE,
     PAST_CACHES,
     VALUES_AT,
     WORK_AT,
     before_line,
-    scratch,
+    place,
     settle,
+    stack,
     stream,
     window,
 )
-from xent_numba.kernels.cpu.summation import LANES, add_to, rounded_sum, sum_block, two_sum
+from xent_numba.kernels.cpu.partials import (
+    BAD,
+    BAD_VALUE,
+    COLUMNS,
+    OK,
+    STRAINED,
+    SUM,
+    UNSCALED,
+    WEIGHT_SUM,
+    finish,
+)
+from xent_numba.kernels.cpu.summation import (
+    BLOCK,
+    add_to,
+    quotient_of_sums,
+    rounded_sum,
+    sum_block,
+    two_sum,
+    weighted_sums,
+)
+from xent_numba.kernels.cpu.weights import multiply, scale_gradients, scale_weights
 
-BLOCK = 512
-"""Samples computed together: up to six arrays of them lie in a first-level cache of 32 KiB."""
 MAX_CHUNKS = 256
+TABLE_SIZE = MAX_CHUNKS * COLUMNS
+ROWS_SIZE = 3 * BLOCK
+VALUES_SIZE, WORK_SIZE = BLOCK + PAGE // 4, 2 * BLOCK + PAGE // 4
+"""Items of rows of a block; and of one and of two, with a page to choose their place in."""
 
 _LOOPS_ALONE = ParallelOptions({"numpy": False})
 """Of an np.zeros numba would make a parallel region of its own.
@@ -45,104 +70,12 @@ _LOOPS_ALONE = ParallelOptions({"numpy": False})
 Not a dict, which numba empties when it compiles for the first types.
 """
 
-SUM, ERROR, WEIGHT_SUM, WEIGHT_ERROR, BAD, COLUMNS = range(6)
-"""Columns of the table of partial results, one row for each chunk."""
-
 
 @exact
 def chunk_size(size: int) -> int:
     """Samples in a chunk, whole sections, for an array of this size."""
     sections = -(-size // SECTION)
     return SECTION * max(1, -(-sections // MAX_CHUNKS))
-
-
-@exact
-def multiply(values: Any, weights: Any) -> None:
-    """Multiply a block by its weights, the product rounded once."""
-    prefer_full_vectors()
-    for i in range(values.size):
-        values[i] = values.dtype.type(values[i] * weights[i])
-
-
-@exact
-def divide(values: Any, divisor: float) -> None:
-    """Divide a block by a float64, the quotient rounded once."""
-    prefer_full_vectors()
-    for i in range(values.size):
-        values[i] = values.dtype.type(values[i] / divisor)
-
-
-@exact
-def any_bad_weight(weights: Any) -> bool:
-    """Whether a weight is NaN, infinite or negative."""
-    prefer_full_vectors()
-    bad = False
-    for i in range(weights.size):
-        bad |= not (weights[i] >= 0 and weights[i] < np.inf)
-    return bad
-
-
-@kernel("weigh", nogil=True)
-def weigh(weights: Any, partial: Any) -> None:
-    """Check weights, a chunk or a part of it made of whole blocks, and add them to one row."""
-    state = np.empty(2 * LANES)
-    for start in range(0, weights.size, BLOCK):
-        block = window(weights, start, min(start + BLOCK, weights.size))
-        partial[BAD] += any_bad_weight(block)
-        value, error = sum_block(block, state)
-        add_to(partial, WEIGHT_SUM, value, error)
-
-
-@exact
-def totals(partials: Any) -> tuple[float, float, float, float]:
-    """Return the sums over all chunks of the two unevaluated sums."""
-    value = error = weight = weight_error = 0.0
-    for c in range(partials.shape[0]):
-        value, lost = two_sum(value, partials[c, SUM])
-        error += partials[c, ERROR] + lost
-        weight, lost = two_sum(weight, partials[c, WEIGHT_SUM])
-        weight_error += partials[c, WEIGHT_ERROR] + lost
-    return value, error, weight, weight_error
-
-
-@exact
-def quotient_of_sums(value: float, error: float, divisor: float, divisor_error: float) -> float:
-    """Return (value + error) / (divisor + divisor_error), corrected by its residual."""
-    q = rounded_sum(value, error) / divisor
-    if not abs(q) < np.inf:
-        return q
-    residual = fma(-q, divisor, value) + (error - q * divisor_error)
-    return q + residual / divisor
-
-
-OK, BAD_VALUE, BAD_WEIGHT_SUM = range(3)
-"""What a pass found out about its input."""
-
-WRITE, ADD, MULTIPLY = range(3)
-"""What becomes of the losses: written, added up, or summed by products without being computed."""
-
-
-@kernel("finish")
-def finish(partials: Any, size: int, mean: bool, weighted: bool) -> tuple[int, float]:
-    """Return what a pass found, and the sum, or the mean over the size or over the weights."""
-    for c in range(partials.shape[0]):
-        if partials[c, BAD]:
-            return BAD_VALUE, np.nan
-    value, error, divisor, divisor_error = totals(partials)
-    if not mean:
-        return OK, rounded_sum(value, error)
-    if not weighted:
-        divisor, divisor_error = float(size), 0.0
-    if not 0 < divisor < np.inf:
-        return BAD_WEIGHT_SUM, divisor
-    return OK, quotient_of_sums(value, error, divisor, divisor_error)
-
-
-@kernel("finish_weights")
-def finish_weights(partials: Any) -> float:
-    """Return the sum of the weights."""
-    _, _, weight, error = totals(partials)
-    return rounded_sum(weight, error)
 
 
 def loss_kernels(
@@ -165,20 +98,22 @@ def loss_kernels(
     single, chunk, serial, parallel : callable
         ``single(first, labels, mean)`` is for few samples without weights: it returns what was
         found and the reduced loss.
-        ``chunk(first, labels, weights, losses, gradients, divisor, mode, partial)`` goes
-        through one chunk, or a part of it made of whole blocks, and adds to one row of the
-        table. The other two take a mean flag in place of the row, go through all chunks, on
-        one thread or on all, and return what they found and the reduced loss.
-        Arrays are contiguous and one-dimensional; weights may be None. With weights or
-        gradients the mode is not MULTIPLY.
+        ``chunk(first, labels, weights, losses, gradients, scaling, partial)`` goes through one
+        chunk, or a part of it made of whole blocks, and adds to one row of the table. The other
+        two take a mean flag in place of the row, go through all chunks, on one thread or on all,
+        and return what they found and the reduced loss.
+        Arrays are contiguous and one-dimensional; weights and gradients may be None. Losses are
+        written if they have a size, else added up. The scaling is what weights are multiplied by,
+        a power of two, and what gradients are divided by, a value and an error.
     """
 
-    @kernel(f"{name}_single", nogil=True)
-    def single(first: Any, labels: Any, mean: bool) -> tuple[int, float]:
+    @exact
+    def one_block_after_another(first: Any, labels: Any, mean: bool) -> tuple[int, float]:
+        apart()
+        room = stack(ROWS_SIZE, first.dtype)
         width = min(BLOCK, first.size)
-        room = np.empty(3 * width, first.dtype)
         work = window(room, width, 3 * width)
-        state = np.empty(2 * LANES)
+        state = stack(STATE_SIZE, np.float64)
         total = error = 0.0
         for start in range(0, first.size, BLOCK):
             stop = min(start + BLOCK, first.size)
@@ -188,29 +123,51 @@ def loss_kernels(
             value, rest = sum_block(losses, state)
             total, lost = two_sum(total, value)
             error += rest + lost
-        if not mean:
-            return OK, rounded_sum(total, error)
-        return OK, quotient_of_sums(total, error, float(first.size), 0.0)
+        if mean and total == np.inf:
+            return STRAINED, total
+        result = (
+            quotient_of_sums(total, error, float(first.size), 0.0)
+            if mean
+            else rounded_sum(total, error)
+        )
+        return OK, np.float64(first.dtype.type(result))
 
-    @kernel(f"{name}_chunk", nogil=True)
-    def chunk(
+    @kernel(f"{name}_single", nogil=True)
+    def single(first: Any, labels: Any, mean: bool) -> tuple[int, float]:
+        caller = enter()
+        found = one_block_after_another(first, labels, mean)
+        leave(caller)
+        return found
+
+    @exact
+    def add_up(values: Any, weights: Any, state: Any, partial: Any) -> None:
+        if weights is None:
+            value, error = sum_block(values, state)
+        else:
+            value, error, weight, weight_error = weighted_sums(values, weights, state)
+            add_to(partial, WEIGHT_SUM, weight, weight_error)
+        add_to(partial, SUM, value, error)
+
+    @exact
+    def section_after_section(
         first: Any,
         labels: Any,
         weights: Any,
         losses: Any,
         gradients: Any,
-        divisor: float,
-        mode: int,
+        scaling: tuple[float, float, float],
         partial: Any,
     ) -> None:
-        width = min(BLOCK, first.size)
-        room = scratch(width, first, VALUES_AT)
-        work = scratch(2 * width, first, WORK_AT)
-        state = np.empty(STATE * LANES)
+        apart()
+        room = place(stack(VALUES_SIZE, first.dtype), BLOCK, first, VALUES_AT)
+        work = place(stack(WORK_SIZE, first.dtype), 2 * BLOCK, first, WORK_AT)
+        block_weights = stack(BLOCK, np.float64)
+        state = stack(STATE_SIZE, np.float64)
+        scale, divisor, divisor_error = scaling
         for section in range(0, first.size, SECTION):
             end = min(section + SECTION, first.size)
-            full = end - section == SECTION
-            if weights is None and gradients is None and mode == MULTIPLY and full:
+            full = end - section == SECTION and losses.size == 0 and scale == UNSCALED
+            if weights is None and gradients is None and full:
                 plain, value, error = section_sum(
                     window(first, section, end), window(labels, section, end), state
                 )
@@ -220,23 +177,42 @@ def loss_kernels(
             for start in range(section, end, BLOCK):
                 stop = min(start + BLOCK, end)
                 values = (
-                    window(losses, start, stop) if mode == WRITE else window(room, 0, stop - start)
+                    window(losses, start, stop) if losses.size else window(room, 0, stop - start)
                 )
                 slopes = window(gradients, start, stop)
                 partial[BAD] += block(
                     window(first, start, stop), window(labels, start, stop), values, slopes, work
                 )
+                factors = window(block_weights, 0, stop - start)
                 if weights is not None:
-                    multiply(values, window(weights, start, stop))
+                    partial[BAD] += scale_weights(window(weights, start, stop), scale, factors)
                     if gradients is not None:
-                        multiply(slopes, window(weights, start, stop))
-                if gradients is not None and divisor != 1:
-                    divide(slopes, divisor)
-                if mode != WRITE:
-                    value, error = sum_block(values, state)
-                    add_to(partial, SUM, value, error)
-        if weights is not None:
-            weigh(weights, partial)
+                        scale_gradients(slopes, factors, divisor, divisor_error)
+                elif gradients is not None and divisor != 1:
+                    scale_gradients(slopes, None, divisor, divisor_error)
+                if losses.size:
+                    if weights is not None:
+                        multiply(values, factors)
+                elif weights is None and scale == UNSCALED:
+                    add_up(values, None, state, partial)
+                else:
+                    if weights is None:
+                        factors[:] = scale
+                    add_up(values, factors, state, partial)
+
+    @kernel(f"{name}_chunk", nogil=True)
+    def chunk(
+        first: Any,
+        labels: Any,
+        weights: Any,
+        losses: Any,
+        gradients: Any,
+        scaling: tuple[float, float, float],
+        partial: Any,
+    ) -> None:
+        caller = enter()
+        section_after_section(first, labels, weights, losses, gradients, scaling, partial)
+        leave(caller)
 
     def loop(
         first: Any,
@@ -244,26 +220,29 @@ def loss_kernels(
         weights: Any,
         losses: Any,
         gradients: Any,
-        divisor: float,
-        mode: int,
+        scaling: tuple[float, float, float],
         mean: bool,
     ) -> tuple[int, float]:
         step = chunk_size(first.size)
-        partials = np.zeros((-(-first.size // step), COLUMNS))
-        for c in prange(partials.shape[0]):
+        chunks = -(-first.size // step)
+        table = window(stack(TABLE_SIZE, np.float64), 0, chunks * COLUMNS)
+        table[:] = 0.0
+        partials = table.reshape((chunks, COLUMNS))
+        write = losses.size > 0
+        for c in prange(chunks):
             start = c * step
             stop = min(start + step, first.size)
             chunk(
                 window(first, start, stop),
                 window(labels, start, stop),
                 window(weights, start, stop),
-                window(losses, start, stop) if mode == WRITE else losses,
+                window(losses, start, stop) if write else losses,
                 window(gradients, start, stop),
-                divisor,
-                mode,
+                scaling,
                 partials[c],
             )
-        return finish(partials, first.size, mean, weights is not None)
+        single = first.itemsize == 4
+        return finish(partials, first.size, single, mean, weights is not None, scaling[0])
 
     return (
         single,
@@ -276,28 +255,36 @@ def loss_kernels(
 def map_kernels(name: str, block: Callable[..., None]) -> tuple[Any, Any]:
     """Return the loops, on one thread and on all, for ``block(values, out, work)``."""
 
+    @exact
+    def block_after_block(values: Any, out: Any, past_caches: bool) -> None:
+        apart()
+        work = place(stack(WORK_SIZE, values.dtype), 2 * BLOCK, values, WORK_AT)
+        room = place(stack(VALUES_SIZE, values.dtype), BLOCK, values, VALUES_AT)
+        begin, end = 0, values.size
+        if past_caches:
+            # A short block first, so that the others begin a line.
+            lead = min(before_line(out), end)
+            block(window(values, 0, lead), window(out, 0, lead), work)
+            begin = lead
+        for start in range(begin, end, BLOCK):
+            stop = min(start + BLOCK, end)
+            if past_caches and stop - start == BLOCK:
+                block(window(values, start, stop), room, work)
+                stream(room, window(out, start, stop))
+            else:
+                block(window(values, start, stop), window(out, start, stop), work)
+        if past_caches:
+            settle()
+
     def loop(values: Any, out: Any) -> None:
         past_caches = out.size * out.itemsize >= PAST_CACHES
         step = chunk_size(values.size)
         for c in prange(-(-values.size // step)):
-            width = min(BLOCK, values.size)
-            work = scratch(2 * width, values, WORK_AT)
-            room = scratch(width, values, VALUES_AT)
-            begin, end = c * step, min((c + 1) * step, values.size)
-            if past_caches:
-                # A short block first, so that the others begin a line.
-                lead = min(begin + before_line(window(out, begin, end)), end)
-                block(window(values, begin, lead), window(out, begin, lead), work)
-                begin = lead
-            for start in range(begin, end, BLOCK):
-                stop = min(start + BLOCK, end)
-                if past_caches and stop - start == BLOCK:
-                    block(window(values, start, stop), room, work)
-                    stream(room, window(out, start, stop))
-                else:
-                    block(window(values, start, stop), window(out, start, stop), work)
-            if past_caches:
-                settle()
+            start = c * step
+            stop = min(start + step, values.size)
+            caller = enter()
+            block_after_block(window(values, start, stop), window(out, start, stop), past_caches)
+            leave(caller)
 
     return (
         kernel(f"{name}_serial", nogil=True)(loop),

@@ -27,12 +27,11 @@ from typing import Any
 import llvmlite
 import numba
 import numpy as np
-from numba import njit, types
+from numba import njit
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
-from numba.np.ufunc.ufuncbuilder import UFuncBuilder
 
 from xent_numba import kernels
 from xent_numba.results import files
@@ -208,37 +207,24 @@ def kernel(name: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        named = _named(function, name)
-        dispatcher = njit(**{"error_model": "numpy"} | options)(named)
-        if dispatcher is not named:  # as it is under NUMBA_DISABLE_JIT
-            dispatcher._cache = KernelCache(named, name, options)
+        renamed = named(function, name)
+        dispatcher = njit(**{"error_model": "numpy"} | options)(renamed)
+        if dispatcher is not renamed:  # as it is under NUMBA_DISABLE_JIT
+            dispatcher._cache = KernelCache(renamed, name, options)
         return dispatcher
 
     return decorate
 
 
-def ufunc(name: str, function: Callable[[float], float]) -> np.ufunc:
-    """Compile a function of one float to a NumPy ufunc, and keep the code under the name.
-
-    NumPy calls a ufunc in a third of the time that Numba takes to look at an array.
-    """
-    named = _named(function, name)
-    options = {"nopython": True}
-    builder = UFuncBuilder(named, targetoptions=options)
-    builder.nb_func.cache = KernelCache(named, name, options)
-    for dtype in (types.float32, types.float64):
-        builder.add(dtype(dtype))
-    return builder.build_ufunc()
-
-
-def _named(function: Callable[..., Any], name: str) -> FunctionType:
-    named = FunctionType(
+def named(function: Callable[..., Any], name: str) -> FunctionType:
+    """The same function under another name."""
+    renamed = FunctionType(
         function.__code__,
         function.__globals__,
         name,
         function.__defaults__,
         function.__closure__,
     )
-    named.__qualname__ = name
-    named.__doc__ = function.__doc__
-    return named
+    renamed.__qualname__ = name
+    renamed.__doc__ = function.__doc__
+    return renamed

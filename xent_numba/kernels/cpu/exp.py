@@ -9,7 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xent_numba.kernels.cpu.bits import by_precision, exact, fma, low_bits_to_exponent, polynomial
+from xent_numba.kernels.cpu.bits import (
+    by_precision,
+    exact,
+    fma,
+    low_bits_to_exponent,
+    polynomial,
+    scale_by_low_bits,
+)
 from xent_numba.kernels.cpu.coefficients import EXP_FLOAT32, EXP_FLOAT64
 
 
@@ -70,8 +77,8 @@ _constants = by_precision(FLOAT32, FLOAT64)
 
 
 @exact
-def exp_sum(x: float) -> tuple[float, float]:
-    """Return (high, low) with e^x = high + low, for x <= 1; NaN stays NaN.
+def exp_parts(x: float) -> tuple[float, float, float]:
+    """Return (high, low, lowest) with e^x their sum, for x <= 1; NaN stays NaN.
 
     The reduced argument is x - n ln2_high - n ln2_low.  The first difference is exact: n is the
     nearest integer to x / ln 2, so both terms are multiples of ulp(ln2_high) and their
@@ -82,7 +89,7 @@ def exp_sum(x: float) -> tuple[float, float]:
     high is 2^n (1 + (exp(r) - 1)) by one fma, and low what that rounded off: 2^n - high is exact
     (Sterbenz), and fma adds the same product back.  2^n may be subnormal, and only high is
     rounded to that: 2^(n + lift) is built from bits and is always normal, and 2^-lift takes it
-    exactly to 2^n.
+    exactly to 2^n.  lowest is what rounding exp(r) - 1 took from it (Fast2Sum).
     """
     k = _constants(x)
     x = k.lowest if x < k.lowest else x
@@ -96,4 +103,28 @@ def exp_sum(x: float) -> tuple[float, float]:
     tail = fma(r, r * polynomial(r, k.tail), -correction)
     expm1 = leading + tail
     high = fma(scale, expm1, scale)
-    return high, fma(scale, expm1, scale - high)
+    return high, fma(scale, expm1, scale - high), scale * ((leading - expm1) + tail)
+
+
+@exact
+def exp_sum(x: float) -> tuple[float, float]:
+    """Return (high, low) with e^x = high + low to 2^-54 (float32: 2^-25); see `exp_parts`."""
+    high, low, _ = exp_parts(x)
+    return high, low
+
+
+_TAIL = (1.0, *EXP_FLOAT32)
+_ROUND_TO_INT = 1.5 * 2.0**52
+_LOWEST = -700.0
+
+
+@exact
+def exp_for_float32(x: float) -> float:
+    """e^x for x <= 0 in float64, to 2^-27.9; for x < -700, e^-700, which is 0 to a float32.
+
+    As in `exp_sum`, but for float32 r need not be exact.
+    """
+    x = _LOWEST if x < _LOWEST else x
+    shifted = fma(x, FLOAT64.inverse_ln2, _ROUND_TO_INT)
+    r = fma(_ROUND_TO_INT - shifted, FLOAT64.ln2_high, x)
+    return scale_by_low_bits(fma(r, polynomial(r, _TAIL), 1.0), shifted)

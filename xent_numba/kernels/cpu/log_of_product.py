@@ -38,15 +38,13 @@ from xent_numba.kernels.cpu.bits import (
     exact,
     fma,
     in_unit_interval,
-    polynomial,
     prefer_full_vectors,
-    scale_by_low_bits,
     split_octave,
 )
-from xent_numba.kernels.cpu.coefficients import EXP_FLOAT32
-from xent_numba.kernels.cpu.exp import FLOAT64, exp_sum
+from xent_numba.kernels.cpu.exp import FLOAT64, exp_for_float32, exp_sum
 from xent_numba.kernels.cpu.log import log_sum
 from xent_numba.kernels.cpu.memory import window
+from xent_numba.kernels.cpu.soft_labels import penalty
 from xent_numba.kernels.cpu.summation import LANES, fold, fold_sums, fold_to, row_of, two_sum
 
 SectionSum = Callable[[Any, Any, Any], tuple[bool, float, float]]
@@ -61,29 +59,16 @@ LAST = np.int64(8)  # a bare 8 would be a type, and have `fold_to` compiled for 
 HIGH, LOW, LINEAR, LINEAR_ERROR, STATE = range(5)
 """Rows of lanes: a product, and what is added to its logarithm, each with a low part."""
 
+STATE_SIZE = STATE * LANES
+
 SAFE_ROWS = 4
 """Rows of float32 probabilities, at least 2^-149 each, that a float64 product takes unscaled."""
 
 TINY = 2.0**-30
 """A smaller float64 sum is all in the low parts, whose roundings are not kept: it is left alone."""
 
-_EXP_TAIL = (1.0, *EXP_FLOAT32)
 _LN2, _LN2_LOW = FLOAT64.ln2_high, FLOAT64.ln2_low
-_ROUND_TO_INT = 1.5 * 2.0**52
-_SQRT_HALF = float(np.sqrt(0.5))
-_LOWEST = -700.0
-
-
-@exact
-def exp_for_float32(x: float) -> float:
-    """e^x for x <= 0 in float64, to 2^-27.9; for x < -700, e^-700, which is 0 to a float32.
-
-    As in `exp_sum`, but for float32 r need not be exact.
-    """
-    x = _LOWEST if x < _LOWEST else x
-    shifted = fma(x, FLOAT64.inverse_ln2, _ROUND_TO_INT)
-    r = fma(_ROUND_TO_INT - shifted, _LN2, x)
-    return scale_by_low_bits(fma(r, polynomial(r, _EXP_TAIL), 1.0), shifted)
+_SQRT_HALF = float.fromhex("0x1.6a09e667f3bcdp-1")
 
 
 @exact
@@ -128,8 +113,37 @@ def _multiply_lanes(high: Any, low: Any) -> None:
         half //= 2
 
 
+def _linear_part(negative: int) -> Any:
+    """Return ``linear(s, y)``, which compiled code may call: L = linear + log(1 + e^-|s|).
+
+    It returns whether the label is allowed, and linear, in float64, as an unevaluated sum.
+    """
+
+    def hard(s: Any, y: Any) -> Any:
+        x = np.float64(-s if y == 1 else s)
+        return (y == 1) | (y == negative), 0.0 if x < 0.0 else x, 0.0
+
+    def soft(s: Any, y: Any) -> Any:
+        linear, low = penalty(np.float64(s), np.float64(y))
+        return (y >= 0) & (y <= 1), linear, low
+
+    def linear_part(s: Any, y: Any) -> Any:
+        raise NotImplementedError
+
+    @overload(linear_part, jit_options=EXACT)
+    def choose(s: Any, y: Any) -> Any:
+        takes_soft = negative == 0 and isinstance(y, types.Float)
+        return soft if takes_soft else hard
+
+    return linear_part
+
+
 def softplus_sums(negative: int) -> tuple[SectionSum, SectionSum]:
-    """Return the sums of log(1 + e^-m), float32 and float64, for labels 1 and ``negative``."""
+    """Return the sums of log(1 + e^-m), float32 and float64, for labels 1 and ``negative``.
+
+    With `negative` 0 and floating labels, of log(1 + e^s) - ys for labels in [0, 1].
+    """
+    linear_part = _linear_part(negative)
 
     def float32(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
         prefer_full_vectors()
@@ -142,11 +156,10 @@ def softplus_sums(negative: int) -> tuple[SectionSum, SectionSum]:
             end = start + LANES
             row, row_labels = window(first, start, end), window(labels, start, end)
             for j in range(LANES):
-                positive = row_labels[j] == 1
-                plain &= positive | (row_labels[j] == negative)
-                x = np.float64(-row[j] if positive else row[j])
-                linear[j] += 0.0 if x < 0.0 else x
-                product[j] = joined(product[j], exp_for_float32(-abs(x)))
+                allowed, more, _ = linear_part(row[j], row_labels[j])
+                plain &= allowed
+                linear[j] += more
+                product[j] = joined(product[j], exp_for_float32(-abs(np.float64(row[j]))))
         half = LANES // 2
         while half >= LAST:
             for j in range(half):
@@ -173,12 +186,11 @@ def softplus_sums(negative: int) -> tuple[SectionSum, SectionSum]:
             end = start + LANES
             row, row_labels = window(first, start, end), window(labels, start, end)
             for j in range(LANES):
-                positive = row_labels[j] == 1
-                plain &= positive | (row_labels[j] == negative)
-                x = -row[j] if positive else row[j]
-                linear[j], lost = two_sum(linear[j], 0.0 if x < 0.0 else x)
-                errors[j] += lost
-                e, e_low = exp_sum(-abs(x))
+                allowed, more, more_low = linear_part(row[j], row_labels[j])
+                plain &= allowed
+                linear[j], lost = two_sum(linear[j], more)
+                errors[j] += lost + more_low
+                e, e_low = exp_sum(-abs(row[j]))
                 factor = 1.0 + e
                 factor_low = (e - (factor - 1.0)) + e_low
                 high[j], low[j] = multiplied(high[j], low[j], factor, factor_low)

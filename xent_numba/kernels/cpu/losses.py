@@ -21,6 +21,7 @@ from xent_numba.kernels.cpu.bits import by_precision, exact, fma
 from xent_numba.kernels.cpu.coefficients import LOG1P_FLOAT32, LOG1P_FLOAT64
 from xent_numba.kernels.cpu.exp import exp_sum
 from xent_numba.kernels.cpu.log import log1p_parts, minus_log
+from xent_numba.kernels.cpu.summation import two_sum
 
 
 class LossConstants(NamedTuple):
@@ -78,6 +79,17 @@ def mirror(margin: float) -> tuple[float, float]:
 
 
 @exact
+def _sum_with_log1p(linear: float, e: float, low: float) -> tuple[float, float, float, float]:
+    """Return (total, lost, rest, reciprocal): the sum is total + (lost + rest reciprocal)."""
+    k = _constants(e)
+    half_e = k.half * e
+    reciprocal = k.one / (k.one + half_e)
+    q, rest = log1p_parts(e, low, half_e, reciprocal, k.log1p_tail)
+    total, lost = two_sum(linear, q)
+    return total, lost, rest, reciprocal
+
+
+@exact
 def add_log1p(linear: float, e: float, low: float) -> float:
     """Return linear + log(1 + e + low) for linear >= 0 and e + low = e^x, x <= 0.
 
@@ -85,14 +97,16 @@ def add_log1p(linear: float, e: float, low: float) -> float:
     need be the larger), so that the result is rounded once.  From 64 on the logarithm is less
     than half an ulp of the sum, which is linear itself, even infinite, where TwoSum gives NaN.
     """
-    k = _constants(e)
-    half_e = k.half * e
-    reciprocal = k.one / (k.one + half_e)
-    q, rest = log1p_parts(e, low, half_e, reciprocal, k.log1p_tail)
-    total = linear + q
-    added = total - linear
-    lost = (linear - (total - added)) + (q - added)
-    return linear if linear > k.large else total + fma(rest, reciprocal, lost)
+    total, lost, rest, reciprocal = _sum_with_log1p(linear, e, low)
+    return linear if linear > _constants(e).large else total + fma(rest, reciprocal, lost)
+
+
+@exact
+def add_log1p_to_sum(linear: float, linear_low: float, e: float, low: float) -> float:
+    """Return linear + linear_low + log(1 + e + low) of float64; see `add_log1p`."""
+    total, lost, rest, reciprocal = _sum_with_log1p(linear, e, low)
+    lost += linear_low
+    return linear if linear == np.inf else total + fma(rest, reciprocal, lost)
 
 
 @exact
@@ -110,55 +124,11 @@ def sigmoid(s: float) -> float:
 
 
 @exact
-def quiet_sigmoid(s: float) -> float:
-    """g(s), without the floating-point exception of comparing a NaN, of which NumPy would warn."""
-    is_nan = s != s
-    g = sigmoid(_constants(s).zero if is_nan else s)
-    return s if is_nan else g
-
-
-@exact
 def logistic_loss(margin: float) -> float:
     """L(m) = log(1 + e^-m)."""
     linear, x = mirror(margin)
     e, low = exp_sum(x)
     return add_log1p(linear, e, low)
-
-
-@exact
-def soft_logistic_loss(s: float, y: float) -> float:
-    """L = log(1 + e^s) - y s for a label y in [0, 1]; `logistic_loss` where y is 0 or 1.
-
-    With m the margin towards the nearer hard label and w <= 1/2 that label's distance from y,
-    L = log(1 + e^-m) + w m = log(1 + e^m) - (1 - w) m. 1 - y is exact for y >= 1/2 (Sterbenz).
-    A weight of 0 must add nothing even to an infinite margin. The error is within 1.5 ULP.
-    """
-    k = _constants(s)
-    upper = y >= k.half
-    margin = s if upper else -s
-    distance = k.one - y if upper else y
-    weight = distance - k.one if margin < k.zero else distance
-    linear = k.zero if weight == k.zero else weight * margin
-    e, low = exp_sum(-abs(margin))
-    return add_log1p(linear, e, low)
-
-
-@exact
-def soft_logistic_gradient(s: float, y: float) -> float:
-    """g(s) - y, as g(-m) - w away from the nearer label: without cancellation for y of 0 or 1."""
-    k = _constants(s)
-    upper = y >= k.half
-    towards = sigmoid(-s if upper else s)
-    return (k.one - y) - towards if upper else towards - y
-
-
-@exact
-def cross_entropy(p: float, y: float) -> float:
-    """-[y log p + (1 - y) log(1 - p)], where a term of weight 0 is 0."""
-    k = _constants(p)
-    positive = y * hard_cross_entropy(p, True) if y > k.zero else k.zero
-    negative = (k.one - y) * hard_cross_entropy(p, False) if y < k.one else k.zero
-    return positive + negative
 
 
 @exact

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -92,12 +91,44 @@ def address(typing: Any, array: Any) -> Any:
     return types.intp(array), generate
 
 
+@intrinsic
+def stack(typing: Any, size: Any, dtype: Any) -> Any:
+    """Room for `size` items, a constant, on the stack of the function that calls this.
+
+    An allocation inside a parallel region can fail without anybody being told: Numba drops what a
+    worker thread raises, and the chunk is missing from the sum.
+    """
+    if not isinstance(size, types.IntegerLiteral):
+        return None
+    count, array = size.literal_value, types.Array(dtype.dtype, 1, "C")
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        item = context.get_data_type(array.dtype)
+        itemsize = context.get_constant(types.intp, context.get_abi_sizeof(item))
+        data = cgutils.alloca_once(builder, ir.ArrayType(item, count))
+        data.align = LINE
+        room = context.make_array(array)(context, builder)
+        populate_array(
+            room,
+            data=builder.bitcast(data, item.as_pointer()),
+            shape=[context.get_constant(types.intp, count)],
+            strides=[itemsize],
+            itemsize=itemsize,
+            meminfo=None,
+        )
+        return room._getvalue()
+
+    return array(size, dtype), generate
+
+
 @exact
-def scratch(size: int, beside: Any, at: int) -> Any:
-    """Return room for so many samples of an input, so many bytes after it in a page."""
-    room = np.empty(size + PAGE // beside.itemsize, beside.dtype)
+def place(room: Any, size: int, beside: Any, at: int) -> Any:
+    """Return `size` items of a room, which begin `at` bytes after their input in a page.
+
+    The room has a page more than that.
+    """
     ahead = (address(beside) // LINE * LINE + at - address(room)) % PAGE // room.itemsize
-    return room[ahead : ahead + size]
+    return window(room, ahead, ahead + size)
 
 
 @exact

@@ -12,19 +12,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from xent_numba.kernels.cpu.bits import exact, prefer_full_vectors
+from numba import types
+from numba.extending import overload
+
+from xent_numba.kernels.cpu.bits import EXACT, exact, prefer_full_vectors
 from xent_numba.kernels.cpu.exp import exp_sum
 from xent_numba.kernels.cpu.losses import (
     add_log1p,
-    cross_entropy,
     hard_cross_entropy,
     mirror,
     sigmoid_from_exp,
     slope_from_exp,
-    soft_logistic_gradient,
-    soft_logistic_loss,
 )
 from xent_numba.kernels.cpu.memory import window
+from xent_numba.kernels.cpu.soft_labels import soft_cross_entropy, soft_gradient, soft_loss
 
 
 @exact
@@ -89,29 +90,33 @@ _hard_with_logits, _exp_of_margins = _hard_passes(0)
 
 @exact
 def _soft_losses(scores: Any, labels: Any, losses: Any, gradients: Any) -> bool:
-    """Fill for labels in [0, 1]; return whether any label is outside."""
+    """Fill where a label is soft; return whether any is outside [0, 1]."""
     prefer_full_vectors()
     bad = False
     for i in range(scores.size):
-        label = labels[i]
-        bad |= not ((label >= 0) & (label <= 1))
-        s, y = scores[i], scores.dtype.type(label)
-        losses[i] = soft_logistic_loss(s, y)
+        s, y = scores[i], labels[i]
+        hard = (y == 0) | (y == 1)
+        bad |= not ((y >= 0) & (y <= 1))
+        loss = soft_loss(s, y)
+        losses[i] = losses[i] if hard else loss
         if gradients is not None:
-            gradients[i] = soft_logistic_gradient(s, y)
+            gradient = soft_gradient(s, y)
+            gradients[i] = gradients[i] if hard else gradient
     return bad
 
 
 @exact
-def with_logits(scores: Any, labels: Any, losses: Any, gradients: Any, work: Any) -> bool:
-    """log(1 + e^s) - ys, and g(s) - y unless gradients is None, for labels in [0, 1].
-
-    Hard labels are the rule and cost less; a block that holds another is computed again. Both
-    ways give a hard label the same bits.
-    """
-    if _hard_with_logits(scores, labels, losses, gradients, work):
-        return _soft_losses(scores, labels, losses, gradients)
-    return False
+def _soft_cross_entropies(probabilities: Any, labels: Any, losses: Any, _gradients: None) -> bool:
+    """Fill where a label is soft; return whether any label or probability is outside [0, 1]."""
+    prefer_full_vectors()
+    bad = False
+    for i in range(probabilities.size):
+        p, y = probabilities[i], labels[i]
+        hard = (y == 0) | (y == 1)
+        bad |= not ((y >= 0) & (y <= 1) & (p >= 0) & (p <= 1))
+        loss = soft_cross_entropy(p, y)
+        losses[i] = losses[i] if hard else loss
+    return bad
 
 
 @exact
@@ -129,21 +134,58 @@ def _hard_cross_entropies(probabilities: Any, labels: Any, losses: Any) -> tuple
 
 
 @exact
-def _soft_cross_entropies(probabilities: Any, labels: Any, losses: Any) -> bool:
-    """Fill for labels in [0, 1]; return whether any label is outside."""
-    prefer_full_vectors()
-    bad = False
-    for i in range(probabilities.size):
-        label = labels[i]
-        bad |= not ((label >= 0) & (label <= 1))
-        losses[i] = cross_entropy(probabilities[i], probabilities.dtype.type(label))
-    return bad
+def _hard_entropies(
+    probabilities: Any, labels: Any, losses: Any, _gradients: None, _work: Any
+) -> bool:
+    bad, other = _hard_cross_entropies(probabilities, labels, losses)
+    return bad | other
 
 
 @exact
-def cross_entropy_of_probabilities(
-    probabilities: Any, labels: Any, losses: Any, _gradients: None, _work: Any
-) -> bool:
-    """-[y log p + (1 - y) log(1 - p)] for labels in [0, 1]; hard labels as in `with_logits`."""
-    bad, other = _hard_cross_entropies(probabilities, labels, losses)
-    return bad or (other and _soft_cross_entropies(probabilities, labels, losses))
+def _hard_labels(labels: Any) -> bool:
+    """Whether any label is 0 or 1."""
+    prefer_full_vectors()
+    found = False
+    for i in range(labels.size):
+        found |= (labels[i] == 0) | (labels[i] == 1)
+    return found
+
+
+def _passes(hard: Any, soft: Any) -> Any:
+    """Return the pass for labels in [0, 1] from one for labels 0 and 1, and one for the others.
+
+    The hard pass returns whether a label is another, or a value is not allowed; the soft pass
+    leaves hard labels as they are and returns whether anything is not allowed. A block gets those
+    that it needs, so that neither bits nor time of a hard label depend on soft ones.
+    """
+
+    def of_integers(first: Any, labels: Any, losses: Any, gradients: Any, work: Any) -> Any:
+        return hard(first, labels, losses, gradients, work)
+
+    def of_floats(first: Any, labels: Any, losses: Any, gradients: Any, work: Any) -> Any:
+        done = labels.size > 0 and (labels[0] == 0 or labels[0] == 1)
+        if done and not hard(first, labels, losses, gradients, work):
+            return False
+        if not done and _hard_labels(labels):
+            hard(first, labels, losses, gradients, work)
+        return soft(first, labels, losses, gradients)
+
+    def by_labels(first: Any, labels: Any, losses: Any, gradients: Any, work: Any) -> Any:
+        raise NotImplementedError
+
+    @overload(by_labels, jit_options=EXACT)
+    def choose(first: Any, labels: Any, losses: Any, gradients: Any, work: Any) -> Any:
+        return of_floats if isinstance(labels.dtype, types.Float) else of_integers
+
+    @exact
+    def block(first: Any, labels: Any, losses: Any, gradients: Any, work: Any) -> bool:
+        return by_labels(first, labels, losses, gradients, work)
+
+    return block
+
+
+with_logits = _passes(_hard_with_logits, _soft_losses)
+"""log(1 + e^s) - ys, and g(s) - y unless gradients is None."""
+
+cross_entropy_of_probabilities = _passes(_hard_entropies, _soft_cross_entropies)
+"""-[y log p + (1 - y) log(1 - p)]."""

@@ -13,8 +13,11 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from xent_numba.kernels.cpu.bits import EXACT, exact, prefer_full_vectors
+from xent_numba.kernels.cpu.bits import EXACT, exact, fma, prefer_full_vectors
 from xent_numba.kernels.cpu.memory import window
+
+BLOCK = 512
+"""Samples computed together: up to six arrays of them lie in a first-level cache of 32 KiB."""
 
 LANES = 64
 FOUR_ROWS = 4 * LANES
@@ -45,6 +48,16 @@ def add_to(partial: Any, column: int, value: float, error: float) -> None:
 def rounded_sum(value: float, error: float) -> float:
     """Return value + error, or the value alone where it is infinite or NaN."""
     return value + error if abs(value) < np.inf else value
+
+
+@exact
+def quotient_of_sums(value: float, error: float, divisor: float, divisor_error: float) -> float:
+    """Return (value + error) / (divisor + divisor_error), corrected by its residual."""
+    q = rounded_sum(value, error) / divisor
+    if not abs(q) < np.inf:
+        return q
+    residual = fma(-q, divisor, value) + (error - q * divisor_error)
+    return q + residual / divisor
 
 
 @exact
@@ -123,3 +136,63 @@ def sum_block(values: Any, state: Any) -> tuple[float, float]:
 @overload(sum_block, jit_options=EXACT)
 def _choose_sum_block(values: Any, state: Any) -> Any:
     return _sum_float32 if values.dtype == types.float32 else _sum_float64
+
+
+def _weighted_float32(values: Any, weights: Any, state: Any) -> tuple[float, float, float, float]:
+    prefer_full_vectors()
+    lanes, totals = row_of(state, 0), row_of(state, 1)
+    lanes[:] = 0.0
+    totals[:] = 0.0
+    for start in range(0, values.size - FOUR_ROWS + 1, FOUR_ROWS):
+        rows, factors = (
+            window(values, start, start + FOUR_ROWS),
+            window(weights, start, start + FOUR_ROWS),
+        )
+        for j in range(LANES):
+            a, b = factors[j], factors[LANES + j]
+            c, d = factors[2 * LANES + j], factors[3 * LANES + j]
+            totals[j] += (a + b) + (c + d)
+            lanes[j] += (a * np.float64(rows[j]) + b * np.float64(rows[LANES + j])) + (
+                c * np.float64(rows[2 * LANES + j]) + d * np.float64(rows[3 * LANES + j])
+            )
+    for start in range(values.size // FOUR_ROWS * FOUR_ROWS, values.size, LANES):
+        stop = min(start + LANES, values.size)
+        row, factors = window(values, start, stop), window(weights, start, stop)
+        for j in range(row.size):
+            totals[j] += factors[j]
+            lanes[j] += factors[j] * np.float64(row[j])
+    return fold(lanes), 0.0, fold(totals), 0.0
+
+
+def _weighted_float64(values: Any, weights: Any, state: Any) -> tuple[float, float, float, float]:
+    prefer_full_vectors()
+    lanes, errors = row_of(state, 0), row_of(state, 1)
+    totals, total_errors = row_of(state, 2), row_of(state, 3)
+    for row in (lanes, errors, totals, total_errors):
+        row[:] = 0.0
+    for start in range(0, values.size, LANES):
+        stop = min(start + LANES, values.size)
+        row, factors = window(values, start, stop), window(weights, start, stop)
+        for j in range(row.size):
+            totals[j], lost = two_sum(totals[j], factors[j])
+            total_errors[j] += lost
+            product = row[j] * factors[j]
+            lanes[j], lost = two_sum(lanes[j], product)
+            errors[j] += lost + fma(row[j], factors[j], -product)
+    value, error = fold_sums(lanes, errors)
+    weight, weight_error = fold_sums(totals, total_errors)
+    return value, error, weight, weight_error
+
+
+def weighted_sums(values: Any, weights: Any, state: Any) -> tuple[float, float, float, float]:
+    """Return the sum of a block times its weights, and of the float64 weights.
+
+    Each is a value and an error; the state is room for four rows of lanes. A product of float32
+    values rounded to a float64 needs no error of its own.
+    """
+    raise NotImplementedError
+
+
+@overload(weighted_sums, jit_options=EXACT)
+def _choose_weighted_sums(values: Any, weights: Any, state: Any) -> Any:
+    return _weighted_float32 if values.dtype == types.float32 else _weighted_float64

@@ -183,7 +183,7 @@ def quotient(numerator: float, e: float) -> float:
 def mean_of_sums(value: float, error: float, divisor: float, divisor_error: float) -> float:
     """(value + error) / (divisor + divisor_error) in float64, corrected by its residual.
 
-    As `kernels.cpu.blocks.quotient_of_sums`, where no product is anyone's to fuse.
+    As `kernels.cpu.summation.quotient_of_sums`, where no product is anyone's to fuse.
     """
     q = rounded_sum(value, error) / divisor
     if not abs(q) < np.inf:

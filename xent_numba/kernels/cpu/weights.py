@@ -1,0 +1,106 @@
+"""Weights: checked, carried in float64 whatever their dtype, and scaled by a power of two.
+
+A product of a loss and a weight is rounded once, when it is no longer added to others. The largest
+and the smallest weights of float64, and those a float32 cannot hold, make a float64 product lose
+digits or overflow; times a power of two, which costs no digit, they do not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from xent_numba.kernels.cpu.bits import exact, fma, prefer_full_vectors
+from xent_numba.kernels.cpu.caching import kernel
+from xent_numba.kernels.cpu.float_state import apart, enter, leave
+from xent_numba.kernels.cpu.memory import stack, window
+from xent_numba.kernels.cpu.partials import BAD, WEIGHT_SUM
+from xent_numba.kernels.cpu.summation import BLOCK, LANES, add_to, sum_block
+
+TWO_ROWS = 2 * LANES
+
+
+@exact
+def multiply(values: Any, weights: Any) -> None:
+    """Multiply a block by its float64 weights, the product rounded to float64 and to its dtype."""
+    prefer_full_vectors()
+    for i in range(values.size):
+        values[i] = values.dtype.type(np.float64(values[i]) * weights[i])
+
+
+@exact
+def scale_gradients(gradients: Any, weights: Any, divisor: float, divisor_error: float) -> None:
+    """Multiply a block by its float64 weights, if any, over divisor + divisor_error.
+
+    The quotient of weight and divisor is an unevaluated sum, so that only the gradient is rounded.
+    """
+    prefer_full_vectors()
+    inverse = 1.0 / divisor
+    inverse_low = inverse * (fma(-inverse, divisor, 1.0) - inverse * divisor_error)
+    for i in range(gradients.size):
+        if weights is None:
+            factor, low = inverse, inverse_low
+        else:
+            factor = weights[i] * inverse
+            low = fma(weights[i], inverse, -factor) + weights[i] * inverse_low
+        gradient = np.float64(gradients[i])
+        gradients[i] = gradients.dtype.type(fma(gradient, factor, gradient * low))
+
+
+@exact
+def scale_weights(weights: Any, scale: float, scaled: Any) -> bool:
+    """Fill a block with weights of any dtype times a power of two.
+
+    Return whether one is NaN, infinite or negative.
+    """
+    prefer_full_vectors()
+    bad = False
+    for i in range(scaled.size):
+        weight = np.float64(weights[i])
+        bad |= not ((weight >= 0.0) & (weight < np.inf))
+        scaled[i] = weight * scale
+    return bad
+
+
+@exact
+def _weigh(weights: Any, scale: float, partial: Any) -> None:
+    apart()
+    scaled = stack(BLOCK, np.float64)
+    state = stack(TWO_ROWS, np.float64)
+    for start in range(0, weights.size, BLOCK):
+        stop = min(start + BLOCK, weights.size)
+        block = window(scaled, 0, stop - start)
+        partial[BAD] += scale_weights(window(weights, start, stop), scale, block)
+        value, error = sum_block(block, state)
+        add_to(partial, WEIGHT_SUM, value, error)
+
+
+@kernel("weigh", nogil=True)
+def weigh(weights: Any, scale: float, partial: Any) -> None:
+    """Check weights and add them, times a power of two, to one row of the table.
+
+    They are a chunk or a part of it made of whole blocks.
+    """
+    caller = enter()
+    _weigh(weights, scale, partial)
+    leave(caller)
+
+
+@exact
+def _largest(weights: Any) -> float:
+    apart()
+    largest = 0.0
+    for i in range(weights.size):
+        weight = np.float64(weights[i])
+        largest = weight if weight > largest else largest
+    return largest
+
+
+@kernel("largest", nogil=True)
+def largest(weights: Any) -> float:
+    """Return the largest weight."""
+    caller = enter()
+    found = _largest(weights)
+    leave(caller)
+    return found
