@@ -1,0 +1,63 @@
+"""The check on a GPU, where there is none: parts that fail are said so, and promises are judged."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from tools import gpu_check
+from tools.gpu_check import Part, Promise
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"time": 2.0}, "PASS: a call: 2, at most 2"),
+        ({"time": 2.01}, "MISS: a call: 2.01, at most 2"),
+        ({}, "not measured: a call"),
+        ({"time": float("nan")}, "not measured: a call"),
+        ({"time": "RuntimeError: gone"}, "not measured: a call"),
+        ({"failed": "took more than 3 s"}, "not measured: a call (took more than 3 s)"),
+    ],
+)
+def test_a_promise_is_kept_missed_or_not_measured(figures, said):
+    assert Promise("a call", "part", "time", most=2.0).verdict({"part": figures}) == said
+
+
+def test_what_is_to_be_large_is_missed_by_less():
+    promise = Promise("speed", "part", "ratio", least=1.0)
+    assert promise.verdict({"part": {"ratio": 1.0}}).startswith("PASS")
+    assert promise.verdict({"part": {"ratio": 0.99}}) == "MISS: speed: 0.99, at least 1"
+
+
+def script(name, code, seconds=20):
+    return Part(name, f"{name}.json", ("-c", code.replace("{", "{{").replace("}", "}}")), seconds)
+
+
+def test_a_part_that_ends_badly_leaves_what_it_had_found(tmp_path):
+    path = tmp_path / "crash.json"
+    code = f"import os; open({str(path)!r}, 'w').write('{{\"a\": 1}}'); os._exit(7)"
+    found = gpu_check.run(script("crash", code), tmp_path)
+    assert (found["a"], found["failed"]) == (1, "ended with 7")
+    found = gpu_check.run(script("slow", "import time; time.sleep(9)", 1), tmp_path)
+    assert found["failed"] == "took more than 1 s"
+
+
+def test_the_whole_check_writes_its_verdicts(tmp_path, monkeypatch, capsys):
+    good = f"open({str(tmp_path / 'good.json')!r}, 'w').write('{{\"time\": 1}}')"
+    monkeypatch.setattr(gpu_check, "PARTS", (script("good", good),))
+    promises = Promise("a", "good", "time", most=2), Promise("b", "bad", "time", most=2)
+    monkeypatch.setattr(gpu_check, "PROMISES", promises)
+    monkeypatch.setattr(sys, "argv", ["gpu_check", "--output", str(tmp_path)])
+    assert gpu_check.main() == 1
+    lines = ["PASS: a: 1, at most 2", "not measured: b"]
+    assert (tmp_path / "check.txt").read_text().splitlines() == lines
+    assert capsys.readouterr().out.splitlines() == lines
+    assert json.loads((tmp_path / "check.json").read_text())["good"]["time"] == 1
+
+
+def test_eight_minutes_are_enough():
+    assert sum(part.seconds for part in gpu_check.PARTS) <= 9 * 60
+    assert {promise.part for promise in gpu_check.PROMISES} <= {p.name for p in gpu_check.PARTS}
