@@ -121,9 +121,9 @@ def test_an_array_is_cut_by_its_size_alone():
     assert [layout.tile(itemsize) for itemsize in (2, 4, 8)] == [8192, 4096, 2048]
     assert [layout.cut(n, 4) for n in (1, 2**26, 2**31, 2**33)] == [
         (1, 1),
-        (1, 2**14),
-        (32, 2**14),
-        (128, 2**14),
+        (2, 2**13),
+        (64, 2**13),
+        (256, 2**13),
     ]
 
 

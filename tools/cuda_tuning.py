@@ -281,7 +281,6 @@ def layouts() -> list[Any]:
         Layout(lanes=512),
         Layout(lane_bytes=32),
         Layout(lane_bytes=128),
-        Layout(most_chunks=8192),
         Layout(most_chunks=4096),
     ]
 

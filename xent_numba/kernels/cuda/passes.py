@@ -59,7 +59,7 @@ class Layout:
     lanes: int = 256
     lane_bytes: int = 4 * VECTOR_BYTES
     group_bytes: int = VECTOR_BYTES
-    most_chunks: int = 16384
+    most_chunks: int = 8192
 
     def width(self, itemsize: int) -> int:
         """Samples in a group."""
