@@ -149,20 +149,15 @@ def page(provenance: Provenance, found: CrossCheck) -> str:
         )
         for row in found.rows
     ]
-    lines = [
-        "# The same calls by another clock",
-        "",
-        f"Medians of {TURNS} turns of `xent-numba compare` and of pyperf, one after the other, all",
-        f"in processes of their own. Agreed is what differs by {AGREE_WITHIN:.0%} at most.",
-        "`numpy_stable` allocates in every call, which costs each process its own; a million",
+    return table.page(
+        "The same calls by another clock",
+        f"Medians of {TURNS} turns of `xent-numba compare` and of pyperf, one after the other, "
+        f"all\nin processes of their own. Agreed is what differs by {AGREE_WITHIN:.0%} at most.\n"
+        "`numpy_stable` allocates in every call, which costs each process its own; a million\n"
         "samples are shared by threads, of which the slower one counts. The others do neither.",
-        "",
         table.markdown(Table((*heads, "agreed"), rows, right=range(2, 6))),
-        "",
         f"pyperf {found.pyperf}; {provenance}",
-        "",
-    ]
-    return "\n".join(lines)
+    )
 
 
 if __name__ == "__main__":

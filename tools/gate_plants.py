@@ -55,7 +55,8 @@ SLOWDOWNS = {
     f"{percent} %": (f"{_KERNELS}/passes.py", _SLOWER.format(percent=percent))
     for percent in (3, 5, 10)
 }
-"""By how much the sigmoid of each block of samples is gone over once more."""
+SLOWED = "3, 5 or 10 % of each block are gone over once more"
+"""How, in words."""
 
 LOSSES = {
     "one more polynomial term": (_COEFFICIENTS, "EXP_FLOAT32 = (*EXP_FLOAT32, 1 / 5040)\n"),

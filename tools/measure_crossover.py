@@ -1,6 +1,6 @@
 """From how many samples on threads pay.
 
-``python tools/measure_crossover.py`` writes ``reports/crossover.md``.
+``python tools/measure_crossover.py`` writes ``reports/crossover.md`` and ``.json``.
 
 Serial and parallel kernels take turns on the same arrays. Below the crossover a parallel launch
 costs more than it saves; ``kernels/cpu/threads.py`` has the figure that is used.
@@ -10,16 +10,43 @@ from __future__ import annotations
 
 import statistics
 import timeit
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from xent_numba.implementations import numba_parallel
 from xent_numba.kernels.cpu import threads
-from xent_numba.results import machine
+from xent_numba.results import machine, store, table
+from xent_numba.results.files import write
+from xent_numba.results.provenance import Provenance
+from xent_numba.results.table import Table
 
+REPORT = Path(__file__).parents[1] / "reports" / "crossover.json"
 SIZES = tuple(2**k for k in range(11, 19))
 ROUNDS = 41
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Microseconds of a call, on one thread and on all."""
+
+    samples: int
+    dtype: str
+    serial: float
+    parallel: float
+
+
+@dataclass(frozen=True, slots=True)
+class Crossover:
+    """Times, the number of threads, and from how many samples on the kernels use them."""
+
+    threads: int
+    parallel_from: int
+    rows: list[Row]
+
+
+CROSSOVER = store.Kind("crossover", 1, Crossover)
 
 
 def medians(dtype: str, size: int) -> tuple[float, float]:
@@ -40,28 +67,43 @@ def medians(dtype: str, size: int) -> tuple[float, float]:
     return serial, parallel
 
 
-def main() -> None:
-    """Measure and write the page."""
-    described, commit = machine.fingerprint(), machine.commit()
-    lines = [
-        "# Where threads begin to pay",
-        "",
-        f"Microseconds of one call of the logistic loss, summed, on one thread and on "
-        f"{described['usable_cpus']}: medians of {ROUNDS} rounds in turn, by",
-        f"`python tools/measure_crossover.py` at {commit.get('commit', 'no commit')[:10]} on "
-        f"{described['cpu']}. `kernels/cpu/threads.py` uses {threads.PARALLEL_FROM:,}: at half "
-        "of that two",
-        "threads gain microseconds, and a launch of more, which costs more, is not measured.",
-        "",
-        "| samples | float32, serial | parallel | float64, serial | parallel |",
-        "| ---: | ---: | ---: | ---: | ---: |",
+def measure() -> Crossover:
+    """Time every size."""
+    rows = [
+        Row(size, dtype, *medians(dtype, size))
+        for size in SIZES
+        for dtype in ("float32", "float64")
     ]
-    for size in SIZES:
-        times = [t for dtype in ("float32", "float64") for t in medians(dtype, size)]
-        lines.append(f"| {size:,} | " + " | ".join(f"{t:.1f}" for t in times) + " |")
-    page = Path(__file__).parents[1] / "reports" / "crossover.md"
-    page.write_text("\n".join([*lines, ""]))
-    print(f"wrote {page.name}")  # noqa: T201
+    return Crossover(machine.usable_cpus(), threads.PARALLEL_FROM, rows)
+
+
+def page(provenance: Provenance, found: Crossover) -> str:
+    """Return the times as a page."""
+    heads = ["samples"]
+    cells: dict[int, list[str]] = {}
+    for row in found.rows:
+        heads += (
+            [f"{row.dtype}, serial", "parallel"] if row.samples == found.rows[0].samples else []
+        )
+        times = cells.setdefault(row.samples, [f"{row.samples:,}"])
+        times += [f"{row.serial:.1f}", f"{row.parallel:.1f}"]
+    return table.page(
+        "Where threads begin to pay",
+        f"Microseconds of one call of the logistic loss, summed, on one thread and on "
+        f"{found.threads}: medians\nof {ROUNDS} rounds in turn. `kernels/cpu/threads.py` uses "
+        f"{found.parallel_from:,}: at half of that two threads gain\nmicroseconds, and a launch of "
+        "more, which costs more, is not measured.",
+        table.markdown(Table(heads, list(cells.values()), right=range(len(heads)))),
+        str(provenance),
+    )
+
+
+def main() -> None:
+    """Measure and write both."""
+    provenance, found = Provenance.now("python tools/measure_crossover.py"), measure()
+    store.write(REPORT, CROSSOVER, provenance, found)
+    write(REPORT.with_suffix(".md"), page(provenance, found))
+    print(page(provenance, found))  # noqa: T201
 
 
 if __name__ == "__main__":

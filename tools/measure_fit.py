@@ -73,18 +73,13 @@ def page(provenance: Provenance, found: Fits) -> str:
         (name, *(f"{value:.2f}" for value in (statistics.median(times), min(times), max(times))))
         for name, times in found.seconds.items()
     ]
-    lines = [
-        "# A fit of real flights",
-        "",
+    return table.page(
+        "A fit of real flights",
         table.markdown(Table(heads, rows)),
-        "",
-        f"{found.flights:,} flights, {found.columns} columns, {ROUNDS} fits in turn. No",
+        f"{found.flights:,} flights, {found.columns} columns, {ROUNDS} fits in turn. No\n"
         f"coefficient differs by more than {found.largest_relative_difference:.1e} of itself.",
-        "",
         str(provenance),
-        "",
-    ]
-    return "\n".join(lines)
+    )
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 The parts: ``clock`` compares a commit with itself and with slowdowns planted in it, ``asv`` has
 ``asv continuous`` judge the same commits, ``exact`` plants what the exact gate is for. Every run is
-a line of a journal as soon as it ends: what was interrupted goes on where it was.
+kept as soon as it ends: what was interrupted goes on where it was.
 A part is of one commit; the tables name each.
 """
 
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ from xent_numba.gate import gate, revisions
 from xent_numba.gate.decision import MIN_PAIRS
 from xent_numba.gate.environments import Project
 from xent_numba.gate.pairs import Limits
-from xent_numba.results import machine, table
+from xent_numba.results import machine, store, table
 from xent_numba.results.files import write
+from xent_numba.results.provenance import Provenance
 from xent_numba.results.table import Marked, Table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,33 +55,75 @@ RATES = (
 )
 
 
-class Journal:
-    """What has been run, kept line by line, for one commit on one machine."""
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One run of a judge on a commit and on what was planted in it, or the same commit.
 
-    def __init__(self, path: Path, header: dict[str, Any]) -> None:
-        self.path = path
-        self.header = json.loads(json.dumps(header))
-        self.runs: list[dict[str, Any]] = []
-        if path.exists():
-            first, *lines = path.read_text().splitlines()
-            if json.loads(first) != self.header:
-                sys.exit(f"{path} is of another commit or machine; accepted is none")
-            # The last line may be cut off.
-            whole = lines if path.read_text().endswith("\n") else lines[:-1]
-            self.runs = [json.loads(line) for line in whole]
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, "".join(json.dumps(line) + "\n" for line in (self.header, *self.runs)))
+    Attributes
+    ----------
+    kind : str
+        What was planted.
+    number : int
+        Of the run among those of its kind.
+    seconds : float
+        What it took.
+    status : int
+        Exit status.
+    verdicts : dict of str to str
+        By benchmark.
+    ratios, detectable : dict of str to float
+        By benchmark, the time of the candidate divided by the baseline's, and the change that could
+        have been seen.
+    pairs : int
+        Of turns, at most.
+    others : float
+        What other programs used of the CPUs, at most.
+    output : str
+        The end of what asv printed.
+    values, left_out : int
+        Benchmarks that were counted, and that could not be compared.
+    worse : list of tuple
+        Benchmark, both values and unit of what got worse.
+    """
 
-    def done(self, kind: str, number: int) -> bool:
-        """Whether a run is there."""
-        return any((run["kind"], run["number"]) == (kind, number) for run in self.runs)
+    kind: str
+    number: int
+    seconds: float
+    status: int
+    verdicts: dict[str, str] = field(default_factory=dict)
+    ratios: dict[str, float] = field(default_factory=dict)
+    detectable: dict[str, float] = field(default_factory=dict)
+    pairs: int = 0
+    others: float = 0.0
+    output: str = ""
+    values: int = 0
+    left_out: int = 0
+    worse: list[tuple[str, float, float, str]] = field(default_factory=list)
 
-    def add(self, run: dict[str, Any]) -> None:
-        """Keep a run."""
-        self.runs.append(run)
-        with self.path.open("a") as file:
-            file.write(json.dumps(run) + "\n")
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """The runs of a part that are done, and how their slowdowns slowed."""
+
+    slowed: str
+    runs: list[Trial]
+
+
+TRIALS = store.Kind("gate-trials", 1, Trials)
+
+
+def report(part: str) -> Path:
+    """Where the runs of a part are kept."""
+    return REPORTS / f"{part.replace(' ', '_')}.json"
+
+
+def done(part: str, provenance: Provenance) -> list[Trial]:
+    """Runs that were kept by this commit on this machine; those of another are made anew."""
+    if not report(part).exists():
+        return []
+    kept = store.read(report(part), TRIALS)
+    here, there = ((one.commit, one.machine) for one in (provenance, kept.provenance))
+    return kept.content.runs if here == there else []
 
 
 def candidate(head: str, kind: str) -> str:
@@ -203,20 +247,14 @@ PARTS: dict[str, tuple[Run, dict[str, int]]] = {
 
 def markdown() -> str:
     """The tables of all parts that have been run."""
-    files = {part: REPORTS / f"{part.replace(' ', '_')}.json" for part in PARTS}
-    found = {part: json.loads(file.read_text()) for part, file in files.items() if file.exists()}
-    runs = {part: found.get(part, {}).get("runs", []) for part in PARTS}
-    made = [
-        f"- `python tools/measure_gate.py '{part}'` at {header['commit'][:10]} on "
-        f"{header['cpu']}, {header['cpus']} CPUs, Python {header['python']}, numba "
-        f"{header['versions']['numba']}, numpy {header['versions']['numpy']}"
-        for part, header in found.items()
-    ]
+    found = {part: store.read(report(part), TRIALS) for part in PARTS if report(part).exists()}
+    runs = {part: found[part].content.runs if part in found else [] for part in PARTS}
+    slowed = dict.fromkeys(one.content.slowed for one in found.values())
     intro = (
         f"Benchmarks `{BENCH}`, chosen after trials as those that vary least, so that a run is "
         f"short; both sides on one CPU, threshold {THRESHOLD:.0%}, at most "
         f"{BUDGET_SECONDS:g} s of clock, at least {MIN_PAIRS} pairs. Slowdowns are planted in the "
-        "sigmoid of more samples than a block: 3, 5 or 10 % of each block are gone over once more. "
+        f"sigmoid of more samples than a block: {' '.join(slowed)}. "
         f"`asv continuous --factor {1 + THRESHOLD:g}` judges the same commits, on one CPU too; its "
         "environment and wheels were there before."
     )
@@ -225,15 +263,15 @@ def markdown() -> str:
         _rates(judge, kind, chosen)
         for part, judge in judges
         for kind in PARTS[part][1]
-        if (chosen := [run for run in runs[part] if run["kind"] == kind])
+        if (chosen := [run for run in runs[part] if run.kind == kind])
     ]
     wrong = (
         "Wrong verdicts are SLOWER or FASTER of what is the same, and FASTER of what is slower. "
         "In runs of the same commit, `found slower` counts runs with any wrong verdict."
     )
-    parts = [
-        "# How often the gate is wrong",
-        "\n".join(made),
+    return table.page(
+        "How often the gate is wrong",
+        [f"- {kept.provenance}" for kept in found.values()],
         "## The clock",
         intro,
         table.markdown(Table(RATES, rates)),
@@ -241,31 +279,31 @@ def markdown() -> str:
         _busy(runs["clock"] + runs["other slowdowns"]),
         "## Planted by hand",
         _by_hand(runs["exact"], runs["by hand"]),
-    ]
-    return "\n\n".join(filter(None, parts)) + "\n"
+    )
 
 
-def _busy(runs: list[dict[str, Any]]) -> str:
+def _busy(runs: list[Trial]) -> str:
     if not runs:
         return ""
-    busy = sorted(run["others"] for run in runs)
+    busy = sorted(run.others for run in runs)
     return (
         f"Other programs used at most {busy[len(busy) // 2]:.0%} of the CPUs during any pair "
         f"of the median run, {busy[-1]:.0%} of the worst."
     )
 
 
-def _by_hand(exact: list[dict[str, Any]], clock: list[dict[str, Any]]) -> str:
+def _by_hand(exact: list[Trial], clock: list[Trial]) -> str:
     if not exact:
         return "Not measured yet: `python tools/measure_gate.py exact 'by hand'`."
-    timed = {run["kind"]: _clock(run) for run in clock}
+    timed = {run.kind: _clock(run) for run in clock}
     rows = []
     for run in exact:
-        worse, left_out = run["worse"], run["left_out"]
-        example = f"`{worse[0][0]}`: {worse[0][1]} to {worse[0][2]} {worse[0][3]}" if worse else ""
-        lost = f", {left_out} cannot be compared" if left_out else ""
-        counted = f"{len(worse)} of {run['values']} worse{lost}"
-        rows.append([run["kind"], counted, Marked(example), timed.get(run["kind"], "not run")])
+        worst = "".join(
+            f"`{name}`: {old} to {new} {unit}" for name, old, new, unit in run.worse[:1]
+        )
+        lost = f", {run.left_out} cannot be compared" if run.left_out else ""
+        counted = f"{len(run.worse)} of {run.values} worse{lost}"
+        rows.append([run.kind, counted, Marked(worst), timed.get(run.kind, "not run")])
     columns = ["planted", "exact gate", "worst of what got worse", "clock gate"]
     return table.markdown(Table(columns, rows, right=range(0)))
 
@@ -281,14 +319,14 @@ def _is_found(kind: str, verdicts: list[tuple[str, str]]) -> bool:
     return any(verdict == "SLOWER" and PLANTED in name for name, verdict in verdicts)
 
 
-def _change(runs: list[dict[str, Any]]) -> str:
+def _change(runs: list[Trial]) -> str:
     """Median change that was measured of what is planted."""
-    changes = [x for run in runs for n, x in run.get("ratios", {}).items() if PLANTED in n]
+    changes = [x for run in runs for n, x in run.ratios.items() if PLANTED in n]
     return f"{statistics.median_high(changes) - 1:+.1%}" if changes else ""
 
 
-def _rates(judge: str, kind: str, runs: list[dict[str, Any]]) -> list[object]:
-    verdicts = [list(run["verdicts"].items()) for run in runs]
+def _rates(judge: str, kind: str, runs: list[Trial]) -> list[object]:
+    verdicts = [list(run.verdicts.items()) for run in runs]
     every = [pair for pairs in verdicts for pair in pairs]
     wrong = sum(_is_wrong(kind, *pair) for pair in every)
     found = sum(_is_found(kind, pairs) for pairs in verdicts)
@@ -302,14 +340,14 @@ def _rates(judge: str, kind: str, runs: list[dict[str, Any]]) -> list[object]:
         f"{wrong} of {2 * len(runs)}",
         sum(v == "INCONCLUSIVE" for _, v in every) if judge == "gate" else "n/a",
         _change(runs),
-        f"{statistics.median_high(run['seconds'] for run in runs):.0f}",
+        f"{statistics.median_high(run.seconds for run in runs):.0f}",
     ]
 
 
-def _clock(run: dict[str, Any]) -> str:
+def _clock(run: Trial) -> str:
     return ", ".join(
-        f"{name.split(', ')[2]} samples {verdict} {run['ratios'][name] - 1:+.0%}"
-        for name, verdict in run["verdicts"].items()
+        f"{name.split(', ')[2]} samples {verdict} {run.ratios[name] - 1:+.0%}"
+        for name, verdict in run.verdicts.items()
     )
 
 
@@ -326,29 +364,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How often the gate is wrong.")
     parser.add_argument("part", nargs="*", choices=(*PARTS, []), help="all, if none is given")
     parts = parser.parse_args().part or list(PARTS)
-    at = machine.commit()
-    if not at or at["modified"]:
-        sys.exit("the working tree is dirty; accepted is a clean one, whose commit is reported")
-    described = machine.fingerprint()
-    header = {**at, **{k: described[k] for k in ("cpu", "cpus", "system", "python", "versions")}}
     os.chdir(ROOT)
     project = Project(ROOT)
     REPORTS.mkdir(parents=True, exist_ok=True)
     with Progress(*Progress.get_default_columns(), TimeElapsedColumn()) as progress:
         for part in parts:
+            provenance = Provenance.now(f"python tools/measure_gate.py '{part}'")
+            if provenance.commit is None or provenance.modified:
+                sys.exit("the working tree is dirty; accepted is a clean one: its commit is kept")
             run, kinds = PARTS[part]
-            file = part.replace(" ", "_")
-            journal = Journal(project.cache / "study" / f"{file}.jsonl", header)
-            todo = [one for one in schedule(kinds) if not journal.done(*one)]
-            try:
-                for kind, number in progress.track(todo, description=part):
-                    started = time.monotonic()
-                    found = run(project, at["commit"], kind, number)
-                    seconds = time.monotonic() - started
-                    journal.add({"kind": kind, "number": number, "seconds": seconds, **found})
-            finally:
-                report = {**header, "runs": journal.runs}
-                write(REPORTS / f"{file}.json", json.dumps(report, indent=1) + "\n")
+            trials = done(part, provenance)
+            known = {(trial.kind, trial.number) for trial in trials}
+            todo = [one for one in schedule(kinds) if one not in known]
+            for kind, number in progress.track(todo, description=part):
+                started = time.monotonic()
+                found = run(project, provenance.commit, kind, number)
+                trials.append(Trial(kind, number, time.monotonic() - started, **found))
+                store.write(report(part), TRIALS, provenance, Trials(gate_plants.SLOWED, trials))
                 write(REPORTS / "README.md", markdown())
 
 

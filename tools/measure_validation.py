@@ -1,6 +1,6 @@
 """What checking the values costs.
 
-``python tools/measure_validation.py`` writes ``reports/validation.md``.
+``python tools/measure_validation.py`` writes ``reports/validation.md`` and ``.json``.
 
 The kernels that sum losses are compiled twice, as they are and from the same source without the
 lines that look at labels and probabilities. Both take turns, on one thread, on samples
@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import statistics
 import timeit
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,13 +20,38 @@ from typing import Any
 import numpy as np
 
 from xent_numba.kernels.cpu import blocks, log_of_product, passes
-from xent_numba.results import machine
+from xent_numba.results import store, table
+from xent_numba.results.files import write
+from xent_numba.results.provenance import Provenance
+from xent_numba.results.table import Code, Table
 
+REPORT = Path(__file__).parents[1] / "reports" / "validation.json"
 CHECK = re.compile(r"^ +plain &= .*\n", re.MULTILINE)
 CHECKS = 4
 ROUNDS = 201
 CALLS = 16
 SAMPLES = 4 * log_of_product.SECTION
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Nanoseconds for each sample, with the checks and without."""
+
+    operation: str
+    dtype: str
+    label_dtype: str
+    checked: float
+    bare: float
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """All of them."""
+
+    rows: list[Row]
+
+
+COSTS = store.Kind("costs-of-validation", 1, Costs)
 
 
 def without_checks() -> ModuleType:
@@ -72,32 +98,45 @@ def measure(operation: str, dtype: str, label_dtype: str, modules: list[Any]) ->
     return [statistics.median(times) / CALLS / SAMPLES * 1e9 for times in taken]
 
 
-def main() -> None:
-    """Measure and write the page."""
-    described, commit = machine.fingerprint(), machine.commit()
-    modules = [log_of_product, without_checks()]
-    lines = [
-        "# What checking the values costs",
-        "",
-        "Nanoseconds for each sample of a sum of losses, one thread, samples in the second-level",
-        f"cache: medians of {ROUNDS} rounds in turn, by `python tools/measure_validation.py` at",
-        f"{commit.get('commit', 'no commit')[:10]} on {described['cpu']}. Each label, and each",
-        "probability, is looked at in the loop that computes.",
-        "",
-        "| operation | dtype | labels | checked | not checked | cost |",
-        "| --- | --- | --- | ---: | ---: | ---: |",
+def page(provenance: Provenance, found: Costs) -> str:
+    """Return the times as a page."""
+    heads = ("operation", "dtype", "labels", "checked", "not checked", "cost")
+    rows = [
+        (
+            Code(row.operation),
+            row.dtype,
+            row.label_dtype,
+            f"{row.checked:.3f}",
+            f"{row.bare:.3f}",
+            f"{100 * (row.checked / row.bare - 1):+.1f} %",
+        )
+        for row in found.rows
     ]
-    for operation in ("binary_cross_entropy_with_logits", "binary_cross_entropy"):
-        for dtype in ("float32", "float64"):
-            for label_dtype in (dtype, "int8"):
-                checked, bare = measure(operation, dtype, label_dtype, modules)
-                lines.append(
-                    f"| `{operation}` | {dtype} | {label_dtype} | {checked:.3f} | {bare:.3f} "
-                    f"| {100 * (checked / bare - 1):+.1f} % |"
-                )
-    page = Path(__file__).parents[1] / "reports" / "validation.md"
-    page.write_text("\n".join([*lines, ""]))
-    print(f"wrote {page.name}")  # noqa: T201
+    return table.page(
+        "What checking the values costs",
+        "Nanoseconds for each sample of a sum of losses, one thread, samples in the second-level\n"
+        f"cache: medians of {ROUNDS} rounds in turn. Each label, and each probability, is looked "
+        "at\nin the loop that computes.",
+        table.markdown(Table(heads, rows, right=range(3, 6))),
+        str(provenance),
+    )
+
+
+def main() -> None:
+    """Measure and write both."""
+    provenance = Provenance.now("python tools/measure_validation.py")
+    modules = [log_of_product, without_checks()]
+    found = Costs(
+        [
+            Row(operation, dtype, label_dtype, *measure(operation, dtype, label_dtype, modules))
+            for operation in ("binary_cross_entropy_with_logits", "binary_cross_entropy")
+            for dtype in ("float32", "float64")
+            for label_dtype in (dtype, "int8")
+        ]
+    )
+    store.write(REPORT, COSTS, provenance, found)
+    write(REPORT.with_suffix(".md"), page(provenance, found))
+    print(page(provenance, found))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -38,7 +38,11 @@ def test_example_runs():
 
 @pytest.mark.parametrize(
     ("tool", "report", "kind"),
-    [("measure_fit", "logistic_regression", "FITS"), ("cross_check", "cross_check", "CROSS_CHECK")],
+    [
+        ("measure_fit", "logistic_regression", "FITS"),
+        ("cross_check", "cross_check", "CROSS_CHECK"),
+        ("measure_crossover", "crossover", "CROSSOVER"),
+    ],
 )
 def test_pages_of_tools_are_those_of_their_runs(tool, report, kind):
     script = importlib.import_module(f"tools.{tool}")

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import re
 import shutil
 import zipfile
 from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
 import fabricated
 import pytest
 
 from xent_numba import cli
 from xent_numba.measurement import crossover
+from xent_numba.measurement.comparison import COMPARISON
+from xent_numba.measurement.participant import Preparation
 from xent_numba.measurement.statistics import Interval
-from xent_numba.reporting import charts, headline, page, readme, sizes
+from xent_numba.measurement.suite import PARTS
+from xent_numba.reporting import charts, figure, headline, page, readme, sizes, tables
 from xent_numba.reporting.sources import Sources
+from xent_numba.results import store
 
 ROOT = Path(__file__).parents[2]
 
@@ -114,16 +120,54 @@ def test_a_folder_that_cannot_be_reported_on_gets_one_sentence(tmp_path, capsys,
 
 
 def test_names_beside_lines_do_not_touch():
-    _, axes = charts._canvas(400, 300)
-    axes.set_yscale("log")
-    axes.set_ylim(0.1, 100)
     values = [1.0, 1.01, 1.02, 50.0, 99.0, 99.5, 0.1]
-    places = charts._apart(axes, values, 300)
+    places = charts.apart(values, (0.1, 100), 300)
     gap = 13.0 / (0.84 * 300)
     in_order = [place for _, place in sorted(zip(values, places, strict=True))]
     for below, above in pairwise(in_order):
         assert (above / below) >= (1000**gap) * 0.999
     assert all(0.0999 <= place <= 100.1 for place in places)
+    assert charts.apart([1.0, 50.0], (0.1, 100), 300) == pytest.approx([1.0, 50.0])
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_can_be_drawn(part):
+    """Not every implementation takes part in each of its cases."""
+    run = fabricated.comparison(part)
+    assert "numba_parallel" in tables.markdown(run)
+    assert ElementTree.fromstring(figure.draw(run)).tag.endswith("svg")
+
+
+def test_a_case_that_nobody_got_right_has_a_page(tmp_path):
+    run = fabricated.comparison("operations")
+    wrong = [
+        dataclasses.replace(row, seconds=None, preparation=Preparation("wrong", "of no use"))
+        if row.case.operation == "sigmoid"
+        else row
+        for row in run.content.rows
+    ]
+    fabricated.write(tmp_path, "flights")
+    content = dataclasses.replace(run.content, rows=wrong)
+    path = tmp_path / "compare" / "operations.json"
+    store.write(path, COMPARISON, run.provenance, content)
+    assert "of no use" in page.render(Sources.read(tmp_path))
+
+
+def test_a_run_that_failed_its_control_is_not_linked_without_a_word(tmp_path):
+    fabricated.write(tmp_path, "operations")
+    for part, overall in (("labels", Interval(0.9, 0.8, 0.95)), ("small", Interval(1, 0.9, 1.1))):
+        run = fabricated.comparison(part, overall=overall)
+        path = tmp_path / "compare" / f"{part}.json"
+        store.write(path, COMPARISON, run.provenance, run.content)
+    shutil.copytree(ROOT / "reports" / "accuracy", tmp_path / "accuracy")
+    sources = Sources.read(tmp_path)
+    html = page.render(sources)
+    doubt = r" <strong class=\"doubt\">\(failed its own A/A control: doubt it\)"
+    assert re.search(r"compare/labels\.json</a>" + doubt, html)
+    assert not re.search(r"compare/(small|operations)\.json</a>" + doubt, html)
+    mark = readme.BEGIN.format("results")
+    text = readme.updated(f"{mark}\n{readme.END}", sources)
+    assert "[all results](reports/index.html), labels failed this control" in text
 
 
 def test_text_can_be_read_on_either_page():
@@ -321,6 +365,28 @@ def test_it_can_be_used_from_the_keyboard(visit):
 def test_a_phone_does_not_scroll_sideways(visit):
     page = visit(width=360, height=740)
     assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+def test_a_desktop_shows_all_columns(visit):
+    page = visit()
+    for section in ("#rows", "#trust"):
+        box = page.locator(f"{section} .scroll").first
+        assert box.evaluate("box => box.scrollWidth <= box.clientWidth"), section
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_whole_map_is_seen_and_is_not_white_in_the_dark(visit, path, width):
+    page = visit(width=width, scheme="dark")
+    if path != COMMITTED:
+        assert page.locator(".map").count() == 0
+        return
+    drawn = page.locator(".map.float32 svg:visible")
+    assert drawn.count() == 1
+    box = drawn.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width
+    paper = drawn.locator("path").first
+    assert paper.evaluate("path => getComputedStyle(path).fill") == "rgb(17, 26, 36)"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 
 from xent_numba import __version__
-from xent_numba.results import machine
+from xent_numba.results import machine, provenance
 from xent_numba.results.machine import Machine
 from xent_numba.results.provenance import Provenance
 
@@ -16,6 +16,14 @@ def test_a_run_that_starts_now_says_where_and_when():
     assert found.machine.versions["xent-numba"] == __version__
     assert found.machine.usable_cpus == machine.usable_cpus() >= 1
     assert found.commit is None or len(found.commit) == 40
+
+
+def test_the_commit_is_that_of_the_checkout_the_package_is_in(monkeypatch, tmp_path):
+    inside = tmp_path / "venv" / "xent_numba" / "results"
+    inside.mkdir(parents=True)
+    assert machine.output_of("git", "init", "-q", str(tmp_path)) == ""
+    monkeypatch.setattr(provenance, "__file__", str(inside / "provenance.py"))
+    assert provenance.commit() == (None, False)
 
 
 def test_the_sentence_has_all_of_it_and_no_holes():

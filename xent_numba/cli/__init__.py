@@ -48,34 +48,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"xent-numba: {error}", file=sys.stderr)
         return 2
-    name = f"xent-numba {options.subcommand}"
     options.output, options.errors = Output(sys.stdout), Output(sys.stderr)
     options.command = shlex.join(["xent-numba", *argv])
+    said = ""
     try:
         status: int = options.run(options)
         options.output.flush()
-    except (UsageError, ResultFileError) as error:
-        status, said = 2, str(error)
-    except OSError as error:
-        status, said = 2, f"{error.filename!r}: {error.strerror}" if error.filename else str(error)
-    except KeyboardInterrupt:
-        status, said = 130, "interrupted"
-    except Exception as error:  # noqa: BLE001 - a status of 1 would be a verdict
-        if options.debug:
-            traceback.print_exc()
-        shown = f"{type(error).__name__}: {error}".replace("\n", " ")
-        status, said = 2, f"{shown}; `xent-numba --debug {options.subcommand}` shows where"
-    else:
-        said = ""
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - 1 would be a verdict
+        status, said = _failure(error, options)
+    name = f"xent-numba {options.subcommand}"
     if said:
         print(f"{name}: {said}", file=options.errors)
     failed = options.output.error
     if failed is not None and failed.errno not in (errno.EPIPE, errno.EINVAL):
-        print(
-            f"{name}: standard output: {failed.strerror}; files are complete", file=options.errors
-        )
+        said = f"standard output: {failed.strerror}; files are complete"
+        print(f"{name}: {said}", file=options.errors)
         status = status or 2
     return status
+
+
+def _failure(error: BaseException, options: argparse.Namespace) -> tuple[int, str]:
+    """Exit status, and the sentence that is said."""
+    match error:
+        case UsageError() | ResultFileError():
+            return 2, str(error)
+        case OSError():
+            return 2, f"{error.filename!r}: {error.strerror}" if error.filename else str(error)
+        case KeyboardInterrupt():
+            return 130, "interrupted"
+    if options.debug:
+        traceback.print_exception(error)
+    shown = f"{type(error).__name__}: {error}".replace("\n", " ")
+    return 2, f"{shown}; `xent-numba --debug {options.subcommand}` shows where"
 
 
 class _Parser(argparse.ArgumentParser):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ DEFAULT_WORKLOAD = "flights"
 DEFAULT_BASELINE = "numpy_stable"
 FOLDER = Path("reports/compare")
 BUDGET, QUICK_BUDGET = 60.0, 4.0
+SUFFIXES = {"json": ".json", "markdown": ".md", "csv": ".csv"}
 FILES = {
     "json": "everything that was measured",
     "markdown": "the tables",
@@ -76,37 +78,38 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure or read, write, and then print."""
     from xent_numba.measurement.comparison import COMPARISON
-    from xent_numba.reporting import figure, tables
+    from xent_numba.reporting import tables
     from xent_numba.results import store
-    from xent_numba.results.files import write
 
     if options.suite:
         return _suite(options)
-    named = [path for name in FILES if (path := getattr(options, name))]
-    if len(set(named)) < len(named):
+    paths = {name: path for name in FILES if (path := getattr(options, name))}
+    if len(set(paths.values())) < len(paths):
         raise UsageError(
             "two of --json, --markdown, --csv and --figure name one file; accepted are two"
         )
     kept = options.from_json
     found = store.read(kept, COMPARISON) if kept else _measured(options)
-    if options.json:
-        store.write(options.json, COMPARISON, found.provenance, found.content)
-    for path, render in (
-        (options.markdown, tables.markdown),
-        (options.csv, tables.as_csv),
-        (options.figure, figure.draw),
-    ):
-        if path:
-            write(path, render(found))
+    _write(found, **paths)
     tables.show(found, output.console(options.output))
     asked = {Participant.of(text, 1).label for text in options.implementation or ()}
-    return int(
-        any(
-            row.preparation.status in ("wrong", "crashed")
-            for row in found.content.rows
-            if row.implementation in asked
-        )
-    )
+    rows = [row for row in found.content.rows if row.implementation in asked]
+    return int(any(row.preparation.status in ("wrong", "crashed") for row in rows))
+
+
+def _write(run: Stored[Comparison], **paths: Path) -> None:
+    from xent_numba.measurement.comparison import COMPARISON
+    from xent_numba.reporting import figure, tables
+    from xent_numba.results import files, store
+
+    renderings: dict[str, Callable[[Stored[Comparison]], str]] = {
+        "json": lambda run: store.dumps(COMPARISON, run.provenance, run.content),
+        "markdown": tables.markdown,
+        "csv": tables.as_csv,
+        "figure": figure.draw,
+    }
+    for name, path in paths.items():
+        files.write(path, renderings[name](run))
 
 
 def _suite(options: argparse.Namespace) -> int:
@@ -116,10 +119,7 @@ def _suite(options: argparse.Namespace) -> int:
             f"--suite is given with --{given[0].replace('_', '-')}, which it decides; accepted are "
             "--output, --budget and --threads"
         )
-    from xent_numba.measurement.comparison import COMPARISON
     from xent_numba.reporting import tables
-    from xent_numba.results import store
-    from xent_numba.results.files import write
 
     options.folder.mkdir(parents=True, exist_ok=True)
     names = list(registry.names())
@@ -132,10 +132,9 @@ def _suite(options: argparse.Namespace) -> int:
             budget=options.budget or part.budget,
             command=f"xent-numba compare --suite {part.name}",
         )
-        path = options.folder / f"{part.name}.json"
-        store.write(path, COMPARISON, found.provenance, found.content)
-        write(path.with_suffix(".md"), tables.markdown(found))
-        write(path.with_suffix(".csv"), tables.as_csv(found))
+        stem = options.folder / part.name
+        paths = {name: stem.with_suffix(end) for name, end in SUFFIXES.items()}
+        _write(found, **paths)
         tables.show(found, output.console(options.output))
     return 0
 

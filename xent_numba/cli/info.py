@@ -51,15 +51,8 @@ def _lines() -> Iterator[tuple[str, str]]:
     yield "CPU", f"{here.cpu} ({here.architecture}, for Numba {numba['cpu']})"
     cores = f"{here.cores} cores" if here.cores else "unknown"
     yield "cores", f"{cores}, {here.usable_cpus} CPUs usable"
-    yield "caches", ", ".join(f"{k} {v}" for k, v in here.caches.items()) or "unknown"
-    size = here.memory_bytes
-    yield "memory", "unknown" if size is None else f"{size / 2**30:.1f} GiB"
-    yield "governor", here.governor or "unknown"
-    yield "turbo", {True: "on", False: "off", None: "unknown"}[here.turbo]
     yield "SIMD in use", f"{simd} bit" if simd else "none found"
     yield "threads", str(numba["threads"])
     yield "threading layer", str(numba["threading_layer"])
-    yield "GPU", here.gpu or "none"
-    yield "system", here.system
-    yield "Python", here.python
+    yield from here.told().items()
     yield from here.versions.items()

@@ -33,7 +33,9 @@ def markdown(check: Certificates, provenance: Provenance) -> str:
         )
         for found in check.certificates
     ]
-    lines = ["# The reference against mpmath", "", *_LEGEND, ""]
-    lines += [table.markdown(Table(_HEADS, rows))]
-    lines += ["", str(provenance), ""]
-    return "\n".join(lines)
+    return table.page(
+        "The reference against mpmath",
+        _LEGEND,
+        table.markdown(Table(_HEADS, rows)),
+        str(provenance),
+    )

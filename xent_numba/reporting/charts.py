@@ -8,18 +8,47 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
+from xent_numba.measurement.participant import MEMORY_LIMIT
 from xent_numba.results import svg
 
-TEXT, MUTED, GRID, LIMIT = "#010203", "#010204", "#010205", "#010206"
-_VARIABLES = {TEXT: "text", MUTED: "muted", GRID: "grid", LIMIT: "limit"}
+#: Colours by the names that the page gives them, for light and for dark. Contrast of 3:1 or more.
+_COLOURS = {
+    "surface": ("#ffffff", "#111a24"),
+    "text": ("#14202b", "#e8eef4"),
+    "muted": ("#51606e", "#9fb0c0"),
+    "grid": ("#e3e8ed", "#243140"),
+    "limit": ("#51606e", "#9fb0c0"),
+    "ours": ("#0b62d6", "#5aa9ff"),
+    "torch-compiled": ("#c2410c", "#ff8a5c"),
+    "torch-eager": ("#b07400", "#f0b840"),
+    "jax": ("#9333a8", "#d98cf0"),
+    "sklearn": ("#0f7b56", "#4fd0a0"),
+    "scipy": ("#0e7490", "#4ec5de"),
+    "numexpr": ("#8a5a2b", "#d2a679"),
+    "numba-simple": ("#5a6bc4", "#9aa8f5"),
+    "numpy": ("#4b5563", "#b4bfca"),
+    "numpy-textbook": ("#7b8794", "#8493a3"),
+    "naive": ("#a0445c", "#ef8fa6"),
+    "other": ("#6b7280", "#9ca3af"),
+}
+THEMES: Mapping[str, Mapping[str, str]] = {
+    theme: {name: pair[column] for name, pair in _COLOURS.items()}
+    for column, theme in enumerate(("light", "dark"))
+}
+#: What is drawn in the place of a colour, until the page's variable takes it.
+_STAND_INS = {name: f"#0102{number:02x}" for number, name in enumerate(_COLOURS)}
+MUTED, GRID, LIMIT = (_STAND_INS[name] for name in ("muted", "grid", "limit"))
+#: Colour and marker of each label; the part after an @ does not count.
 _SERIES = {
+    MEMORY_LIMIT: ("limit", ""),
     "numba_parallel": ("ours", "o"),
     "torch_compiled": ("torch-compiled", "s"),
     "torch_eager": ("torch-eager", "D"),
@@ -33,6 +62,13 @@ _SERIES = {
     "naive": ("naive", "*"),
 }
 _OTHER = ("other", "d")
+#: How lines and points are drawn, ours and the others.
+_LINES: Mapping[bool, Any] = {
+    True: {"lw": 2.6, "ms": 5, "zorder": 4},
+    False: {"lw": 1.3, "ms": 3.5, "zorder": 3},
+}
+_POINTS: Mapping[bool, Any] = {True: {"ms": 10, "zorder": 4}, False: {"ms": 7, "zorder": 3}}
+_DASHES = (0, (4, 3))
 _PIXELS_PER_INCH = 72.0
 
 
@@ -67,22 +103,27 @@ class Point(NamedTuple):
     y: float
 
 
+class _Name(NamedTuple):
+    """A label written at `beside`, with a line to its place."""
+
+    label: str
+    x: float
+    y: float
+    beside: float
+
+
 def variable(label: str) -> str:
     """CSS variable of an implementation's colour, without the dashes in front."""
-    return _style(label)[0]
+    return _SERIES.get(label.partition("@")[0], _OTHER)[0]
 
 
-def time_against_size(
-    lines: Sequence[Line], limit: Line, *, width: int, height: int, name: str
-) -> str:
+def time_against_size(lines: Sequence[Line], *, width: int, height: int, name: str) -> str:
     """Nanoseconds per element against the number of samples, both in logarithms.
 
     Parameters
     ----------
     lines : sequence of Line
-        Nanoseconds per element.
-    limit : Line
-        The memory limit, dashed.
+        Nanoseconds per element; the memory limit is dashed.
     width, height : int
         Size of the drawing in CSS pixels.
     name : str
@@ -93,40 +134,25 @@ def time_against_size(
     str
         An SVG element.
     """
-    figure, axes = _canvas(width, height)
+    figure, axes = _canvas(width, height, "samples")
     narrow = width < 500
-    ends = []
-    for line in [*lines, limit]:
-        color, marker = (LIMIT, "") if line is limit else _sentinel(line.label)
-        ours = line.label.startswith("numba_parallel")
-        x, y, low, high = (list(column) for column in zip(*line.points, strict=True))
-        axes.plot(
-            x,
-            y,
-            color=color,
-            lw=2.6 if ours else 1.3,
-            ls=(0, (4, 3)) if line is limit or "@" in line.label else "-",
-            marker=marker,
-            ms=5 if ours else 3.5,
-            zorder=4 if ours else 3,
-        )
+    sizes = [size for line in lines for size, *_ in line.points]
+    smallest, largest = min(sizes), max(sizes)
+    names = []
+    for label, points in lines:
+        color, marker = _mark(label)
+        x, y, low, high = zip(*points, strict=True)
+        dashes = _DASHES if label == MEMORY_LIMIT or "@" in label else "-"
+        axes.plot(x, y, color=color, ls=dashes, marker=marker, **_LINES[_is_ours(label)])
         axes.fill_between(x, low, high, color=color, alpha=0.15, lw=0, zorder=2)
-        ends.append((line.label, x[-1], y[-1], color, ours))
+        names.append(_Name(label, x[-1], y[-1], 1.9 * largest))
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    smallest, largest = (end(x for _, x, *_ in ends) for end in (min, max))
-    smallest = min(smallest, *(line.points[0][0] for line in lines))
-    step = 9 if narrow else 3
-    ticks = [2.0**k for k in range(0, 40, step) if smallest <= 2.0**k <= largest]
     axes.set_xlim(smallest / 1.5, largest * (2**13 if narrow else 2**7))
+    ticks = [2.0**k for k in range(0, 40, 9 if narrow else 3) if smallest <= 2.0**k <= largest]
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(FixedLocator([]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _decimal_power(value)))
-    axes.set_xlabel("samples", color=MUTED)
-    axes.set_ylabel("ns per element", color=MUTED)
-    right = max(x for _, x, *_ in ends)
-    _label(axes, ends, height, lambda _: 1.9 * right)
+    _write(axes, names, height)
     return _svg(figure, name)
 
 
@@ -138,7 +164,7 @@ def speed_against_accuracy(
     Parameters
     ----------
     points : sequence of Point
-        Largest error in ULP, and nanoseconds per element.
+        Largest error in ULP, and nanoseconds per element; one at least.
     width, height : int
         Size of the drawing in CSS pixels.
     name : str
@@ -151,30 +177,19 @@ def speed_against_accuracy(
     str
         An SVG element.
     """
-    figure, axes = _canvas(width, height)
-    finite = [point.x for point in points if math.isfinite(point.x)]
-    edge = 30 * max([*finite, 1e3])
-    labels = []
-    for point in points:
-        color, marker = _sentinel(point.label)
-        ours = point.label == "numba_parallel"
-        x = point.x if math.isfinite(point.x) else edge
-        axes.plot(
-            x,
-            point.y,
-            marker,
-            color=color,
-            ms=10 if ours else 7,
-            mec="none",
-            zorder=4 if ours else 3,
-        )
-        labels.append((point.label, x, point.y, color, ours))
+    figure, axes = _canvas(width, height, "largest error, ULP")
+    edge = 30 * max(1e3, *(point.x for point in points if math.isfinite(point.x)))
+    names = []
+    for label, error, y in points:
+        color, marker = _mark(label)
+        x = error if math.isfinite(error) else edge
+        axes.plot(x, y, marker, color=color, mec="none", **_POINTS[_is_ours(label)])
+        names.append(_Name(label, x, y, 2.2 * x))
     axes.set_xscale("log")
-    axes.set_yscale("log")
     axes.set_xlim(0.3, edge * 30)
-    bottom, top = min(p.y for p in points), max(p.y for p in points)
-    axes.set_ylim(bottom / 2, top * 2.5)
-    axes.axvline(1.0, color=LIMIT, lw=1, ls=(0, (4, 3)), zorder=1)
+    times = [point.y for point in points]
+    axes.set_ylim(min(times) / 2, max(times) * 2.5)
+    axes.axvline(1.0, color=LIMIT, lw=1, ls=_DASHES, zorder=1)
     axes.annotate(
         "1 ULP",
         (1.0, 1.0),
@@ -186,55 +201,9 @@ def speed_against_accuracy(
     )
     axes.xaxis.set_major_locator(LogLocator(base=1000.0 if edge > 1e9 else 100.0, numticks=10))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _decimal_power(value)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_xlabel("largest error, ULP", color=MUTED)
-    axes.set_ylabel("ns per element", color=MUTED)
-    _label(axes, labels, height, lambda x: 2.2 * x)
+    axes.xaxis.set_major_formatter(FuncFormatter(_decimal_power))
+    _write(axes, names, height)
     return _svg(figure, name, alone=alone)
-
-
-#: Colours of the variables, for a light and a dark page. Contrast of 3:1 or more with either.
-THEMES: Mapping[str, Mapping[str, str]] = {
-    "light": {
-        "surface": "#ffffff",
-        "text": "#14202b",
-        "muted": "#51606e",
-        "grid": "#e3e8ed",
-        "limit": "#51606e",
-        "ours": "#0b62d6",
-        "torch-compiled": "#c2410c",
-        "torch-eager": "#b07400",
-        "jax": "#9333a8",
-        "sklearn": "#0f7b56",
-        "scipy": "#0e7490",
-        "numexpr": "#8a5a2b",
-        "numba-simple": "#5a6bc4",
-        "numpy": "#4b5563",
-        "numpy-textbook": "#7b8794",
-        "naive": "#a0445c",
-        "other": "#6b7280",
-    },
-    "dark": {
-        "surface": "#111a24",
-        "text": "#e8eef4",
-        "muted": "#9fb0c0",
-        "grid": "#243140",
-        "limit": "#9fb0c0",
-        "ours": "#5aa9ff",
-        "torch-compiled": "#ff8a5c",
-        "torch-eager": "#f0b840",
-        "jax": "#d98cf0",
-        "sklearn": "#4fd0a0",
-        "scipy": "#4ec5de",
-        "numexpr": "#d2a679",
-        "numba-simple": "#9aa8f5",
-        "numpy": "#b4bfca",
-        "numpy-textbook": "#8493a3",
-        "naive": "#ef8fa6",
-        "other": "#9ca3af",
-    },
-}
 
 
 def css_variables(theme: str) -> str:
@@ -242,91 +211,81 @@ def css_variables(theme: str) -> str:
     return "".join(f"--{name}:{color};" for name, color in THEMES[theme].items())
 
 
-def _canvas(width: int, height: int) -> tuple[Figure, Axes]:
+def _canvas(width: int, height: int, across: str) -> tuple[Figure, Axes]:
     figure = Figure(
         figsize=(width / _PIXELS_PER_INCH, height / _PIXELS_PER_INCH), layout="constrained"
     )
     axes = figure.subplots()
     figure.patch.set_alpha(0)
     axes.patch.set_alpha(0)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(GRID)
     axes.tick_params(which="both", length=0, labelcolor=MUTED, labelsize=10.5)
-    axes.xaxis.label.set_fontsize(10.5)
-    axes.yaxis.label.set_fontsize(10.5)
+    axes.set_xlabel(across, color=MUTED, fontsize=10.5)
+    axes.set_ylabel("ns per element", color=MUTED, fontsize=10.5)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(_decimal_power))
     axes.grid(axis="both", color=GRID, lw=1)
     axes.set_axisbelow(True)
     return figure, axes
 
 
-def _style(label: str) -> tuple[str, str]:
-    return _SERIES.get(label.partition("@")[0], _OTHER)
+def _mark(label: str) -> tuple[str, str]:
+    """What stands for the colour of a label, and its marker."""
+    name, marker = _SERIES.get(label.partition("@")[0], _OTHER)
+    return _STAND_INS[name], marker
 
 
-def _sentinel(label: str) -> tuple[str, str]:
-    """A colour that stands for the variable of a label, and its marker."""
-    variable, marker = _style(label)
-    names = [*(style[0] for style in _SERIES.values()), _OTHER[0]]
-    color = f"#0201{names.index(variable):02x}"
-    _VARIABLES[color] = variable
-    return color, marker
+def _is_ours(label: str) -> bool:
+    return variable(label) == "ours"
 
 
-def _label(
-    axes: Axes,
-    labels: list[tuple[str, float, float, str, bool]],
-    height: int,
-    beside: Callable[[float], float],
-) -> None:
-    """Write each name beside its point, at the x that is given, as far apart as letters need."""
-    places = _apart(axes, [y for _, _, y, *_ in labels], height)
-    for (label, x, y, color, ours), place in zip(labels, places, strict=True):
+def _write(axes: Axes, names: Sequence[_Name], height: int) -> None:
+    """Write each name beside its point, as far apart as letters need."""
+    places = apart([name.y for name in names], axes.get_ylim(), height)
+    for (label, x, y, beside), place in zip(names, places, strict=True):
+        color, _ = _mark(label)
         axes.annotate(
             svg.plain(label),
             (x, y),
-            xytext=(beside(x), place),
+            xytext=(beside, place),
             textcoords="data",
             color=color,
             fontsize=10.5,
-            weight="bold" if ours else "normal",
+            weight="bold" if _is_ours(label) else "normal",
             va="center",
             arrowprops={"arrowstyle": "-", "color": color, "lw": 0.6, "alpha": 0.6, "shrinkB": 4},
         )
 
 
-def _apart(axes: Axes, values: Sequence[float], height: int) -> list[float]:
-    """Values moved up or down in a logarithmic axis until texts beside them do not touch."""
-    low, high = (math.log(end) for end in axes.get_ylim())
+def apart(values: Sequence[float], ends: tuple[float, float], height: int) -> list[float]:
+    """Move values in a logarithmic axis until texts beside them do not touch.
+
+    Parameters
+    ----------
+    values : sequence of float
+        Where the texts want to be.
+    ends : tuple of float
+        Of the axis.
+    height : int
+        Of the drawing in CSS pixels.
+
+    Returns
+    -------
+    list of float
+        Where they are, in the same order: as near as can be, by the sum of squares.
+    """
+    from scipy.optimize import isotonic_regression
+
+    low, high = map(math.log, ends)
     gap = 13.0 / (0.84 * height) * (high - low)
-    order = sorted(range(len(values)), key=lambda i: values[i])
-    wanted = [math.log(values[i]) for i in order]
-    # Neighbours that touch become a cluster, which is centred on where its members want to be.
-    clusters: list[list[float]] = []
-    for place in wanted:
-        clusters.append([place])
-        while len(clusters) > 1 and _touch(clusters[-2], clusters[-1], gap):
-            last = clusters.pop()
-            clusters[-1] = clusters[-1] + last
-    places = [
-        _mean(cluster) + gap * (position - (len(cluster) - 1) / 2)
-        for cluster in clusters
-        for position in range(len(cluster))
-    ]
-    for i in reversed(range(len(places))):
-        places[i] = min(places[i], high - gap * (len(places) - 1 - i))
-    for i in range(len(places)):
-        places[i] = max(places[i], low + gap * i)
-    result = dict(zip(order, map(math.exp, places), strict=True))
-    return [result[i] for i in range(len(values))]
-
-
-def _touch(below: Sequence[float], above: Sequence[float], gap: float) -> bool:
-    return _mean(above) - _mean(below) < gap * (len(below) + len(above)) / 2
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    order = np.argsort(values, kind="stable")
+    # Less a gap for each text below, places that do not touch are places that do not fall.
+    steps = gap * np.arange(len(values))
+    wanted = isotonic_regression(np.log(values)[order] - steps).x
+    places = np.empty(len(values))
+    places[order] = np.exp(np.maximum(np.minimum(wanted, high - steps[-1]), low) + steps)
+    return places.tolist()
 
 
 def _power(value: float) -> str:
@@ -335,7 +294,7 @@ def _power(value: float) -> str:
     return f"{value / 2**20:.0f} Mi" if value >= 2**20 else f"{value / 2**10:.0f} Ki"
 
 
-def _decimal_power(value: float) -> str:
+def _decimal_power(value: float, _: object = None) -> str:
     if value < 1e4:
         return f"{value:g}"
     return f"1e{round(math.log10(value))}"
@@ -348,8 +307,8 @@ def _svg(figure: Figure, name: str, *, alone: bool = False) -> str:
     text = re.sub(
         r"font: ((?:bold )?)(?:700 )?([\d.]+)px [^;\"]+", r"font: \g<1>\g<2>px var(--font)", text
     )
-    for color, variable_name in _VARIABLES.items():
-        text = text.replace(color, f"var(--{variable_name})")
+    for variable_name, stand_in in _STAND_INS.items():
+        text = text.replace(stand_in, f"var(--{variable_name})")
     if not alone:
         return inline(text, name)
     style = (

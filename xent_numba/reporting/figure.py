@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import Comparison, Row
 from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT
+from xent_numba.reporting import tables
 from xent_numba.results import svg
 from xent_numba.results.store import Stored
 
@@ -79,40 +80,11 @@ def _panel(axes: Axes, case: Case, rows: dict[str, Row], names: list[str], basel
     axes.tick_params(which="both", labelsize=8)
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     for position, name in enumerate(names):
-        row = rows[name]
-        if row.seconds is None or row.ns_per_element is None:
-            status = row.preparation.status
-            text = "" if row.preparation.timed else {"wrong": "WRONG"}.get(status, status)
-            axes.text(
-                0.98,
-                position,
-                text,
-                va="center",
-                ha="right",
-                fontsize=7,
-                color=_GREY,
-                transform=axes.get_yaxis_transform(),
-            )
-            continue
-        scale = row.ns_per_element / row.seconds.value
-        color = _ORANGE if name == baseline else _BLUE
-        axes.plot(
-            [row.seconds.low * scale, row.seconds.high * scale], [position] * 2, color=color, lw=2
-        )
-        axes.plot(row.ns_per_element, position, "D" if name == baseline else "o", color=color, ms=5)
-        axes.annotate(
-            f"{row.ns_per_element:.3g}{' partly' if row.preparation.status == 'partly' else ''}",
-            (row.ns_per_element, position),
-            xytext=(0, 5),
-            textcoords="offset points",
-            ha="center",
-            fontsize=7,
-            color=color,
-        )
+        if name in rows:
+            _draw(axes, position, rows[name], name == baseline)
     limit = rows[MEMORY_LIMIT].ns_per_element if MEMORY_LIMIT in rows else None
     if limit is not None:
         axes.axvline(limit, color="black", lw=1, ls="--")
@@ -127,6 +99,38 @@ def _panel(axes: Axes, case: Case, rows: dict[str, Row], names: list[str], basel
             textcoords="offset points",
         )
     axes.margins(x=0.15)
+
+
+def _draw(axes: Axes, position: int, row: Row, base: bool) -> None:
+    """Draw an implementation's time and interval, or say why it has none."""
+    status = row.preparation.status
+    if row.seconds is None or row.ns_per_element is None:
+        axes.text(
+            0.98,
+            position,
+            "" if row.preparation.timed else tables.status(row),
+            va="center",
+            ha="right",
+            fontsize=7,
+            color=_GREY,
+            transform=axes.get_yaxis_transform(),
+        )
+        return
+    time = row.ns_per_element
+    scale = time / row.seconds.value
+    color, marker = (_ORANGE, "D") if base else (_BLUE, "o")
+    ends = [row.seconds.low * scale, row.seconds.high * scale]
+    axes.plot(ends, [position] * 2, color=color, lw=2)
+    axes.plot(time, position, marker, color=color, ms=5)
+    axes.annotate(
+        f"{time:.3g}{' partly' if status == 'partly' else ''}",
+        (time, position),
+        xytext=(0, 5),
+        textcoords="offset points",
+        ha="center",
+        fontsize=7,
+        color=color,
+    )
 
 
 def _title(case: Case) -> str:

@@ -20,6 +20,12 @@ _OPERATIONS = (
     "binary_cross_entropy_with_logits",
 )
 
+#: Whose speed stands at the top of the page, and how people call them.
+_RIVALS = {
+    ("logistic_loss", "torch_compiled"): "torch.compile",
+    ("binary_cross_entropy_with_logits", "sklearn_loss"): "scikit-learn",
+}
+
 
 def markdown(sources: Sources) -> str:
     """Return one line for each implementation: how many times as long it takes, by operation."""
@@ -56,28 +62,18 @@ def picture(sources: Sources) -> str | None:
 
 def tiles(sources: Sources, shown: Sequence[Panel]) -> Iterator[tuple[str, str, str]]:
     """Yield figures for the top of the page: value, what it is, and on what."""
-    found = {(panel.operation, panel.dtype): panel for panel in shown}
-    for label, operation, name in (
-        ("torch_compiled", "logistic_loss", "torch.compile"),
-        ("sklearn_loss", "binary_cross_entropy_with_logits", "scikit-learn"),
-    ):
-        for ratio in found[operation, "float32"].ratios if (operation, "float32") in found else ():
-            if ratio.label == label and ratio.interval and ratio.text[0].isdigit():
-                interval = f"{ratio.interval.low:.3g} to {ratio.interval.high:.3g}"
-                yield ratio.text, f"the speed of {name}", f"{operation}, float32: {interval}"
-    for panel in shown:
-        for bar in panel.bars:
-            case = panel.operation, panel.dtype, bar.label
-            if case == ("logistic_loss", "float32", SUBJECT):
-                yield bar.text, "of the memory limit", "logistic_loss, float32"
-    errors = [
-        error
-        for (name, _, dtype), error in sources.accuracy.items()
-        if name == SUBJECT and dtype == "float32"
-    ]
-    if errors:
+    panels = [panel for panel in shown if panel.dtype == "float32"]
+    ratios = {(p.operation, ratio.label): ratio for p in panels for ratio in p.ratios}
+    for (operation, label), name in _RIVALS.items():
+        ratio = ratios.get((operation, label))
+        if ratio and ratio.known:
+            yield ratio.text, f"the speed of {name}", f"{operation}, float32: {ratio.span}"
+    shares = {(p.operation, bar.label): bar.text for p in panels for bar in p.bars}
+    if share := shares.get(("logistic_loss", SUBJECT)):
+        yield share, "of the memory limit", "logistic_loss, float32"
+    if (worst := sources.worst(SUBJECT, "float32")) is not None:
         what = "all losses and the sigmoid, float32"
-        yield f"{max(errors):.2f} ULP", "largest error found", what
+        yield f"{worst:.2f} ULP", "largest error found", what
 
 
 def _typical(name: str, columns: Iterable[Mapping[str, Ratio]]) -> float:
@@ -89,6 +85,4 @@ def _typical(name: str, columns: Iterable[Mapping[str, Ratio]]) -> float:
 def _cell(ratio: Ratio | None) -> str:
     if ratio is None:
         return ""
-    if ratio.interval is None or not ratio.text[0].isdigit():
-        return ratio.text
-    return Marked(f"**{ratio.text}** ({ratio.interval.low:.3g} to {ratio.interval.high:.3g})")
+    return Marked(f"**{ratio.text}** ({ratio.span})") if ratio.known else ratio.text

@@ -6,8 +6,11 @@ import base64
 import datetime
 import io
 import zipfile
+from collections import ChainMap
+from collections.abc import Iterator
 from typing import Any
 
+from xent_numba.accuracy.study import Study
 from xent_numba.measurement.suite import PARTS, SUBJECT
 from xent_numba.reporting import charts, headline, overview, panels, sizes, stability, tables
 from xent_numba.reporting.sources import DTYPES, Sources
@@ -41,6 +44,7 @@ def render(sources: Sources) -> str:
     content = _content(sources)
     content["svg"] = Markup
     content["light"], content["dark"] = map(charts.css_variables, ("light", "dark"))
+    content["map_light"], content["map_dark"] = map(stability.css_variables, (False, True))
     text: str = environment.get_template("page.html").render(content)
     return text
 
@@ -59,15 +63,14 @@ def _content(sources: Sources) -> dict[str, Any]:
         "sizes": sizes.lines(sources),
         "small": sizes.small_calls(sources),
         "heat": overview.heat(sources),
-        "stability_maps": {d: drawn for d in DTYPES if (drawn := _stability_map(sources, d))},
-        "rows": [row for name in runs for row in overview.records(name, runs[name].content)],
+        "stability_maps": dict(_stability_maps(sources)),
+        "rows": list(overview.records(runs)),
         "notes": list(notes),
         "machine": overview.machine(first),
         "versions": first.provenance.machine.versions,
-        "quality": [overview.quality(name, run) for name, run in runs.items()],
-        "calls": {
-            name: calls for run in runs.values() for name, calls in run.content.calls.items()
-        },
+        "quality": list(overview.quality(runs)),
+        "doubtful": [name for name, run in runs.items() if tables.doubtful(run.content)],
+        "calls": dict(ChainMap(*(run.content.calls for run in reversed([*runs.values()])))),
         "archive": _archive(sources),
         "files": [str(path.relative_to(sources.folder)) for path in sources.files()],
         "missing": [name for name in PARTS if name not in runs],
@@ -86,9 +89,16 @@ def _archive(sources: Sources) -> str:
     return "data:application/zip;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
-def _stability_map(sources: Sources, dtype: str) -> str:
-    """The map of the first study that has one, as part of a page."""
-    for study in sources.studies:
-        if drawn := stability.draw(study, dtype, gradients=False):
-            return charts.inline(drawn, f"stability-{dtype}")
-    return ""
+def _stability_maps(sources: Sources) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield by dtype the map of the first study that has one, for a wide page and a narrow one."""
+    for dtype in DTYPES:
+        if found := next(filter(None, (_map(study, dtype) for study in sources.studies)), None):
+            yield dtype, found
+
+
+def _map(study: Study, dtype: str) -> dict[str, str]:
+    return {
+        width: stability.themed(charts.inline(drawn, f"stability-{dtype}-{width}"))
+        for width, columns in (("wideonly", 2), ("narrow", 1))
+        if (drawn := stability.draw(study, dtype, gradients=False, columns=columns))
+    }

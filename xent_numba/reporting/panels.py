@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,24 +23,34 @@ class Ratio(NamedTuple):
     ----------
     label : str
         The other.
-    interval : Interval or None
-        The time of the other divided by the subject's.
-    text : str
-        The same in words: a number, or that it is none.
-    left, low, high, one : float
-        Places of value, ends and 1 in percent of the width of the row.
     color : str
         CSS variable.
+    text : str
+        How many times in words: a number, or that it is none.
+    interval : Interval or None
+        The time of the other divided by the subject's.
+    left, low, high, one : float
+        Places of value, ends and 1 in percent of the width of the row.
     """
 
     label: str
-    interval: Interval | None
-    text: str
-    left: float
-    low: float
-    high: float
-    one: float
     color: str
+    text: str
+    interval: Interval | None = None
+    left: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    one: float = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether the run can tell the two apart."""
+        return self.text[0].isdigit()
+
+    @property
+    def span(self) -> str:
+        """The ends of the interval."""
+        return f"{self.interval.low:.3g} to {self.interval.high:.3g}" if self.interval else ""
 
 
 class Bar(NamedTuple):
@@ -84,7 +95,7 @@ def _panel(sources: Sources, case: Case, rows: list[Row]) -> Panel:
     run = sources.runs["operations"].content
     scattered = points(sources, rows)
     name = f"accuracy-{case.operation}-{case.dtype}"
-    drawn = charts.speed_against_accuracy(scattered, width=430, height=330, name=name)
+    draw = functools.partial(charts.speed_against_accuracy, width=430, height=330, name=name)
     return Panel(
         case.operation,
         case.dtype,
@@ -93,7 +104,7 @@ def _panel(sources: Sources, case: Case, rows: list[Row]) -> Panel:
         tables.resolution_note(run.resolution(case)),
         ratios(run, case, rows),
         _bars(rows),
-        drawn if scattered else "",
+        draw(scattered) if scattered else "",
         [(p.label, f"{p.x:.3g}", f"{p.y:.3g}") for p in scattered],
     )
 
@@ -101,30 +112,26 @@ def _panel(sources: Sources, case: Case, rows: list[Row]) -> Panel:
 def ratios(run: Comparison, case: Case, rows: list[Row]) -> list[Ratio]:
     """Return how many times as fast the subject is as each other, the smallest number first."""
     resolution = run.resolution(case)
-    found = {
-        row.implementation: (run.ratio(case, row.implementation, SUBJECT), row)
-        for row in others(rows)
-        if row.implementation != SUBJECT
-    }
-    known = [interval for interval, _ in found.values() if interval]
+    compared = [row for row in others(rows) if row.implementation != SUBJECT]
+    found = [(row, run.ratio(case, row.implementation, SUBJECT)) for row in compared]
+    place = _scale([interval for _, interval in found if interval])
+    shown = []
+    for row, interval in found:
+        name = row.implementation, charts.variable(row.implementation)
+        if interval:
+            text = tables.ratio(interval, resolution)
+            number = f"{interval.value:.3g}\u00d7" if text[0].isdigit() else text
+            shown.append(Ratio(*name, number, interval, *map(place, (*interval, 1.0))))
+        elif row.preparation.status == "wrong":
+            shown.append(Ratio(*name, tables.status(row)))
+    return sorted(shown, key=lambda r: r.interval.value if r.interval else math.inf)
+
+
+def _scale(known: Sequence[Interval]) -> Callable[[float], float]:
+    """Return where a ratio is, in percent of the width: logarithms, with room for all and for 1."""
     end = math.log(max([2.0, *(interval.high for interval in known)]) * 1.15)
     start = math.log(min([0.8, *(interval.low for interval in known)]))
-
-    def place(value: float) -> float:
-        return 100 * (math.log(value) - start) / (end - start)
-
-    shown = []
-    for label, (interval, row) in found.items():
-        if interval is None:
-            if row.preparation.status == "wrong":
-                shown.append(Ratio(label, None, "WRONG", 0, 0, 0, 0, charts.variable(label)))
-            continue
-        text = tables.ratio(interval, resolution)
-        number = f"{interval.value:.3g}\u00d7" if text[0].isdigit() else text
-        value, low, high = map(place, interval)
-        color = charts.variable(label)
-        shown.append(Ratio(label, interval, number, value, low, high, place(1.0), color))
-    return sorted(shown, key=lambda r: r.interval.value if r.interval else math.inf)
+    return lambda value: 100 * (math.log(value) - start) / (end - start)
 
 
 def _bars(rows: list[Row]) -> list[Bar]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from xent_numba.measurement import crossover
-from xent_numba.measurement.comparison import Comparison
+from xent_numba.measurement.case import Case
+from xent_numba.measurement.comparison import Comparison, Row
 from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT
+from xent_numba.measurement.statistics import Interval
 from xent_numba.measurement.suite import SUBJECT
 from xent_numba.reporting import charts
-from xent_numba.reporting.sources import Sources, others
+from xent_numba.reporting.sources import Sources
 
 _NARROW, _WIDE = 370, 880
 
@@ -19,32 +21,40 @@ def lines(sources: Sources) -> dict[str, Any] | None:
     """Return the chart of all sizes, in two widths, and its table; None if it was not measured."""
     if not (cases := sources.cases("sizes")):
         return None
-    times: dict[str, list[tuple[float, float, float, float]]] = {}
-    for case, rows in cases:
-        for row in rows:
-            if row.seconds and not row.implementation.endswith(AGAIN):
-                value, low, high = (1e9 * seconds / case.size for seconds in row.seconds)
-                times.setdefault(row.implementation, []).append((case.size, value, low, high))
-    limit = charts.Line(MEMORY_LIMIT, times.pop(MEMORY_LIMIT))
-    drawn = [charts.Line(label, points) for label, points in times.items()]
+    times = {
+        label: {
+            size: Interval(*(1e9 * one / size for one in seconds))
+            for size, seconds in found.items()
+        }
+        for label, found in _seconds(cases).items()
+    }
+    drawn = [
+        charts.Line(label, [(size, *interval) for size, interval in found.items()])
+        for label, found in times.items()
+    ]
     case = cases[0][0]
     sizes = [case.size for case, _ in cases]
-    by_size = {
-        line.label: {point[0]: point[1] for point in line.points} for line in [*drawn, limit]
-    }
     return {
         "title": f"{case.operation}, {case.dtype}, {case.reduction}",
-        "wide": charts.time_against_size(drawn, limit, width=_WIDE, height=500, name="sizes-wide"),
-        "narrow": charts.time_against_size(
-            drawn, limit, width=_NARROW, height=460, name="sizes-narrow"
-        ),
+        "wide": charts.time_against_size(drawn, width=_WIDE, height=500, name="sizes-wide"),
+        "narrow": charts.time_against_size(drawn, width=_NARROW, height=460, name="sizes-narrow"),
         "header": [f"{size:,}" for size in sizes],
         "table": [
-            (label, [(f"{values[size]:.3g}" if size in values else "") for size in sizes])
-            for label, values in by_size.items()
+            (label, [f"{found[size].value:.3g}" if size in found else "" for size in sizes])
+            for label, found in times.items()
         ],
         "crossovers": list(crossovers(sources.runs["sizes"].content)),
     }
+
+
+def _seconds(cases: Sequence[tuple[Case, list[Row]]]) -> dict[str, dict[int, Interval]]:
+    """Seconds of a call by implementation and size, the memory limit last."""
+    found: dict[str, dict[int, Interval]] = {}
+    for case, rows in cases:
+        for row in rows:
+            if row.seconds and not row.implementation.endswith(AGAIN):
+                found.setdefault(row.implementation, {})[case.size] = row.seconds
+    return {name: found[name] for name in sorted(found, key=MEMORY_LIMIT.__eq__)}
 
 
 def crossovers(run: Comparison) -> Iterator[tuple[str, str, str]]:
@@ -86,16 +96,13 @@ def small_calls(sources: Sources) -> dict[str, Any] | None:
     if not shown:
         return None
     sizes = [case.size for case, _ in shown]
-    table: dict[str, dict[int, float]] = {}
-    for case, rows in shown:
-        for row in others(rows):
-            if row.seconds:
-                table.setdefault(row.implementation, {})[case.size] = row.seconds.value * 1e6
+    table = {
+        name: [found[size].value * 1e6 if size in found else None for size in sizes]
+        for name, found in _seconds(shown).items()
+        if name != MEMORY_LIMIT
+    }
     return {
         "title": "logistic_loss, float32",
         "sizes": [f"{size:,}" for size in sizes],
-        "table": [
-            (name, [values.get(size) for size in sizes])
-            for name, values in sorted(table.items(), key=lambda item: min(item[1].values()))
-        ],
+        "table": sorted(table.items(), key=lambda item: min(filter(None, item[1]))),
     }

@@ -88,6 +88,12 @@ class Sources:
         case = row.case
         return self.accuracy.get((row.implementation, case.operation, case.dtype), timed)
 
+    def worst(self, implementation: str, dtype: str) -> float | None:
+        """Largest error of all operations, in ULP; None if none was studied."""
+        known = self.accuracy.items()
+        errors = [e for (name, _, kind), e in known if (name, kind) == (implementation, dtype)]
+        return max(errors, default=None)
+
 
 def others(rows: Iterable[Row]) -> Iterator[Row]:
     """Yield the rows of implementations, each once: not of the memory limit or the A/A control."""

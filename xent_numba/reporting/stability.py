@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,15 +19,16 @@ from xent_numba.operations import OPERATIONS
 from xent_numba.results import svg, table
 from xent_numba.results.table import Table
 
-#: Blue is right and orange is wrong, told apart by the colour blind and in print by their darkness.
+#: Blue is right and orange is wrong, told apart by the colour blind and in print by their darkness;
+#: on a dark page the second of each.
 _COLOURS = {
-    Grade.ONE: "#084594",
-    Grade.FOUR: "#4292c6",
-    Grade.HUNDRED: "#9ecae1",
-    Grade.POOR: "#fee391",
-    Grade.LOST: "#fe9929",
-    Grade.INFINITE: "#b34700",
-    Grade.NAN: "#101010",
+    Grade.ONE: ("#084594", "#2b6cb0"),
+    Grade.FOUR: ("#4292c6", "#63a4d8"),
+    Grade.HUNDRED: ("#9ecae1", "#b5d6f0"),
+    Grade.POOR: ("#fee391", "#fee391"),
+    Grade.LOST: ("#fe9929", "#fe9929"),
+    Grade.INFINITE: ("#b34700", "#d95f0e"),
+    Grade.NAN: ("#101010", "#f2f2f2"),
 }
 _NAMES = {
     Grade.ONE: "within 1 ULP",
@@ -38,7 +39,7 @@ _NAMES = {
     Grade.INFINITE: "infinite, or should be",
     Grade.NAN: "NaN, or raises",
 }
-_GREY = "#6B6B6B"
+_GREY = "#6b6b6b"
 _COLUMNS = 1200
 #: More intervals than these are summed up.
 _INTERVALS = 3
@@ -46,7 +47,7 @@ _INTERVALS = 3
 Panel = tuple[str, float | None, str]
 
 
-def draw(study: Study, dtype: str, *, gradients: bool) -> str | None:
+def draw(study: Study, dtype: str, *, gradients: bool, columns: int = 2) -> str | None:
     """Draw a band for every implementation, a panel for every operation and label, as SVG.
 
     Parameters
@@ -57,30 +58,28 @@ def draw(study: Study, dtype: str, *, gradients: bool) -> str | None:
         Which of them.
     gradients : bool
         Whether to show the operations with a gradient, or the others.
+    columns : int
+        Panels beside one another.
 
     Returns
     -------
     str or None
         The same for the same study; None if it has no such row.
     """
-    rows = {(_panel(row), row.quantity.implementation): row for row in _rows(study, dtype)}
-    panels = [
-        panel
-        for panel in dict.fromkeys(panel for panel, _ in rows)
-        if OPERATIONS[panel[0]].gradient == gradients
-    ]
+    rows = {
+        (_panel(row), row.quantity.implementation): row
+        for row in study.rows
+        if row.quantity.dtype == dtype
+    }
+    panels = {panel for panel, _ in rows if OPERATIONS[panel[0]].gradient == gradients}
     if not panels:
         return None
-    panels.sort(key=lambda p: ([*OPERATIONS].index(p[0]), p[2] != "loss", p[1] or 0.0))
     names = sorted({name for _, name in rows}, reverse=True)
-    places: list[Panel | None] = []
-    for panel in panels:
-        # The sigmoid has no second label: the legend goes there.
-        places += [panel] if panel[1] is not None else [panel, None]
-    lines = -(-len(places) // 2)
-    places += [None] * (2 * lines - len(places))
-    figure = Figure(figsize=(10.5, 0.3 + (0.62 + 0.145 * len(names)) * lines), layout="constrained")
-    grid = figure.subplots(lines, 2, squeeze=False)
+    places = _places(panels, columns)
+    lines = len(places) // columns
+    size = 5.25 * columns, 0.3 + (0.62 + 0.145 * len(names)) * lines
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False)
     for axes, place in zip(grid.flat, places, strict=True):
         if place is None:
             _legend(axes)
@@ -92,9 +91,32 @@ def draw(study: Study, dtype: str, *, gradients: bool) -> str | None:
     return svg.render(figure)
 
 
+def _places(panels: Iterable[Panel], columns: int) -> list[Panel | None]:
+    """Panels in the order of their operations, and None where the legend goes."""
+    order = [*OPERATIONS]
+    places: list[Panel | None] = []
+    for panel in sorted(panels, key=lambda p: (order.index(p[0]), p[2] != "loss", p[1] or 0.0)):
+        # The sigmoid has no second label.
+        places += [panel] if panel[1] is not None else [panel, None]
+    return places + [None] * (-len(places) % columns)
+
+
+def css_variables(dark: bool) -> str:
+    """CSS declarations of the colours of `themed`."""
+    return "".join(f"--grade-{grade:d}:{pair[dark]};" for grade, pair in _COLOURS.items())
+
+
+def themed(drawn: str) -> str:
+    """Return a map whose colours are those that the page gives it."""
+    taken = {pair[0]: f"grade-{grade:d}" for grade, pair in _COLOURS.items()}
+    for colour, name in {**taken, _GREY: "muted", "#ffffff": "surface", "#000000": "text"}.items():
+        drawn = drawn.replace(colour, f"var(--{name})")
+    return drawn
+
+
 def markdown(study: Study) -> str:
     """Return the same as tables, of every dtype."""
-    lines = ["# Stability", "", *_LEGEND, ""]
+    parts = []
     good, bad = (Grade.ONE, Grade.FOUR, Grade.HUNDRED), (Grade.LOST, Grade.INFINITE, Grade.NAN)
     heads = ["implementation", *(_NAMES[grade] for grade in good + bad)]
     panels: dict[tuple[Panel, str], list[Accuracy]] = {}
@@ -107,9 +129,9 @@ def markdown(study: Study) -> str:
             within = [_words(found, [g for g in Grade if g <= limit]) for limit in good]
             beyond = [_words(found, [grade]) for grade in bad]
             shown.append([row.quantity.implementation, *within, *beyond])
-        lines += [f"## {_title(panel)}, {dtype}", ""]
-        lines += [table.markdown(Table(heads, shown, right=range(0))), ""]
-    return "\n".join(lines)
+        parts += [f"## {_title(panel)}, {dtype}"]
+        parts += [table.markdown(Table(heads, shown, right=range(0)))]
+    return table.page("Stability", _LEGEND, *parts)
 
 
 _LEGEND = (
@@ -120,10 +142,6 @@ _LEGEND = (
     "for an infinity. float32 was gone through where [the table](accuracy.md) says so; the rest",
     "was sampled in every sixteenth of an octave.",
 )
-
-
-def _rows(study: Study, dtype: str) -> list[Accuracy]:
-    return [row for row in study.rows if row.quantity.dtype == dtype]
 
 
 def _panel(row: Accuracy) -> Panel:
@@ -220,14 +238,13 @@ def _draw_panel(axes: Axes, panel: Panel, rows: dict[str, Accuracy | None], *, f
             extents.setdefault(grade, []).append((start, width))
         for grade, extent in sorted(extents.items()):
             axes.broken_barh(
-                extent, (place - 0.42, 0.84), facecolor=_COLOURS[grade], lw=0, antialiased=False
+                extent, (place - 0.42, 0.84), facecolor=_COLOURS[grade][0], lw=0, antialiased=False
             )
     axes.set_yticks(range(len(rows)), [svg.plain(name) if first else "" for name in rows])
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.tick_params(labelsize=6.5, length=2)
     axes.tick_params(axis="y", length=0)
-    for side in axes.spines.values():
-        side.set_visible(False)
+    axes.spines[:].set_visible(False)
 
 
 def _legend(axes: Axes) -> None:
@@ -236,7 +253,7 @@ def _legend(axes: Axes) -> None:
 
 
 def _handles() -> list[Patch]:
-    return [Patch(facecolor=_COLOURS[grade], label=_NAMES[grade]) for grade in Grade]
+    return [Patch(facecolor=_COLOURS[grade][0], label=_NAMES[grade]) for grade in Grade]
 
 
 def _words(found: Sequence[Band], grades: Sequence[Grade]) -> str:

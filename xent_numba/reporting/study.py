@@ -58,50 +58,54 @@ def show(study: Study, console: Console) -> None:
         shown = [[cells(row)[column] for column in _TERMINAL] for row in rows]
         table.show(Table(heads, shown, title=name), console)
         console.print()
-    for name, reason in study.unavailable.items():
-        said = table.printable(f"{name}: unavailable: {reason}.")
-        console.print(said, markup=False, highlight=False)
+    for line in _unavailable(study):
+        console.print(table.printable(line), markup=False, highlight=False)
 
 
 def markdown(study: Study) -> str:
     """Return the tables as Markdown, with what was searched and how they were made."""
-    lines = ["# Accuracy", "", "Largest error in ULP, over both labels.", ""]
-    lines += [*summary(study, gradients=True), ""]
-    lines += ["The same on the axis of scores: [stability](stability.md).", "", *_LEGEND, ""]
+    parts: list[str | list[str]] = []
     for name, rows in _by_implementation(study).items():
-        lines += [f"## {table.escape(name)}", ""]
-        lines += [table.markdown(Table(HEADERS, [cells(row) for row in rows]))]
-        lines += ["", "Searched:", ""]
-        lines += [f"- {dtype}: {search}" for dtype, search in _searches(rows)]
-        lines.append("")
-    lines += [
-        f"- {table.escape(f'{name}: unavailable: {reason}.')}"
-        for name, reason in study.unavailable.items()
-    ]
-    lines += ["", "Made by", ""]
+        parts += [f"## {table.escape(name)}"]
+        parts += [table.markdown(Table(HEADERS, [cells(row) for row in rows])), "Searched:"]
+        parts += [[f"- {dtype}: {search}" for dtype, search in _searches(rows)]]
+    made = []
     for number, run in enumerate(study.runs):
         of_run = (row.quantity.implementation for row in study.rows if row.run == number)
-        lines.append(f"{number + 1}. {', '.join(dict.fromkeys(of_run))}: {run}")
-    return "\n".join([*lines, ""])
+        made.append(f"{number + 1}. {', '.join(dict.fromkeys(of_run))}: {run}")
+    return table.page(
+        "Accuracy",
+        "Largest error in ULP, over both labels.",
+        summary(study, gradients=True),
+        "The same on the axis of scores: [stability](stability.md).",
+        _LEGEND,
+        *parts,
+        [f"- {table.escape(line)}" for line in _unavailable(study)],
+        "Made by",
+        made,
+    )
+
+
+def _unavailable(study: Study) -> list[str]:
+    return [f"{name}: unavailable: {reason}." for name, reason in study.unavailable.items()]
 
 
 def summary(study: Study, *, gradients: bool) -> list[str]:
     """Return one line for each implementation, a column for each operation and dtype."""
     panels = dict.fromkeys(
-        (row.quantity.operation, row.quantity.result, row.quantity.dtype)
+        _panel(row)
         for row in sorted(study.rows, key=lambda r: [*OPERATIONS].index(r.quantity.operation))
-        if row.quantity.result == "gradient" or not row.quantity.entry.gradient
+        if (gradients if row.quantity.result == "gradient" else not row.quantity.entry.gradient)
     )
-    chosen = [panel for panel in panels if gradients or panel[1] == "loss"]
     heads = [
         Marked(
             f"`{operation.removesuffix('_and_grad')}`"
             f"{', gradient' if result == 'gradient' else ''}, {dtype}"
         )
-        for operation, result, dtype in chosen
+        for operation, result, dtype in panels
     ]
     body = [
-        [Code(name), *(_worst([r for r in rows if _panel(r) == panel]) for panel in chosen)]
+        [Code(name), *(_worst([r for r in rows if _panel(r) == panel]) for panel in panels)]
         for name, rows in _by_implementation(study).items()
     ]
     return [

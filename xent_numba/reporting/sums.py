@@ -66,25 +66,24 @@ def _draw_panel(
 
 def markdown(sums: SumErrors, provenance: Provenance) -> str:
     """Return the errors as tables."""
-    lines = ["# Sums", "", *_LEGEND, ""]
+    dtypes = sorted({row.dtype for row in sums.rows})
+    parts = [
+        part
+        for dtype, reduction in itertools.product(dtypes, REDUCTIONS)
+        for part in (f"## {reduction}, {dtype}", _table(sums, dtype, reduction))
+    ]
+    omitted = [f"- {table.escape(f'{what}: {why}.')}" for what, why in sums.omitted.items()]
+    return table.page("Sums", _LEGEND, *parts, omitted, str(provenance))
+
+
+def _table(sums: SumErrors, dtype: str, reduction: str) -> str:
     sizes = sorted({row.size for row in sums.rows})
-    for dtype in sorted({row.dtype for row in sums.rows}):
-        for reduction in REDUCTIONS:
-            lines += [f"## {reduction}, {dtype}", ""]
-            found = {
-                (row.implementation, row.size): row.error
-                for row in sums.rows
-                if (row.dtype, row.reduction) == (dtype, reduction)
-            }
-            rows = []
-            for name in sorted({name for name, _ in found}):
-                errors = [found.get((name, size)) for size in sizes]
-                rows.append([name, *("" if e is None else f"{e:.2g}" for e in errors)])
-            heads = ["implementation", *(f"{size:,}" for size in sizes)]
-            lines += [table.markdown(Table(heads, rows)), ""]
-    lines += [f"- {table.escape(f'{what}: {reason}.')}" for what, reason in sums.omitted.items()]
-    lines += ["", str(provenance), ""]
-    return "\n".join(lines)
+    found: dict[str, dict[int, str]] = {}
+    for row in sums.rows:
+        if (row.dtype, row.reduction) == (dtype, reduction):
+            found.setdefault(row.implementation, {})[row.size] = f"{row.error:.2g}"
+    rows = [[name, *map(errors.get, sizes)] for name, errors in sorted(found.items())]
+    return table.markdown(Table(["implementation", *(f"{size:,}" for size in sizes)], rows))
 
 
 _LEGEND = (

@@ -22,7 +22,6 @@ INCONCLUSIVE_WIDTH = 0.1
 #: What other processes may use of the CPUs without a warning.
 BUSY_PERCENT = 10.0
 
-_STATUS = {"wrong": "WRONG"}
 _STYLE = {"wrong": "bold red", "crashed": "bold red", "unavailable": "dim", "n/a": "dim"}
 _UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
 
@@ -33,6 +32,12 @@ HEADERS = ("implementation", "status", "ULP", "time", "ns/elem", "GB/s", "limit"
 def ranked(rows: Sequence[Row]) -> list[Row]:
     """Return the rows, the fastest first and what was not measured last."""
     return sorted(rows, key=lambda row: row.seconds.value if row.seconds else float("inf"))
+
+
+def status(row: Row) -> str:
+    """Word for what became of a row; what is wrong is said aloud."""
+    said = row.preparation.status
+    return "WRONG" if said == "wrong" else said
 
 
 def cells(row: Row, baseline: str, resolution: Interval | None) -> tuple[str, ...]:
@@ -47,12 +52,10 @@ def cells(row: Row, baseline: str, resolution: Interval | None) -> tuple[str, ..
     resolution : Interval or None
         The A/A ratio of the case.
     """
-    preparation = row.preparation
-    status = "" if row.implementation == MEMORY_LIMIT else preparation.status
     share = row.limit_share
     return (
         row.implementation,
-        _STATUS.get(status, status),
+        "" if row.implementation == MEMORY_LIMIT else status(row),
         _short(_max_ulp(row)),
         "" if row.seconds is None else f"{_time(row.seconds.value)} {_spread(row.seconds)}",
         _short(row.ns_per_element),
@@ -80,10 +83,9 @@ def notes(comparison: Comparison) -> list[str]:
         for row in rows:
             preparation = row.preparation
             if preparation.status in ("partly", "wrong", "crashed"):
-                status = _STATUS.get(preparation.status, preparation.status)
                 found.append(
                     f"{row.implementation}, {case.operation} {case.dtype} on {case.workload}: "
-                    f"{status}: {preparation.reason}."
+                    f"{status(row)}: {preparation.reason}."
                 )
             for other, turns in row.disturbed_by.items():
                 found.append(
@@ -115,6 +117,12 @@ def legend(run: Stored[Comparison]) -> list[str]:
     ]
 
 
+def doubtful(comparison: Comparison) -> bool:
+    """Whether the one that was entered twice differs from itself."""
+    overall = comparison.overall_resolution()
+    return overall is not None and not overall.contains(1.0)
+
+
 def resolution_text(comparison: Comparison) -> str:
     """What the one that was entered twice says of the run."""
     overall = comparison.overall_resolution()
@@ -123,7 +131,7 @@ def resolution_text(comparison: Comparison) -> str:
     found = [comparison.resolution(case) for case, _ in comparison.cases()]
     known = [interval for interval in found if interval is not None]
     held = sum(interval.contains(1.0) for interval in known)
-    verdict = "holds 1" if overall.contains(1.0) else "does NOT hold 1: doubt this run"
+    verdict = "does NOT hold 1: doubt this run" if doubtful(comparison) else "holds 1"
     return (
         f"A/A: {comparison.control} was entered twice. Against itself it took {overall.value:.3f} "
         f"times as long, interval {overall.low:.3f} to {overall.high:.3f}, which {verdict}; "

@@ -8,9 +8,8 @@ import platform
 import re
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 PACKAGES = (
     "xent-numba",
@@ -34,6 +33,7 @@ THREAD_VARIABLES = (
 )
 """All that the libraries read when they start."""
 
+_UNKNOWN = "unknown"
 _CPU = Path("/sys/devices/system/cpu")
 
 
@@ -81,6 +81,21 @@ class Machine:
     python: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
+    def told(self) -> dict[str, str]:
+        """Say by name what people ask of a machine besides its processor."""
+        size = self.memory_bytes
+        return {
+            "caches": ", ".join(f"{level} {size}" for level, size in self.caches.items())
+            or _UNKNOWN,
+            "memory": _UNKNOWN if size is None else f"{size / 2**30:.1f} GiB",
+            "huge pages": self.huge_pages or _UNKNOWN,
+            "governor": self.governor or _UNKNOWN,
+            "turbo": {True: "on", False: "off", None: _UNKNOWN}[self.turbo],
+            "GPU": self.gpu or "none",
+            "system": self.system,
+            "Python": self.python,
+        }
+
 
 def describe() -> Machine:
     """Describe this machine; what cannot be read here, or not without psutil, is empty or None."""
@@ -107,11 +122,6 @@ def describe() -> Machine:
         python=platform.python_version(),
         versions=versions(),
     )
-
-
-def fingerprint() -> dict[str, Any]:
-    """Return `describe` as a dictionary."""
-    return asdict(describe())
 
 
 def versions() -> dict[str, str]:
@@ -152,20 +162,14 @@ def activity() -> dict[str, float]:
     }
 
 
-def commit() -> dict[str, Any]:
-    """Commit of the checkout this package is imported from; empty if it is in none."""
-    folder = Path(__file__).parents[2]
-    root = _run("git", "-C", str(folder), "rev-parse", "--show-toplevel")
-    # An installed package may lie in a virtual environment inside of somebody's checkout.
-    if root is None or Path(root).resolve() != folder.resolve():
-        return {}
-    # Reports are what is made: those of the part before do not change what makes the next.
-    what = ("--porcelain", "--untracked-files=no", "--", ".", ":(exclude)reports")
-    changes = _run("git", "-C", str(folder), "status", *what)
-    return {
-        "commit": _run("git", "-C", str(folder), "rev-parse", "HEAD"),
-        "modified": bool(changes),
-    }
+def output_of(program: str, *arguments: str) -> str | None:
+    """Return what a program prints; None if it is missing or fails."""
+    if (found := shutil.which(program)) is None:
+        return None
+    done = subprocess.run(  # noqa: S603 - the arguments are constants and our own path
+        [found, *arguments], capture_output=True, text=True, check=False, timeout=30
+    )
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _processor() -> str:
@@ -173,7 +177,7 @@ def _processor() -> str:
     if named := re.search(r"^model name\s*: (.+)$", _read(Path("/proc/cpuinfo")) or "", re.M):
         return named[1].strip()
     if platform.system() == "Darwin":
-        return _run("sysctl", "-n", "machdep.cpu.brand_string") or ""
+        return output_of("sysctl", "-n", "machdep.cpu.brand_string") or ""
     return platform.processor()
 
 
@@ -194,7 +198,7 @@ def _turbo() -> bool | None:
 
 
 def _gpu() -> str | None:
-    return _run("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+    return output_of("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
 
 
 def _read(path: Path) -> str | None:
@@ -202,13 +206,3 @@ def _read(path: Path) -> str | None:
         return path.read_text().strip()
     except OSError:
         return None
-
-
-def _run(program: str, *arguments: str) -> str | None:
-    """Output of a program; None if it is missing or fails."""
-    if (found := shutil.which(program)) is None:
-        return None
-    done = subprocess.run(  # noqa: S603 - the arguments are constants and our own path
-        [found, *arguments], capture_output=True, text=True, check=False, timeout=30
-    )
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from xent_numba.results import machine
 from xent_numba.results.machine import Machine
+
+
+def commit() -> tuple[str | None, bool]:
+    """Commit of the checkout this package is imported from, None if it is in none; and modified."""
+    folder = Path(__file__).parents[2]
+    root = machine.output_of("git", "-C", str(folder), "rev-parse", "--show-toplevel")
+    # An installed package may lie in a virtual environment inside of somebody's checkout.
+    if root is None or Path(root).resolve() != folder.resolve():
+        return None, False
+    # Reports are what is made: those of the part before do not change what makes the next.
+    what = ("--porcelain", "--untracked-files=no", "--", ".", ":(exclude)reports")
+    changes = machine.output_of("git", "-C", str(folder), "status", *what)
+    return machine.output_of("git", "-C", str(folder), "rev-parse", "HEAD"), bool(changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +58,7 @@ class Provenance:
             What was typed.
         """
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        commit = machine.commit()
-        return cls(
-            command,
-            started,
-            commit.get("commit"),
-            bool(commit.get("modified")),
-            machine.describe(),
-        )
+        return cls(command, started, *commit(), machine.describe())
 
     @property
     def revision(self) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
@@ -113,7 +112,7 @@ def dumps(kind: Kind[T], provenance: Provenance, content: T) -> str:
         "provenance": _plain(provenance),
         "content": _plain(content),
     }
-    return "\n".join(_lines(document)) + "\n"
+    return _text(document) + "\n"
 
 
 def loads(text: str | bytes, kind: Kind[T]) -> Stored[T]:
@@ -171,23 +170,15 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
 
 
-def _lines(value: Any, depth: int = 0) -> Iterator[str]:
-    """Lines of JSON, of which each holds an item of the outermost lists."""
-    nested = isinstance(value, dict | list) and any(isinstance(v, dict | list) for v in _in(value))
+def _text(value: Any, depth: int = 0) -> str:
+    """JSON of which each line holds an item of the outermost lists."""
+    inside = value.values() if isinstance(value, dict) else value
+    nested = isinstance(value, dict | list) and any(isinstance(v, dict | list) for v in inside)
     if not nested or depth == 3:
-        yield json.dumps(value, allow_nan=False)
-        return
-    names = [f"{json.dumps(key)}: " for key in value] if isinstance(value, dict) else None
-    first, last = "{}" if names else "[]"
-    yield first
-    for position, item in enumerate(_in(value)):
-        *others, end = _lines(item, depth + 1)
-        name = names[position] if names else ""
-        comma = "," if position + 1 < len(value) else ""
-        for number, line in enumerate((*others, end + comma)):
-            yield f" {name if number == 0 else ''}{line}"
-    yield last
-
-
-def _in(value: Any) -> Any:
-    return value.values() if isinstance(value, dict) else value
+        return json.dumps(value, allow_nan=False)
+    items = [_text(item, depth + 1) for item in inside]
+    if isinstance(value, dict):
+        items = [f"{json.dumps(key)}: {item}" for key, item in zip(value, items, strict=True)]
+    first, last = "{}" if isinstance(value, dict) else "[]"
+    # Within a string JSON spells a new line otherwise.
+    return "\n ".join([first, ",\n".join(items).replace("\n", "\n ")]) + f"\n{last}"

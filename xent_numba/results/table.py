@@ -64,6 +64,20 @@ def markdown(table: Table) -> str:
     return "\n".join([*title, *lines])
 
 
+def page(title: str, *parts: str | Iterable[str]) -> str:
+    """Return a page of Markdown: a heading and paragraphs; what is empty is left out.
+
+    Parameters
+    ----------
+    title : str
+        The heading.
+    parts : str or iterable of str
+        Text or lines; each is set apart from the one before.
+    """
+    texts = (part if isinstance(part, str) else "\n".join(part) for part in parts)
+    return "\n\n".join([f"# {title}", *filter(None, texts)]) + "\n"
+
+
 def as_csv(table: Table) -> str:
     """Return comma-separated values; numbers as they were measured."""
     stream = io.StringIO()
