@@ -49,10 +49,20 @@ def test_losses_match_numpy(operation, reduction, weighted):
         np.testing.assert_allclose(got.compute(), want, rtol=1e-13)
 
 
-def test_bad_label_in_a_chunk_raises_when_computed():
-    lazy = xent_numba.logistic_loss(da.zeros(10, chunks=5), da.full(10, 3, chunks=5), **HERE)
-    with pytest.raises(ValueError, match=r"labels\[0\] is 3"):
-        lazy.compute()
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("by", ["auto", "numpy_stable"])
+def test_an_error_names_the_place_in_the_whole(scheduler, reduction, by):
+    if scheduler == "processes" and reduction != "mean":
+        return
+    scores = da.zeros((50, 100), chunks=(7, 30))
+    for name, value in (("labels", 3), ("sample_weight", -1.0)):
+        bad = np.ones((50, 100))
+        bad[43, 71] = value
+        given = {"labels": np.ones((50, 100)), name: da.from_array(bad, chunks=(20, 100))}
+        lazy = xent_numba.logistic_loss(scores, **given, reduction=reduction, implementation=by)
+        with pytest.raises(ValueError, match=rf"{name}\[43, 71\] is {value}"):
+            lazy.compute(scheduler=scheduler)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def medians(dtype: str, size: int) -> tuple[float, float]:
     rng = np.random.default_rng(1)
     scores = rng.normal(0, 4, size).astype(dtype)
     labels = rng.choice(np.array([-1, 1], dtype), size)
-    _, _, *kernels = numba_parallel._KERNELS["logistic_loss"]
+    _, _, _, *kernels = numba_parallel._KERNELS["logistic_loss"]
     nothing = np.empty(0, dtype)
     arguments = (scores, labels, None, nothing, None, (1.0, 1.0, 0.0), False)
     taken: list[list[float]] = [[], []]

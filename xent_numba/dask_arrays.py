@@ -1,43 +1,48 @@
-"""Dask arrays: every chunk is computed by the public function, and nothing until it is asked for.
+"""Dask arrays: nothing is computed until it is asked for, and then chunk by chunk.
 
-Chunk sums are rounded to the dtype of the scores and added in float64, in dask's order: unlike the
-sum over a NumPy array, the last bit may depend on how the data is chunked. An error that names an
-index means the index within the chunk.
+Where the implementation can add up an array that lies in pieces (`kernels.cpu.pieces`), a sum or
+mean has the bits of the same call on the whole array, whatever the chunks and whoever computes
+them. With another implementation, chunk sums are rounded to the dtype of the scores and added in
+float64, and the last bits depend on the chunks.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from xent_numba.host_arrays import float_dtype, is_on_device, refuse_meaning, take
+from xent_numba import piecewise, registry
+from xent_numba.host_arrays import float_dtype, is_on_device, label_dtype, refuse_meaning, take
 from xent_numba.operations import Call
-from xent_numba.validation import check_reduction, check_shape, raise_bad_weight_sum
+from xent_numba.validation import check_reduction, check_shape
+
+FAN_IN = 8
+"""Partial results that one task puts together, so that no worker holds those of all chunks."""
 
 
-def evaluate(compute: Callable[..., Any], call: Call) -> Any:
+def evaluate(compute: Callable[..., Any], call: Call, implementation: str) -> Any:
     """The operation on dask arrays, lazily.
 
     Parameters
     ----------
     compute : callable
-        The public function, called with the NumPy arrays of one chunk.
+        The public function, called with the arrays of one chunk.
     call : Call
         `first` is a dask array, whose chunks are the unit of work; labels and weights are brought
         to its chunks. A series of a dask DataFrame becomes an array, for which the lengths of its
         partitions are computed.
+    implementation : str
+        Name of the one that computes host arrays.
 
     Returns
     -------
     dask.array.Array or tuple of dask.array.Array
         What the public function returns, as dask arrays.
     """
-    import dask
-    import dask.array as da
-
     operation = call.operation
     for name, array in (("out", call.out), ("grad_out", call.grad_out)):
         if array is not None:
@@ -49,39 +54,35 @@ def evaluate(compute: Callable[..., Any], call: Call) -> Any:
     first = first.astype(float_dtype(operation.first, first.dtype))
     check_reduction(call, first.shape)
     if operation.labels is None:
-        return first.map_blocks(compute, dtype=first.dtype)
-    inputs = _inputs(call, first)
-    chunks = (array.to_delayed().ravel() for array in (first, *inputs.values()))
-    one = dask.delayed(_chunk, nout=3)
-    shares, losses, gradients = zip(
-        *(
-            one(compute, call.reduction, arrays[0], dict(zip(inputs, arrays[1:], strict=True)))
-            for arrays in zip(*chunks, strict=True)
-        ),
-        strict=True,
-    )
-    loss, factors = dask.delayed(_combined, nout=2)(call.reduction, shares, losses, first.dtype)
+        return first.map_blocks(compute, dtype=first.dtype, meta=first._meta)
+    arrays = [first, *_others(call, first)]
     if call.reduction == "none":
-        loss = _assembled(first, losses)
-    else:
-        loss = da.from_delayed(loss, (), first.dtype)
-    if not operation.gradient:
-        return loss
-    if call.reduction == "mean":
-        times = dask.delayed(_times)
-        gradients = tuple(times(part, factors, i) for i, part in enumerate(gradients))
-    return loss, _assembled(first, gradients)
+        return _per_sample(compute, call, arrays)
+    on_host = not is_on_device(operation.first, first._meta)
+    if on_host and registry.get(implementation).loss_rows is not None:
+        return _summed_as_one(call, implementation, arrays)
+    return _summed_by_chunk(compute, call, arrays)
 
 
-def _inputs(call: Call, first: Any) -> dict[str, Any]:
-    """Labels and weights in the chunks of `first`."""
-    inputs = {}
-    for name in ("labels", "sample_weight"):
-        if name == "labels" or call.sample_weight is not None:
-            array = _chunked(name, getattr(call, name))
-            check_shape(name, array, call, first.shape)
-            inputs[name] = array.rechunk(first.chunks)
-    return inputs
+def _others(call: Call, first: Any) -> list[Any]:
+    """Labels, and weights if any, in the chunks of `first`."""
+    labels = _chunked("labels", call.labels)
+    label_dtype(labels.dtype)
+    others = [labels]
+    check_shape("labels", labels, call, first.shape)
+    if call.sample_weight is not None:
+        weights = _chunked("sample_weight", call.sample_weight)
+        float_dtype("sample_weight", weights.dtype)
+        check_shape("sample_weight", weights, call, first.shape)
+        others.append(weights)
+    return [_in_chunks(array, first.chunks) for array in others]
+
+
+def _in_chunks(array: Any, chunks: tuple[tuple[int, ...], ...]) -> Any:
+    """`array` in these chunks; one without elements, which dask would leave as it is, too."""
+    import dask.array as da
+
+    return array.rechunk(chunks) if array.size else da.zeros(array.shape, array.dtype, chunks)
 
 
 def _chunked(name: str, value: Any) -> Any:
@@ -108,56 +109,113 @@ def _chunked(name: str, value: Any) -> Any:
     return value
 
 
-def _chunk(
-    compute: Callable[..., Any], reduction: str, first: np.ndarray, others: dict[str, Any]
-) -> tuple[tuple[float, int], Any, Any]:
-    """Compute one chunk: its share in a mean, its losses or their sum or mean, and its gradient.
+def _blockwise(
+    function: Callable[..., Any], arrays: Sequence[Any], like: Any, *, extra: Any = None
+) -> Any:
+    """``function(place, *blocks, extra)`` of every block, in the chunks of `like`.
 
-    The share is the sum of its weights as a number near its largest one's, and the power of two
-    that was taken out: neither can overflow, nor is lost where all weights are tiny.
+    `like` is an array of what the function returns, or None where that is no array.
     """
-    share: tuple[float, int] = (float(first.size), 0)
-    if reduction == "mean" and (weights := others.get("sample_weight")) is not None:
-        with np.errstate(all="ignore"):
-            weights = np.asarray(weights, np.float64)
-            exponent = int(np.frexp(weights.max(initial=0.0))[1])
-            share = (float(np.ldexp(weights, -exponent).sum()), exponent)
-    if reduction == "mean" and not share[0] > 0:
-        reduction = "sum"  # which is 0, or names the weight that is not accepted
-    result = compute(first, **others, reduction=reduction)
-    return (share, *result) if isinstance(result, tuple) else (share, result, None)
+    import dask.array as da
+    from dask.layers import ArraySliceDep
+
+    first = arrays[0]
+    index = tuple(range(first.ndim))
+    inputs: list[Any] = [ArraySliceDep(first.chunks), index]
+    for array in arrays:
+        inputs += [array, index]
+    if extra is not None:
+        inputs += [extra, ()]
+    meta = np.empty((0,) * first.ndim, object) if like is None else like._meta
+    return da.blockwise(function, index, *inputs, dtype=meta.dtype, meta=meta, align_arrays=False)
 
 
-def _combined(
-    reduction: str, shares: list[tuple[float, int]], losses: list[Any], dtype: np.dtype
-) -> tuple[Any, list[float]]:
-    """Return the sum or mean of all chunks, and what the mean of each counts for."""
-    if reduction == "none":
-        return None, []
-    factors = [1.0] * len(shares)
-    if reduction == "mean":
-        largest = max((exponent for weight, exponent in shares if weight > 0), default=0)
-        weights = [
-            math.ldexp(weight, max(exponent - largest, -1100)) for weight, exponent in shares
-        ]
-        total = math.fsum(weights)
-        if not total > 0:
-            raise_bad_weight_sum(total)
-        factors = [weight / total for weight in weights]
-    with np.errstate(all="ignore"):
-        return dtype.type(np.dot(factors, np.array(losses, np.float64))), factors
-
-
-def _times(gradient: np.ndarray, factors: list[float], index: int) -> np.ndarray:
-    return (gradient * factors[index]).astype(gradient.dtype)
-
-
-def _assembled(first: Any, parts: tuple[Any, ...]) -> Any:
-    """One array of what was computed per sample of each chunk."""
+def _item(i: int, computed: Any, like: Any) -> Any:
+    """Item i of what was computed, for each block or for all; an array like `like`."""
     import dask.array as da
 
-    grid = np.empty(first.numblocks, object)
-    for place, part in zip(np.ndindex(grid.shape), parts, strict=True):
-        shape = tuple(sizes[i] for sizes, i in zip(first.chunks, place, strict=True))
-        grid[place] = da.from_delayed(part, shape, first.dtype)
-    return da.block(grid.tolist())
+    index = tuple(range(computed.ndim))
+    item = operator.itemgetter(i)
+    meta = like._meta if computed.ndim == like.ndim else np.empty((), like.dtype)
+    return da.blockwise(item, index, computed, index, dtype=like.dtype, meta=meta)
+
+
+def _reduced(join: Callable[..., Any], finish: Callable[..., Any], blocks: Any, dtype: Any) -> Any:
+    """Blocks joined in order, FAN_IN at a time, and what they come to; without dimensions."""
+    import dask.array as da
+    from dask.base import tokenize
+    from dask.core import flatten
+    from dask.highlevelgraph import HighLevelGraph
+
+    name = f"sum-{tokenize(join, finish, blocks.name)}"
+    keys = list(flatten(blocks.__dask_keys__()))
+    layer: dict[Any, Any] = {}
+    level = 0
+    while len(keys) > FAN_IN:
+        groups = [keys[i : i + FAN_IN] for i in range(0, len(keys), FAN_IN)]
+        keys = [(f"{name}-{level}", i) for i in range(len(groups))]
+        layer.update((key, (join, group)) for key, group in zip(keys, groups, strict=True))
+        level += 1
+    layer[(name,)] = (finish, (join, keys))
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=[blocks])
+    return da.Array(graph, name, (), meta=np.empty((), dtype))
+
+
+def _per_sample(compute: Callable[..., Any], call: Call, arrays: list[Any]) -> Any:
+    """Losses one by one, and the gradient, in the chunks of the scores."""
+    first, operation = arrays[0], call.operation
+    function = partial(piecewise.losses_per_sample, compute, operation)
+    if not operation.gradient:
+        return _blockwise(function, arrays, first)
+    both = _blockwise(function, arrays, None)
+    return _item(0, both, first), _item(1, both, first)
+
+
+def _summed_as_one(call: Call, implementation: str, arrays: list[Any]) -> Any:
+    """Sum or mean with the bits of the whole, and the gradient."""
+    chunks = arrays[0].chunks
+    arrays = [array.rechunk(_whole_rows(array)) for array in arrays]
+    first, _, *weights = arrays
+    sums = piecewise.Sums(
+        call.operation.name,
+        implementation,
+        first.shape,
+        first.dtype.str,
+        call.reduction == "mean",
+        bool(weights),
+    )
+    scaling = None
+    if call.operation.gradient and sums.mean and weights:
+        scaling = _reduced(
+            partial(piecewise.join_weights, sums),
+            partial(piecewise.finish_weights, sums),
+            _blockwise(partial(piecewise.weights_of_chunk, sums), weights, None),
+            object,
+        )
+    blocks = _blockwise(partial(piecewise.losses_of_chunk, sums), arrays, None, extra=scaling)
+    join, finish = (partial(f, sums) for f in (piecewise.join_losses, piecewise.finish_losses))
+    loss = _reduced(join, finish, blocks, first.dtype)
+    if not call.operation.gradient:
+        return loss
+    return loss, _item(1, blocks, first).rechunk(chunks)
+
+
+def _whole_rows(array: Any) -> dict[int, int]:
+    """How to rechunk so that every chunk is one piece of the array in C order."""
+    cut = next((axis for axis, length in enumerate(array.shape) if length > 1), array.ndim)
+    return dict.fromkeys(range(cut + 1, array.ndim), -1)
+
+
+def _summed_by_chunk(compute: Callable[..., Any], call: Call, arrays: list[Any]) -> Any:
+    """Sum or mean of the sums or means of the chunks, and the gradient."""
+    first = arrays[0]
+    function = partial(piecewise.sum_of_chunk, compute, call.operation, call.reduction)
+    blocks = _blockwise(function, arrays, None)
+    finish = partial(piecewise.finish_sums, call.reduction, first.dtype)
+    whole = _reduced(piecewise.join_sums, finish, blocks, object)
+    loss = _item(0, whole, first)
+    if not call.operation.gradient:
+        return loss
+    if call.reduction == "sum":
+        return loss, _item(1, blocks, first)
+    return loss, _blockwise(piecewise.gradient_of_chunk, [blocks], first, extra=whole)

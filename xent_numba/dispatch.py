@@ -143,7 +143,9 @@ def _evaluate_chunks(call: Call, implementation: str) -> Any:
     from xent_numba import dask_arrays
 
     return dask_arrays.evaluate(
-        functools.partial(_evaluate_chunk, call.operation.name, implementation), call
+        functools.partial(_evaluate_chunk, call.operation.name, implementation),
+        call,
+        DEFAULTS["host"] if implementation == "auto" else implementation,
     )
 
 

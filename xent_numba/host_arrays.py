@@ -108,8 +108,9 @@ def is_labelled(value: Any) -> bool:
 def is_on_device(name: str, value: Any) -> bool:
     """Whether `value` offers memory of a GPU; TypeError where it offers it and then refuses."""
     # A tensor of PyTorch's says it at once; to ask for its interface takes longer than a kernel.
-    if (said := getattr(value, "is_cuda", None)) is not None:
-        return bool(said)
+    # Some objects answer to every name, with no answer.
+    if isinstance(said := getattr(value, "is_cuda", None), bool):
+        return said
     try:
         return hasattr(value, "__cuda_array_interface__")
     except Exception as error:  # noqa: BLE001 - libraries refuse in many ways

@@ -15,6 +15,9 @@ One file in ``implementations/`` is one implementation. Its functions carry
 ``short_way(type) -> callable or None``
     What computes a `Call` whose first argument is of a type that is not NumPy's, before any check,
     if it is like one before it; its None sends the call the longer way.
+``loss_rows(operation, samples, scaling) -> ndarray``
+    Partial results of whole sections, from which `kernels.cpu.pieces` makes the sum over an array
+    that lies in pieces. Without it, each piece is summed for itself.
 ``arrays``
     How device arrays are taken in (`validation.Arrays`). Without it only host arrays are accepted.
 
@@ -216,6 +219,11 @@ class Implementation:
         way: Callable[[type], Callable[[Call], Any] | None] | None
         way = getattr(self.module, "short_way", None)
         return way(kind) if way else None
+
+    @property
+    def loss_rows(self) -> Callable[..., ndarray] | None:
+        """Partial results of whole sections; None where only whole calls are summed."""
+        return getattr(self.module, "loss_rows", None)
 
     def unavailable(self) -> str | None:
         """Why it cannot run here, or None if it can."""

@@ -114,26 +114,31 @@ def _outputs(call: Call, first: Any, arrays: Arrays) -> tuple[Any, Any]:
 
 
 def check_values(
-    operation: Operation, first: ndarray, labels: ndarray, sample_weight: ndarray | None
+    operation: Operation,
+    first: ndarray,
+    labels: ndarray,
+    sample_weight: ndarray | None,
+    corner: tuple[int, ...] = (),
 ) -> None:
     """Raise `ValueError` naming the first value that is not accepted, if there is one.
 
-    Arguments are looked at in the order of the signature, each in C order of its elements.
+    Arguments are looked at in the order of the signature, each in C order of its elements. They
+    may be part of larger ones, in which they begin at `corner`.
     """
     with np.errstate(all="ignore"):
         if operation.first == "probabilities":
             low, high = operation.domain
             inside = (first >= low) & (first <= high)
             hint = "; binary_cross_entropy_with_logits takes scores"
-            _raise_first(operation.first, first, ~inside, f"a value in [0, 1]{hint}")
+            _raise_first(operation.first, first, ~inside, f"a value in [0, 1]{hint}", corner)
         if operation.labels is not None:
             bad = ~operation.labels.contains(labels)
             if np.any(bad):
                 accepted = operation.labels.description + _way_out(operation, first, labels)
-                _raise_first("labels", labels, bad, accepted)
+                _raise_first("labels", labels, bad, accepted, corner)
         if sample_weight is not None:
             allowed = np.isfinite(sample_weight) & (sample_weight >= 0)
-            _raise_first("sample_weight", sample_weight, ~allowed, "a finite value >= 0")
+            _raise_first("sample_weight", sample_weight, ~allowed, "a finite value >= 0", corner)
 
 
 def raise_bad_value(
@@ -168,10 +173,13 @@ def raise_bad_weight_sum(total: float) -> NoReturn:
     raise ValueError(f"sample_weight sums to {total:g}; accepted for a mean is a finite sum > 0")
 
 
-def _raise_first(name: str, values: ndarray, bad: ndarray, accepted: str) -> None:
+def _raise_first(
+    name: str, values: ndarray, bad: ndarray, accepted: str, corner: tuple[int, ...]
+) -> None:
     if np.any(bad):
         index = np.unravel_index(int(np.argmax(bad)), values.shape)
-        place = f"[{', '.join(map(str, index))}]" if index else ""
+        whole = np.add(index, corner).tolist() if corner else index
+        place = f"[{', '.join(map(str, whole))}]" if index else ""
         raise ValueError(f"{name}{place} is {values[index]}; accepted is {accepted}")
 
 

@@ -8,7 +8,6 @@ where it is not, so that the same compiled code sees both.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -21,12 +20,13 @@ from xent_numba.kernels.cpu import (
     log_of_product,
     partials,
     passes,
+    pieces,
     summation,
     threads,
     ufunc,
 )
 from xent_numba.kernels.cpu import weights as weighing
-from xent_numba.operations import Call
+from xent_numba.operations import Call, Operation
 from xent_numba.registry import SmallCall, implements
 from xent_numba.validation import raise_bad_value, raise_bad_weight_sum
 
@@ -127,7 +127,7 @@ def loss(call: Call) -> Any:
     if first.size <= SMALL_CALL and weights is out is gradients is None and _all_plain(arrays[:2]):
         # All of a small call is overhead, so the commonest has a kernel of three arguments.
         scaling = partials.UNSCALED, 1.0, 0.0
-        single, _, _, _ = _KERNELS[name]
+        single, *_ = _KERNELS[name]
         found, value = single(_flat(first), _flat(labels), mean)
     else:
         scaling = _scaling(first.size, weights, mean and gradients is not None)
@@ -145,6 +145,32 @@ def loss(call: Call) -> Any:
     if found == partials.BAD_WEIGHT_SUM:
         raise_bad_weight_sum(value)
     return out if out is not None else _as_scalar(value, first.dtype)
+
+
+def loss_rows(
+    operation: Operation, samples: pieces.Samples, scaling: tuple[float, float, float]
+) -> ndarray:
+    """Rows of partial results, one a section: (n, COLUMNS).
+
+    The samples are the first argument, labels, weights or None, and gradients to be written, if
+    any.
+    """
+    first, labels, weights, *outputs = samples
+    gradients = outputs[0] if outputs else None
+    rows = np.zeros((pieces.sections(first.size), partials.COLUMNS))
+    _, _, compute, *_ = _KERNELS[operation.name]
+    compute(first, labels, weights, gradients, scaling, rows)
+    if rows[:, partials.BAD].any():
+        raise_bad_value(operation, first, labels, weights)
+    return rows
+
+
+def weight_rows(samples: pieces.Samples, scale: float) -> ndarray:
+    """Rows of sums of weights, one a section: (n, COLUMNS)."""
+    (weights,) = samples
+    rows = np.zeros((pieces.sections(weights.size), partials.COLUMNS))
+    weighing.weigh(weights, scale, rows)
+    return rows
 
 
 def _is_plain(array: ndarray) -> bool:
@@ -186,25 +212,14 @@ def _scaling(size: int, weights: ndarray | None, divide: bool) -> tuple[float, f
 
 
 def _weight_sum(weights: ndarray, scale: float) -> tuple[float, float]:
-    row = np.zeros((1, partials.COLUMNS))
-    for piece in _pieces(weights):
-        weighing.weigh(piece, scale, row[0])
-    return partials.finish_weights(row)
+    rows = np.concatenate([weight_rows((piece,), scale) for piece in _pieces(weights)])
+    return partials.finish_weights(pieces.by_chunk(weights.size, rows))
 
 
 def _scale(weights: ndarray | None, infinite: bool) -> float:
-    """A power of two that brings the largest weight to about 1; not 1, by which all was tried.
-
-    Of an infinite sum, to less: where no loss is infinite, they are near the largest float.
-    """
+    """A power of two for a second pass; see `scale_exponent`."""
     largest = 1.0 if weights is None else max(map(weighing.largest, _pieces(weights)))
-    _, exponent = math.frexp(largest)
-    exponent = min(-exponent - 64 * infinite, 1020) or 1
-    if exponent >= -1022:
-        return math.ldexp(1.0, exponent)
-    # Written bit by bit: the caller's state may flush what is subnormal.
-    bit = max(exponent + 1074, 0)
-    return np.int64(1 << bit).view(np.float64)
+    return weighing.power_of_two(weighing.scale_exponent(largest, infinite))
 
 
 def _as_scalar(value: float, dtype: np.dtype) -> Any:
@@ -228,7 +243,7 @@ def _compute(
     first, labels, weights, losses, gradients = arrays
     if not _all_plain(arrays):
         return _compute_by_section(name, arrays, scaling, mean)
-    _, _, serial, parallel = _KERNELS[name]
+    *_, serial, parallel = _KERNELS[name]
     return threads.run(
         serial,
         parallel,
@@ -251,7 +266,7 @@ def _compute_by_section(
 ) -> tuple[int, float]:
     """Gather, compute and scatter one section after the other."""
     first, labels, weights, losses, gradients = arrays
-    _, chunk, _, _ = _KERNELS[name]
+    _, chunk, *_ = _KERNELS[name]
     step = blocks.chunk_size(first.size)
     table = np.zeros((-(-first.size // step), partials.COLUMNS))
     for start in range(0, first.size, log_of_product.SECTION):

@@ -46,6 +46,7 @@ from xent_numba.kernels.cpu.partials import (
     UNSCALED,
     WEIGHT_SUM,
     finish,
+    merge,
 )
 from xent_numba.kernels.cpu.summation import (
     BLOCK,
@@ -80,7 +81,7 @@ def chunk_size(size: int) -> int:
 
 def loss_kernels(
     name: str, block: Callable[..., bool], section_sum: SectionSum
-) -> tuple[Any, Any, Any, Any]:
+) -> tuple[Any, Any, Any, Any, Any]:
     """Return the loops over chunks for the losses, and gradients, that ``block`` computes.
 
     Parameters
@@ -95,13 +96,14 @@ def loss_kernels(
 
     Returns
     -------
-    single, chunk, serial, parallel : callable
+    single, chunk, sections, serial, parallel : callable
         ``single(first, labels, mean)`` is for few samples without weights: it returns what was
         found and the reduced loss.
         ``chunk(first, labels, weights, losses, gradients, scaling, partial)`` goes through one
-        chunk, or a part of it made of whole blocks, and adds to one row of the table. The other
-        two take a mean flag in place of the row, go through all chunks, on one thread or on all,
-        and return what they found and the reduced loss.
+        chunk, or a part of it made of whole sections, and adds to one row of the table.
+        ``sections(first, labels, weights, gradients, scaling, rows)`` adds to a row a section.
+        The other two take a mean flag in place of the row, go through all chunks, on one thread
+        or on all, and return what they found and the reduced loss.
         Arrays are contiguous and one-dimensional; weights and gradients may be None. Losses are
         written if they have a size, else added up. The scaling is what weights are multiplied by,
         a power of two, and what gradients are divided by, a value and an error.
@@ -163,6 +165,7 @@ def loss_kernels(
         work = place(stack(WORK_SIZE, first.dtype), 2 * BLOCK, first, WORK_AT)
         block_weights = stack(BLOCK, np.float64)
         state = stack(STATE_SIZE, np.float64)
+        row = stack(COLUMNS, np.float64)
         scale, divisor, divisor_error = scaling
         for section in range(0, first.size, SECTION):
             end = min(section + SECTION, first.size)
@@ -174,18 +177,19 @@ def loss_kernels(
                 if plain:
                     add_to(partial, SUM, value, error)
                     continue
+            row[:] = 0.0
             for start in range(section, end, BLOCK):
                 stop = min(start + BLOCK, end)
                 values = (
                     window(losses, start, stop) if losses.size else window(room, 0, stop - start)
                 )
                 slopes = window(gradients, start, stop)
-                partial[BAD] += block(
+                row[BAD] += block(
                     window(first, start, stop), window(labels, start, stop), values, slopes, work
                 )
                 factors = window(block_weights, 0, stop - start)
                 if weights is not None:
-                    partial[BAD] += scale_weights(window(weights, start, stop), scale, factors)
+                    row[BAD] += scale_weights(window(weights, start, stop), scale, factors)
                     if gradients is not None:
                         scale_gradients(slopes, factors, divisor, divisor_error)
                 elif gradients is not None and divisor != 1:
@@ -194,11 +198,13 @@ def loss_kernels(
                     if weights is not None:
                         multiply(values, factors)
                 elif weights is None and scale == UNSCALED:
-                    add_up(values, None, state, partial)
+                    add_up(values, None, state, row)
                 else:
                     if weights is None:
                         factors[:] = scale
-                    add_up(values, factors, state, partial)
+                    add_up(values, factors, state, row)
+            # Apart from others first: a section adds the same wherever the array was cut.
+            merge(partial, row)
 
     @kernel(f"{name}_chunk", nogil=True)
     def chunk(
@@ -213,6 +219,29 @@ def loss_kernels(
         caller = enter()
         section_after_section(first, labels, weights, losses, gradients, scaling, partial)
         leave(caller)
+
+    @kernel(f"{name}_sections", nogil=True)
+    def sections(
+        first: Any,
+        labels: Any,
+        weights: Any,
+        gradients: Any,
+        scaling: tuple[float, float, float],
+        rows: Any,
+    ) -> None:
+        nothing = window(first, 0, 0)
+        for s in range(rows.shape[0]):
+            start = s * SECTION
+            stop = min(start + SECTION, first.size)
+            chunk(
+                window(first, start, stop),
+                window(labels, start, stop),
+                window(weights, start, stop),
+                nothing,
+                window(gradients, start, stop),
+                scaling,
+                rows[s],
+            )
 
     def loop(
         first: Any,
@@ -247,6 +276,7 @@ def loss_kernels(
     return (
         single,
         chunk,
+        sections,
         kernel(f"{name}_serial", nogil=True)(loop),
         kernel(f"{name}_parallel", parallel=_LOOPS_ALONE)(loop),
     )

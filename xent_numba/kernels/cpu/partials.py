@@ -12,10 +12,33 @@ import numpy as np
 from xent_numba.kernels.cpu.bits import exact
 from xent_numba.kernels.cpu.caching import kernel
 from xent_numba.kernels.cpu.float_state import apart, enter, leave
-from xent_numba.kernels.cpu.summation import quotient_of_sums, rounded_sum, two_sum
+from xent_numba.kernels.cpu.summation import add_to, quotient_of_sums, rounded_sum, two_sum
 
 SUM, ERROR, WEIGHT_SUM, WEIGHT_ERROR, BAD, COLUMNS = range(6)
 """Columns of the table of partial results, one row for each chunk."""
+
+
+@exact
+def merge(partial: Any, row: Any) -> None:
+    """Add one row, of a section or of several, to another."""
+    add_to(partial, WEIGHT_SUM, row[WEIGHT_SUM], row[WEIGHT_ERROR])
+    add_to(partial, SUM, row[SUM], row[ERROR])
+    partial[BAD] += row[BAD]
+
+
+@exact
+def _merge_rows(rows: Any, places: Any, table: Any) -> None:
+    apart()
+    for i in range(places.size):
+        merge(table[places[i]], rows[i])
+
+
+@kernel("merge_rows", nogil=True)
+def merge_rows(rows: Any, places: Any, table: Any) -> None:
+    """Add rows, (n, COLUMNS), in order to those of a table that `places`, n of int64, names."""
+    caller = enter()
+    _merge_rows(rows, places, table)
+    leave(caller)
 
 
 @exact

@@ -7,6 +7,7 @@ digits or overflow; times a power of two, which costs no digit, they do not.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from xent_numba.kernels.cpu.bits import exact, fma, prefer_full_vectors
 from xent_numba.kernels.cpu.caching import kernel
 from xent_numba.kernels.cpu.float_state import apart, enter, leave
+from xent_numba.kernels.cpu.log_of_product import SECTION
 from xent_numba.kernels.cpu.memory import stack, window
 from xent_numba.kernels.cpu.partials import BAD, WEIGHT_SUM
 from xent_numba.kernels.cpu.summation import BLOCK, LANES, add_to, sum_block
@@ -64,27 +66,42 @@ def scale_weights(weights: Any, scale: float, scaled: Any) -> bool:
 
 
 @exact
-def _weigh(weights: Any, scale: float, partial: Any) -> None:
+def _weigh(weights: Any, scale: float, rows: Any) -> None:
     apart()
     scaled = stack(BLOCK, np.float64)
     state = stack(TWO_ROWS, np.float64)
     for start in range(0, weights.size, BLOCK):
         stop = min(start + BLOCK, weights.size)
         block = window(scaled, 0, stop - start)
-        partial[BAD] += scale_weights(window(weights, start, stop), scale, block)
+        row = rows[start // SECTION]
+        row[BAD] += scale_weights(window(weights, start, stop), scale, block)
         value, error = sum_block(block, state)
-        add_to(partial, WEIGHT_SUM, value, error)
+        add_to(row, WEIGHT_SUM, value, error)
 
 
 @kernel("weigh", nogil=True)
-def weigh(weights: Any, scale: float, partial: Any) -> None:
-    """Check weights and add them, times a power of two, to one row of the table.
-
-    They are a chunk or a part of it made of whole blocks.
-    """
+def weigh(weights: Any, scale: float, rows: Any) -> None:
+    """Check weights and add them, times a power of two, to a row a section: (n, COLUMNS)."""
     caller = enter()
-    _weigh(weights, scale, partial)
+    _weigh(weights, scale, rows)
     leave(caller)
+
+
+def scale_exponent(largest: float, infinite: bool) -> int:
+    """Of the power of two that brings the largest weight to about 1; not 0, which was tried.
+
+    Of an infinite sum, to less: where no loss is infinite, they are near the largest float.
+    """
+    _, exponent = math.frexp(largest)
+    return max(min(-exponent - 64 * infinite, 1020), -1074) or 1
+
+
+def power_of_two(exponent: int) -> float:
+    """Two to the power of -1074 or more."""
+    if exponent >= -1022:
+        return math.ldexp(1.0, exponent)
+    # Written bit by bit: the caller's state may flush what is subnormal.
+    return float(np.int64(1 << (exponent + 1074)).view(np.float64))
 
 
 @exact

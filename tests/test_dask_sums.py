@@ -1,0 +1,94 @@
+"""A sum over a dask array has the bits of the sum over the NumPy array, however it is cut."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import xent_numba
+from xent_numba.operations import OPERATIONS
+
+da = pytest.importorskip(
+    "dask.array", reason="dask is not installed: pip install 'xent-numba[dask]'"
+)
+
+LOSSES = [operation for operation in OPERATIONS.values() if operation.labels]
+SIZES = (0, 1, 2, 1023, 1024, 1025, 2047, 2048, 2049, 4096, 10_007, 100_003)
+SCALES = (None, 1.0, 1e-300, 1e300, 1e-30, 1e30)
+
+
+def partition(rng, size, most=12):
+    """Chunk sizes of one axis, some of them 0, 1 or one off a section."""
+    cuts = rng.integers(0, size + 1, rng.integers(0, most))
+    near = rng.integers(0, max(size // 2048, 1) + 1, 3) * 2048 + rng.integers(-1, 2, 3)
+    cuts = np.sort(np.concatenate([cuts, np.clip(near, 0, size)]))
+    return tuple(np.diff(np.concatenate([[0], cuts, [size]])).tolist())
+
+
+def in_pieces(rng, array):
+    return da.from_array(array, chunks=tuple(partition(rng, length) for length in array.shape))
+
+
+def drawn(rng, operation, label_dtypes):
+    """A first argument, labels, and options of a call."""
+    size = int(rng.choice(SIZES))
+    dtype = rng.choice(["float32", "float64"])
+    shape = (size,)
+    if rng.random() < 0.3 and size > 2:
+        shape = (size // 3, 3) if rng.random() < 0.5 else (2, size // 2)
+    first = rng.normal(size=shape) * rng.choice([0.1, 1, 8, 1e4])
+    if operation.first == "probabilities":
+        first = np.clip(rng.beta(0.3, 0.3, size=shape), 1e-30, 1)
+    kind = str(rng.choice(label_dtypes)) if operation.labels.soft else "int8"
+    if operation.labels.soft and kind.startswith("float") and rng.random() < 0.5:
+        labels = np.where(rng.random(shape) < 0.3, rng.random(shape), rng.random(shape) < 0.5)
+    else:
+        labels = rng.choice(operation.labels.hard, size=shape)
+    options = {"reduction": str(rng.choice(["sum", "mean"] if first.size else ["sum"]))}
+    scale = SCALES[rng.integers(len(SCALES))]
+    if scale is not None:
+        weights = rng.random(shape) * scale
+        weights[rng.random(shape) < 0.2] = 0
+        if weights.size and not weights.any():
+            weights[...] = scale
+        options["sample_weight"] = weights
+    return first.astype(dtype), labels.astype(kind), options
+
+
+def assert_same_bits(rng, operation, label_dtypes=("int8",)):
+    first, labels, options = drawn(rng, operation, label_dtypes)
+    function = getattr(xent_numba, operation.name)
+    expected = function(first, labels, **options)
+    weights = {
+        name: in_pieces(rng, value) for name, value in options.items() if name == "sample_weight"
+    }
+    lazy = function(in_pieces(rng, first), in_pieces(rng, labels), **options | weights)
+    if not operation.gradient:
+        lazy, expected = (lazy,), (expected,)
+    scheduler = str(rng.choice(["synchronous", "threads"]))
+    for got, want in zip(lazy, expected, strict=True):
+        assert got.dtype == want.dtype
+        assert got.shape == want.shape
+        found = got.compute(scheduler=scheduler)
+        assert found.dtype == want.dtype
+        np.testing.assert_array_equal(found, want, err_msg=f"{first.shape} {got.chunks} {options}")
+
+
+@pytest.mark.parametrize("operation", LOSSES, ids=lambda o: o.name)
+@pytest.mark.parametrize("seed", range(11))
+def test_random_partitions(operation, seed):
+    assert_same_bits(np.random.default_rng((seed, len(operation.name))), operation)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_partitions_of_soft_labels(seed):
+    operation = OPERATIONS["binary_cross_entropy_with_logits"]
+    assert_same_bits(np.random.default_rng((1, seed)), operation, ("float32",))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("operation", LOSSES, ids=lambda o: o.name)
+@pytest.mark.parametrize("seed", range(200))
+def test_many_random_partitions(operation, seed):
+    label_dtypes = ("int8", "bool", "float32", "float64", "int64")
+    assert_same_bits(np.random.default_rng((2, seed, len(operation.name))), operation, label_dtypes)
