@@ -1,0 +1,71 @@
+"""Every engine of dask gives the same bits: processes, a cluster, and one that loses a worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+import xent_numba
+
+da = pytest.importorskip(
+    "dask.array", reason="dask is not installed: pip install 'xent-numba[dask]'"
+)
+
+SIZE = 100_003
+SCORES = np.random.default_rng(5).normal(0, 4, SIZE)
+LABELS = np.random.default_rng(6).choice([-1, 1], SIZE).astype(np.int8)
+
+
+def mean(scores):
+    return xent_numba.logistic_loss(scores, da.from_array(LABELS, chunks=9_999))
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
+def test_schedulers(scheduler):
+    found = mean(da.from_array(SCORES, chunks=7_001)).compute(scheduler=scheduler, num_workers=2)
+    assert found == xent_numba.logistic_loss(SCORES, LABELS)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    distributed = pytest.importorskip(
+        "distributed", reason="distributed is not installed: pip install distributed"
+    )
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster),
+    ):
+        yield cluster
+
+
+def slowly(block, block_info=None):
+    time.sleep(0.1)
+    return block
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_worker_is_killed_in_the_middle(cluster):
+    from distributed import default_client
+
+    client = default_client()
+    future = client.compute(mean(da.from_array(SCORES, chunks=2_503).map_blocks(slowly)))
+    time.sleep(1)
+    victims = client.run(os.getpid)
+    os.kill(next(iter(victims.values())), signal.SIGKILL)
+    assert not future.done()
+    assert future.result(timeout=60) == xent_numba.logistic_loss(SCORES, LABELS)
+
+
+@pytest.mark.filterwarnings("default")
+def test_one_bad_label_on_a_remote_worker(cluster):
+    labels = LABELS.copy()
+    labels[77_777] = 5
+    lazy = xent_numba.logistic_loss(da.from_array(SCORES, chunks=7_001), labels)
+    with pytest.raises(ValueError, match=r"labels\[77777\] is 5"):
+        lazy.compute()
