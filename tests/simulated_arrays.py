@@ -212,6 +212,10 @@ def test_what_does_not_fit_is_one_clear_sentence(elsewhere):
         refused(ValueError, "stream is one of device 1; .* device 0", here, Elsewhere(labels))
     with numba_cuda.on_stream("fast"):
         refused(TypeError, "stream is a str; accepted is", here, Elsewhere(labels))
+    many = Elsewhere(first[:1])
+    many.__cuda_array_interface__ |= {"shape": (2**40, 2**20), "strides": (0, 0)}
+    most = "at most 576,460,752,303,423,488, which a kernel's index reaches"
+    refused(ValueError, f"scores has 1,152,921,504,606,846,976 samples; .* {most}", many, many)
     masked = Elsewhere(first)
     masked.__cuda_array_interface__["mask"] = masked
     refused(TypeError, "scores has a mask", masked, Elsewhere(labels))

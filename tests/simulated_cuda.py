@@ -12,7 +12,7 @@ from numba import config
 import xent_numba
 from xent_numba.accuracy.judge import judge
 from xent_numba.accuracy.tolerance import Tolerance
-from xent_numba.kernels.cuda import arrays, launch
+from xent_numba.kernels.cuda import arrays, copies, launch
 from xent_numba.kernels.cuda.passes import LAYOUT, Launch, Layout
 from xent_numba.operations import OPERATIONS, REDUCTIONS
 
@@ -100,12 +100,12 @@ def test_bits_do_not_depend_on_the_launch_nor_on_alignment_and_strides(dtype):
     aligned = [arrays.to_device(array) for array in host]
     gradients = arrays.room_for((size,), dtype)
     first = totals_of(aligned, gradients=gradients)
-    expected = launch.to_host(gradients)
+    expected = copies.to_host(gradients)
     assert SMALL.cut(size, np.dtype(dtype).itemsize) == (2, 4)
     for blocks, threads in ((1, 32), (2, 32), (3, 64), (4, 96), (9, 128)):
         gradients = arrays.room_for((size,), dtype)
         assert totals_of(aligned, Launch(0, blocks, threads), gradients=gradients) == first
-        np.testing.assert_array_equal(launch.to_host(gradients), expected)
+        np.testing.assert_array_equal(copies.to_host(gradients), expected)
     shifted = [np.concatenate([array[:1], array])[1:] for array in host]
     strided = [np.repeat(array, 2)[::2] for array in host]
     for views in (shifted, strided):

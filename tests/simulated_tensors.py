@@ -75,7 +75,9 @@ def torch(monkeypatch):
     caches = arrays._taker, short._library, dispatch._short_way
     for cached in caches:
         cached.cache_clear()
+    short._plans.clear()
     yield module
+    short._plans.clear()
     for cached in caches:
         cached.cache_clear()
 
@@ -154,6 +156,47 @@ def test_the_short_way_lets_nothing_pass(elsewhere, torch):
     assert call(operation, scores, labels, reduction="sum", **weighted) == call(
         operation, host, signs, reduction="sum", sample_weight=weights
     )
+
+
+def test_the_short_way_lets_no_output_share_memory(elsewhere, torch):
+    """Once a call like it has been made, with arrays of the same shapes and dtypes."""
+    operation = OPERATIONS["binary_cross_entropy_with_logits_and_grad"]
+    host, labels, _ = arguments(operation, 45, "float32")
+    given = Tensor(aligned(host)), Tensor(aligned(labels.astype(np.float32)))
+    out, gradient = (Tensor(aligned(np.zeros(45, np.float32))) for _ in range(2))
+    fits = {"out": out, "grad_out": gradient}
+    for _ in range(2):
+        call(operation, *given, reduction="none", **fits)
+    assert short._plans
+    for name, other in (
+        ("out", given[0]),
+        ("out", given[1]),
+        ("grad_out", given[0]),
+        ("grad_out", given[1]),
+        ("grad_out", out),
+    ):
+        with pytest.raises(ValueError, match="share"):
+            call(operation, *given, reduction="none", **(fits | {name: other}))
+    number = Tensor(given[1].array[44:].reshape(()))
+    with pytest.raises(ValueError, match="share"):
+        call(operation, *given, reduction="sum", out=number, grad_out=gradient)
+
+
+def test_plans_are_not_mixed_up_and_not_kept_without_end(elsewhere, torch, monkeypatch):
+    monkeypatch.setattr(short, "MOST_PLANS", 5)
+    operation = OPERATIONS["logistic_loss"]
+    host, signs, _ = arguments(operation, 44, "float32")
+    for shape in ((44,), (4, 11), (11, 4), (2, 2, 11)) * 2:
+        for size in (44, 22):
+            given = host[:size], signs[:size]
+            if size == 44:
+                given = tuple(array.reshape(shape) for array in given)
+            tensors = [Tensor(aligned(array)) for array in given]
+            for reduction in ("sum", "mean"):
+                got = call(operation, *tensors, reduction=reduction)
+                assert got == call(operation, *given, reduction=reduction)
+                assert len(short._plans) <= 5
+    assert short._plans
 
 
 def aligned(array):

@@ -189,50 +189,61 @@ def ceilings(rows: list[Row]) -> list[dict[str, Any]]:
 def text(report: dict[str, Any]) -> str:
     """Return the tables of a report in Markdown."""
     lines = ["# Measured on a GPU", "", "Raw times: `tuning.json`. Made by", ""]
-    lines += [f"    {report['command']}", "", "| | |", "| --- | --- |"]
-    for part in ("machine", "before", "after"):
-        lines.append(f"| {part} | {json.dumps(report.get(part))} |")
-    for key, title in (("targets", "Targets"), ("rows", "Rows"), ("experiment", "Layouts")):
-        if key not in report:
-            continue
-        lines += ["", f"## {title}", ""]
-        if key == "targets":
-            lines += ["| row | against | least | reached | |", "| --- | --- | --: | --: | --- |"]
-            lines += [
-                f"| {t['row']} | {t['against']} | {t['least']:.2f} | {t['reached']:.3f} | "
-                f"{t['verdict']} |"
-                for t in report[key]
-            ]
-            continue
-        lines += [
-            "| | kernel ms | launch to sync ms | GB/s |",
-            "| --- | --: | --: | --: |",
-        ]
-        for found in report[key]:
-            row = Row(**found)
-            if row.wrong:
-                lines.append(f"| {row.name} | WRONG: {row.wrong} | | |")
-                continue
-            times = [row.median(clock) for clock in ("kernel", "launch to sync")]
-            lines.append(
-                f"| {row.name} | {' | '.join(f'{t:.4f}' for t in times)} | {row.gigabytes():.0f} |"
-            )
-    if report.get("ceilings"):
-        lines += ["", "## Would less exact arithmetic deserve a row?", ""]
-        lines += ["| row | at most so many times as fast | |", "| --- | --: | --- |"]
-        lines += [
-            f"| {c['row']} | {c['at most']:.3f} | {'yes' if c['deserves'] else 'no'}, "
-            f"{'at least' if c['deserves'] else 'less than'} {FAST:.2f} |"
-            for c in report["ceilings"]
-        ]
+    lines += [f"    {report['command']}", ""]
+    if report.get("commit"):
+        lines += [f"at commit {report['commit']}.", ""]
+    lines += ["| | |", "| --- | --- |"]
+    lines += [f"| {part} | {json.dumps(report.get(part))} |" for part in _MACHINE]
+    tables = (
+        ("targets", "Targets", _of_targets),
+        ("rows", "Rows", _of_rows),
+        ("experiment", "Layouts", _of_rows),
+        ("ceilings", "Would less exact arithmetic deserve a row?", _of_ceilings),
+    )
+    for key, title, table in tables:
+        if report.get(key):
+            lines += ["", f"## {title}", "", *table(report[key])]
     for name, tools in report.get("independent", {}).items():
-        lines += ["", f"## {name} by other tools", ""]
         ours = next(Row(**found).median() for found in report["rows"] if found["name"] == name)
-        for tool, value in tools.items():
-            said = value
-            if not isinstance(value, str):
-                apart = value / ours - 1
-                agrees = "within" if abs(apart) <= INDEPENDENT else "NOT within"
-                said = f"{value:.4f} ms, {apart:+.1%}, {agrees} {INDEPENDENT:.0%}"
-            lines.append(f"- {tool}: {said}")
+        lines += ["", f"## {name} by other tools", ""]
+        lines += [f"- {tool}: {_apart(value, ours)}" for tool, value in tools.items()]
     return "\n".join(lines) + "\n"
+
+
+_MACHINE = ("machine", "before", "after")
+
+
+def _of_targets(targets: list[dict[str, Any]]) -> list[str]:
+    return ["| row | against | least | reached | |", "| --- | --- | --: | --: | --- |"] + [
+        f"| {t['row']} | {t['against']} | {t['least']:.2f} | {t['reached']:.3f} | {t['verdict']} |"
+        for t in targets
+    ]
+
+
+def _of_rows(rows: list[dict[str, Any]]) -> list[str]:
+    lines = ["| | kernel ms | launch to sync ms | GB/s |", "| --- | --: | --: | --: |"]
+    for found in rows:
+        row = Row(**found)
+        if row.wrong:
+            lines.append(f"| {row.name} | WRONG: {row.wrong} | | |")
+            continue
+        times = " | ".join(f"{row.median(clock):.4f}" for clock in ("kernel", "launch to sync"))
+        lines.append(f"| {row.name} | {times} | {row.gigabytes():.0f} |")
+    return lines
+
+
+def _of_ceilings(ceilings: list[dict[str, Any]]) -> list[str]:
+    return ["| row | at most so many times as fast | |", "| --- | --: | --- |"] + [
+        f"| {c['row']} | {c['at most']:.3f} | {'yes' if c['deserves'] else 'no'}, "
+        f"{'at least' if c['deserves'] else 'less than'} {FAST:.2f} |"
+        for c in ceilings
+    ]
+
+
+def _apart(value: float | str, ours: float) -> str:
+    """Say how far the time of another tool is from ours; or why it has none."""
+    if isinstance(value, str):
+        return value
+    apart = value / ours - 1
+    agrees = "within" if abs(apart) <= INDEPENDENT else "NOT within"
+    return f"{value:.4f} ms, {apart:+.1%}, {agrees} {INDEPENDENT:.0%}"

@@ -53,6 +53,7 @@ from tools.cuda_rows import (
 )
 from xent_numba import registry
 from xent_numba.operations import OPERATIONS
+from xent_numba.results import machine
 
 
 def rotated(case: Case, size: int, device: Any) -> list[tuple[Any, ...]]:
@@ -326,6 +327,7 @@ def run(
     size = 1 << options.log2_size
     report: dict[str, Any] = {
         "command": " ".join(["python -m tools.cuda_tuning", *sys.argv[1:]]),
+        "commit": options.commit or machine.commit().get("commit"),
         "size": size,
         "machine": device.describe(),
         "before": device.state(),
@@ -360,6 +362,7 @@ def main() -> int:
     parser.add_argument("--log2-size", type=int, default=28, choices=range(10, 31))
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--output", type=Path, default=Path("reports/gpu"))
+    parser.add_argument("--commit", help="what is measured, where the tree is a mere copy of it")
     options = parser.parse_args()
     implementation = registry.get("numba_cuda")
     if reason := implementation.module.unavailable_for_timing():

@@ -2,7 +2,8 @@
 
 Each part runs in a process of its own, with a time limit of its own, and writes what it found to
 the folder given by ``--output`` when it ends, so that what was measured survives a part that does
-not. In the end every promise has one line: PASS, MISS with the figure, or not measured.
+not. ``check.json`` names the commit, which ``--commit`` says of a copy without history. In the end
+every promise has one line: PASS, MISS with the figure, or not measured.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tools.cuda_rows import TARGETS, Target
+from xent_numba.results import machine
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,7 +37,8 @@ class Part:
     result : str
         Name of the file that it writes.
     command : tuple of str
-        What Python runs; ``{output}`` stands for that file, ``{folder}`` for where it lies.
+        What Python runs; ``{output}`` stands for that file, ``{folder}`` for where it lies, and
+        ``{commit}`` for what is measured.
     seconds : int
         After which it is ended.
     quick : bool
@@ -98,7 +102,7 @@ PARTS = (
     Part(
         "tuning",
         "tuning.json",
-        ("-m", "tools.cuda_tuning", "--rounds", "11", "--output", "{folder}"),
+        ("-m", "tools.cuda_tuning", "--rounds", "11", "--output", "{folder}", "--commit={commit}"),
         240,
         quick=False,
     ),
@@ -147,10 +151,10 @@ def outcome_of_tuning(path: Path) -> dict[str, Any]:
 READERS = {"tests.xml": outcome_of_tests, "tuning.json": outcome_of_tuning}
 
 
-def run(part: Part, folder: Path) -> dict[str, Any]:
+def run(part: Part, folder: Path, commit: str = "") -> dict[str, Any]:
     """Run a part to its end, or to that of its time, and return what it found."""
     result = folder / part.result
-    words = (word.format(output=result, folder=folder) for word in part.command)
+    words = (word.format(output=result, folder=folder, commit=commit) for word in part.command)
     command = [sys.executable, *words]
     started = time.perf_counter()
     sys.stderr.write(f"{part.name} ...\n")
@@ -174,23 +178,58 @@ def run(part: Part, folder: Path) -> dict[str, Any]:
     return found
 
 
+def provenance(given: str | None) -> dict[str, Any]:
+    """Return the commit that is measured, the command and the time.
+
+    Raises
+    ------
+    ValueError
+        Where the tree is a copy without its history and the commit is not given, or is another.
+    """
+    found = machine.commit()
+    commit = found.get("commit") or given
+    if commit is None:
+        raise ValueError(
+            "--commit is missing, and this tree has no history to take it from; accepted is the "
+            "commit that was copied"
+        )
+    if given is not None and not commit.startswith(given):
+        raise ValueError(f"--commit is {given}; accepted is {commit}, which is checked out here")
+    return {
+        "commit": commit,
+        "modified": found.get("modified"),
+        "command": " ".join(["python -m tools.gpu_check", *sys.argv[1:]]),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
 def main() -> int:
     """Run the parts, write the verdicts; 1 if a promise is not kept or not measured."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--output", type=Path, default=Path("reports/gpu"))
     parser.add_argument("--quick", action="store_true", help="leave out what takes minutes")
+    parser.add_argument("--commit", help="what is measured, where the tree is a mere copy of it")
     options = parser.parse_args()
+    try:
+        made_by = provenance(options.commit)
+    except ValueError as error:
+        parser.error(str(error))
     folder = options.output.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    found = {}
+    found: dict[str, dict[str, Any]] = {"provenance": made_by}
+    _keep(folder, found)
     for part in PARTS:
         if part.quick or not options.quick:
-            found[part.name] = run(part, folder)
-            (folder / "check.json").write_text(json.dumps(found, indent=1) + "\n")
+            found[part.name] = run(part, folder, made_by["commit"])
+            _keep(folder, found)
     verdicts = [promise.verdict(found) for promise in PROMISES]
     (folder / "check.txt").write_text("\n".join(verdicts) + "\n")
     sys.stdout.write("\n".join(verdicts) + "\n")
     return int(not all(verdict.startswith("PASS") for verdict in verdicts))
+
+
+def _keep(folder: Path, found: dict[str, Any]) -> None:
+    (folder / "check.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

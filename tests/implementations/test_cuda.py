@@ -8,6 +8,7 @@ It must be switched on before Numba is imported, hence a process of its own.
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 
 from xent_numba import ImplementationUnavailableError, registry, sigmoid
+from xent_numba.kernels.cuda import availability
 
 HERE = Path(__file__).parent
 TESTS = HERE.parent
@@ -148,9 +150,8 @@ def test_every_reason_is_said_with_the_line_that_installs_what_is_missing(found,
 def test_a_pair_that_fails_at_its_first_compilation_is_said(
     found, monkeypatch, numba_cuda, numpy, fits
 ):
-    module = registry.get("numba_cuda").module
     versions = {"numba-cuda": numba_cuda, "numpy": numpy}
-    monkeypatch.setattr(module, "version", versions.__getitem__)
+    monkeypatch.setattr(availability, "version", versions.__getitem__)
     reason = found()
     assert (reason is None) == fits
     if not fits:
@@ -161,9 +162,10 @@ def test_a_pair_that_fails_at_its_first_compilation_is_said(
 
 
 def test_what_is_not_installed_is_said(monkeypatch):
-    module = registry.get("numba_cuda").module
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
-    assert module.unavailable() == ("numba-cuda is not installed; pip install 'xent-numba[cuda]'")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert registry.get("numba_cuda").unavailable() == (
+        "numba-cuda is not installed; pip install 'xent-numba[cuda]'"
+    )
 
 
 def test_what_numba_calls_contiguous_is_not_believed(offline):

@@ -36,9 +36,9 @@ class Broadcast:
 
 def gathered(array):
     """A device array of any strides on the host."""
-    from xent_numba.kernels.cuda import arrays, launch
+    from xent_numba.kernels.cuda import arrays, copies
 
-    return launch.to_host(arrays.adopt("array", array))
+    return copies.to_host(arrays.adopt("array", array))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -166,10 +166,10 @@ def test_within_two_ulp_in_every_octave(cuda, dtype, number):
 
 def fill(array, value, stream=0):
     """Store one value everywhere in a device array."""
-    from xent_numba.kernels.cuda import arrays, launch
+    from xent_numba.kernels.cuda import arrays, copies
     from xent_numba.kernels.cuda.passes import Launch
 
-    launch.fill(arrays.adopt("array", array), value, Launch(stream))
+    copies.fill(arrays.adopt("array", array), value, Launch(stream))
 
 
 def busy_copy(cuda, host, stream):

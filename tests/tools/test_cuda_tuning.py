@@ -77,7 +77,7 @@ def library(size):
 
 @pytest.fixture
 def options(tmp_path):
-    return Namespace(log2_size=12, rounds=3, output=tmp_path)
+    return Namespace(log2_size=12, rounds=3, output=tmp_path, commit="a1b2c3d4")
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +94,8 @@ def test_it_runs_to_its_end_and_judges_by_what_it_found(options):
         json.dumps(report)
     )
     tables = (options.output / "tuning.md").read_text()
+    assert report["commit"] == "a1b2c3d4"
+    assert "at commit a1b2c3d4." in tables
     verdicts = {(t["row"], t["against"]): t["verdict"] for t in report["targets"]}
     # All rows take the same time here, so that those that move more bytes have more bandwidth.
     assert verdicts[CASES[0].name, cuda_rows.COPY] == "PASS"

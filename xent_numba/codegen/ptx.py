@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from xent_numba.kernels.cuda import compiler
-from xent_numba.kernels.cuda.passes import LAYOUT, Layout, Pass
+from xent_numba.kernels.cuda.passes import LAYOUT, Pass
 from xent_numba.kernels.cuda.signature import of_pass
 
 HOPPER = (9, 0)
@@ -49,23 +49,21 @@ def pass_ptx(
     weighted: bool = False,
     divided: bool = False,
     reduced: bool = True,
-    vector: bool = True,
-    strided: int = 0,
-    layout: Layout = LAYOUT,
+    **dealt: Any,
 ) -> Source:
-    """PTX of a pass over arrays of some dtypes, among them "bfloat16"."""
-    maps = label_dtype is None
+    """PTX of a pass over arrays of some dtypes, among them "bfloat16".
+
+    How samples are dealt out is said by ``vector``, ``strided`` and ``layout`` of `Pass`.
+    """
     spec = Pass(
         operation,
         (dtype, label_dtype or "", dtype if weighted else ""),
         losses=not reduced,
         gradients=operation.endswith("_and_grad"),
         divisor="size" if divided else "",
-        strided=strided,
-        vector=vector and not strided,
-        layout=layout,
+        **({"vector": not dealt.get("strided")} | dealt),
     )
-    kernel = of_pass(spec, maps=maps)
+    kernel = of_pass(spec, maps=label_dtype is None)
     return Source(compiler.ptx(kernel, HOPPER), kernel.most_registers)
 
 

@@ -15,97 +15,22 @@ none. Nothing of CUDA is imported before one of the two, or a computation, is as
 
 from __future__ import annotations
 
-import importlib.util
-import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, cast
 
 import numpy as np
 from numpy import ndarray
 
 from xent_numba.host_arrays import LABEL_DTYPES
+from xent_numba.kernels.cuda.availability import one_line
+from xent_numba.kernels.cuda.availability import unavailable as unavailable
+from xent_numba.kernels.cuda.availability import unavailable_for_timing as unavailable_for_timing
 from xent_numba.operations import OPERATIONS, Call, Reduction
 from xent_numba.registry import implements
 from xent_numba.validation import raise_bad_value, raise_bad_weight_sum
 
 _ULP = {"float32": 2, "float64": 2}
-_INSTALL = "pip install 'xent-numba[cuda]'"
-
-
-def unavailable() -> str | None:
-    """Return why no kernel can run here, or None.
-
-    Numba is not imported for it: a kernel that is on disk already does without.
-    """
-    if _simulated():
-        from numba import cuda
-
-        if hasattr(cuda, "get_current_device"):
-            return None
-        return f"Numba's own simulator is older than these kernels; for numba-cuda's, {_INSTALL}"
-    if reason := _unfit():
-        return reason
-    try:
-        from cuda.pathfinder import load_nvidia_dynamic_lib
-
-        from xent_numba.kernels.cuda import driver
-    except Exception as error:  # noqa: BLE001 - mismatched versions fail in many ways
-        return (
-            f"{_versions()} cannot be imported together ({_one_line(error)}); for a set that "
-            f"can, {_INSTALL}"
-        )
-    try:
-        devices = driver.devices()
-    except Exception as error:  # noqa: BLE001 - the driver's errors have no common class
-        if "NO_DEVICE" in str(error):
-            devices = 0
-        elif "DynamicLib" in type(error).__name__:
-            return (
-                "no CUDA driver was found; on a machine with an NVIDIA GPU install its driver, "
-                f"then {_INSTALL}"
-            )
-        else:
-            return (
-                f"the CUDA driver does not start ({_one_line(error)}); with one that does, "
-                f"{_INSTALL}"
-            )
-    if not devices:
-        return f"the CUDA driver finds no device; on a machine with an NVIDIA GPU, {_INSTALL}"
-    try:
-        load_nvidia_dynamic_lib("nvvm")
-    except Exception as error:  # noqa: BLE001 - see above
-        return f"NVVM, which compiles for the GPU, is missing ({_one_line(error)}); {_INSTALL}"
-    return None
-
-
-def _unfit() -> str | None:
-    """Return which installed packages do not fit together, or are missing; None if all is well."""
-    for module, package in (("numba_cuda", "numba-cuda"), ("cuda", "cuda-core")):
-        if importlib.util.find_spec(module) is None:
-            return f"{package} is not installed; {_INSTALL}"
-    numpy, numba_cuda = version("numpy"), version("numba-cuda")
-    if _numbers(numpy) >= (2, 5) and _numbers(numba_cuda) <= (0, 30, 4):
-        return (
-            f"numba-cuda {numba_cuda} fails at its first compilation with NumPy {numpy}, which "
-            f"has no row_stack; numba-cuda 0.30.4 works with NumPy 2.4: {_INSTALL}"
-        )
-    return None
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """Return the leading numbers of a version."""
-    return tuple(int(part) for part in re.match(r"[\d.]*", version)[0].split(".") if part)  # type: ignore[index]
-
-
-def unavailable_for_timing() -> str | None:
-    """Return why a time measured here would say nothing of a GPU, or None."""
-    if (reason := unavailable()) is not None:
-        return reason
-    if _simulated():
-        return "Numba's CUDA simulator (NUMBA_ENABLE_CUDASIM) runs kernels as Python threads"
-    return None
 
 
 class DeviceArrays:
@@ -126,7 +51,7 @@ class DeviceArrays:
         try:
             array = arrays.adopt(name, value)
         except NotImplementedError as error:
-            raise TypeError(f"{name} is no array that Numba reads: {_one_line(error)}") from None
+            raise TypeError(f"{name} is no array that Numba reads: {one_line(error)}") from None
         if name != "labels" and array.dtype not in (np.float32, np.float64):
             raise TypeError(
                 f"{name} has dtype {array.dtype}; accepted on a device are float16, bfloat16, "
@@ -151,12 +76,13 @@ class DeviceArrays:
     def check_out(cls, name: str, out: Any, inputs: tuple[Any, ...]) -> Any:
         """See `validation.Arrays`."""
         from xent_numba.kernels.cuda import arrays
+        from xent_numba.kernels.cuda.extents import overlap
 
         if not hasattr(type(out), "is_cuda") and not hasattr(out, "__cuda_array_interface__"):
             raise TypeError(f"{name} is a {type(out).__name__}; accepted is a device array")
         place = arrays.adopt_output(name, out)
         for other in inputs:
-            if other is not None and arrays.overlap(place, taken := arrays.adopt(name, other)):
+            if other is not None and overlap(place, taken := arrays.adopt(name, other)):
                 raise ValueError(
                     f"{name} shares memory with another argument, of shape {taken.shape}; accepted "
                     "is memory of its own"
@@ -166,12 +92,12 @@ class DeviceArrays:
     @staticmethod
     def poison(out: Any) -> None:
         """See `validation.Arrays`."""
-        from xent_numba.kernels.cuda import arrays, launch
+        from xent_numba.kernels.cuda import arrays, copies, launch
         from xent_numba.kernels.cuda.passes import Launch
 
         array = arrays.adopt("out", out)
         with launch.machine.on_device(array.device):
-            launch.fill(array, np.nan, Launch(arrays.join_streams([array])))
+            copies.fill(array, np.nan, Launch(arrays.join_streams([array])))
 
 
 arrays = DeviceArrays()
@@ -254,7 +180,6 @@ def clock() -> Callable[[], float]:
     device="cuda",
     formulation="stable",
     max_ulp=_ULP,
-    max_ulp_soft={"float32": 2.25, "float64": 2.25},
     summary="-log p or -log(1 - p), with 1 - p kept unrounded.",
 )
 @implements(
@@ -289,7 +214,7 @@ def clock() -> Callable[[], float]:
 )
 def compute(call: Call) -> Any:
     """Launch on arrays in device memory; host arrays are copied there and back."""
-    from xent_numba.kernels.cuda import arrays, launch
+    from xent_numba.kernels.cuda import arrays, copies, launch
 
     operation, first, labels, weights, reduction, out, grad_out = call
     if isinstance(first, ndarray):
@@ -302,7 +227,7 @@ def compute(call: Call) -> Any:
     try:
         if not task.first.size:
             if reduction != "none" and task.losses:
-                launch.fill(task.losses, 0.0, _where(task))
+                copies.fill(task.losses, 0.0, _where(task))
             return 0.0 if out is None else out
         result = _run(task, call)
     finally:
@@ -313,7 +238,7 @@ def compute(call: Call) -> Any:
 
 def _compute_on_copies(call: Call) -> Any:
     """Compute on host arrays by way of the device."""
-    from xent_numba.kernels.cuda import arrays, launch
+    from xent_numba.kernels.cuda import arrays, copies, launch
 
     _, first, labels, weights, reduction, out, grad_out = call
     if reduction != "none":
@@ -329,7 +254,7 @@ def _compute_on_copies(call: Call) -> Any:
     result = _run(task, call._replace(out=None))
     for host, array in zip((out, grad_out), outputs, strict=True):
         if host is not None:
-            host[...] = launch.to_host(array)
+            host[...] = copies.to_host(array)
     return out if reduction == "none" else result
 
 
@@ -362,62 +287,52 @@ def _run(task: Any, call: Call) -> Any:
     """
     from xent_numba.kernels.cuda import launch
 
-    first, weights, reduction = task.first, task.weights, call.reduction
     where = _where(task)
     if task.labels is None:
-        launch.launch_map(task.operation, first, task.losses, where)
+        launch.launch_map(task.operation, task.first, task.losses, where)
         return None
-    number, waits = None, type(call.out) is not type(first)
-    if reduction != "none":
-        number, task.losses = task.losses, None
-    scratch = launch.scratch_on(first.device, where.stream)
-    places = scratch.totals, number.address if number else scratch.result
+    waits = type(call.out) is not type(task.first)
+    number = _take_number(task, call.reduction)
+    scratch = launch.scratch_on(task.first.device, where.stream)
+    if task.divisor == "sum":
+        of_weights = launch.Task("sample_weight", task.weights)
+        launch.launch_sum(of_weights, scratch, (scratch.totals, scratch.result), where)
+    if waits:
+        totals = launch.awaited(task, scratch, where)
+        _raise_if_bad(totals, task, call, where)
+        return None if call.reduction == "none" else totals.result
+    if number:
+        launch.launch_sum(task, scratch, (scratch.totals, number.address), where)
+    else:
+        launch.launch_pass(task, scratch, (scratch.totals, scratch.result), where)
+    return None
+
+
+def _take_number(task: Any, reduction: str) -> Any:
+    """Tell a task what becomes of its losses; return the array for the sum or mean, if any."""
+    if reduction == "none":
+        return None
+    number, task.losses = task.losses, None
     if reduction == "mean":
-        task.rule = "weighted mean" if weights else "mean"
-    if task.gradients and reduction == "mean":
-        task.divisor = "sum" if weights else "size"
-        if weights:
-            of_weights = launch.Task("sample_weight", weights)
-            launch.launch_sum(of_weights, scratch, (scratch.totals, scratch.result), where)
-    if not waits:
-        if number:
-            launch.launch_sum(task, scratch, places, where)
-        else:
-            launch.launch_pass(task, scratch, places, where)
-        return None
-    totals = launch.awaited(task, scratch, where)
+        task.rule = "weighted mean" if task.weights else "mean"
+        if task.gradients:
+            task.divisor = "sum" if task.weights else "size"
+    return number
+
+
+def _raise_if_bad(totals: Any, task: Any, call: Call, where: Any) -> None:
+    """Raise for a value outside its set, or weights that have no mean."""
     if totals.bad:
         raise_bad_value(call.operation, *(_on_host(array, where) for array in call[1:4]))
     if task.rule == "weighted mean" and not 0 < totals.weight_sum < np.inf:
         raise_bad_weight_sum(totals.weight_sum)
-    return None if reduction == "none" else totals.result
 
 
 def _on_host(array: Any, where: Any) -> Any:
     """Return an argument as a NumPy array of the numbers it stands for; None for None."""
-    from xent_numba.kernels.cuda import arrays, launch
+    from xent_numba.kernels.cuda import arrays, copies
 
     if array is None or isinstance(array, ndarray):
         return array
     adopted = arrays.adopt("argument", array)
-    return adopted.numbers(launch.to_host(adopted, where))
-
-
-def _simulated() -> bool:
-    from xent_numba.kernels.cuda.passes import SIMULATED
-
-    return SIMULATED
-
-
-def _versions() -> str:
-    found = []
-    for package in ("numba", "numba-cuda", "cuda-core", "cuda-bindings"):
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            found.append(f"no {package}")
-    return ", ".join(found)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return adopted.numbers(copies.to_host(adopted, where))

@@ -131,6 +131,40 @@ def test_the_worst_score():
     assert 1.9 < error <= LIMIT
 
 
+#: Where a sum of rounded logarithms is off by 2.15 ULP: the loss is just below 1, and nearly all of
+#: it is a logarithm just above.
+WORST_SOFT = float.fromhex("0x1.43e0fap-1"), float.fromhex("0x1.45cb62p-9")
+
+
+@pytest.mark.parametrize(("dtype", "wide"), [("float32", "float64"), ("float64", "longdouble")])
+@pytest.mark.parametrize("off", [-1, 0, 1])
+def test_soft_cross_entropy_is_within_two_ulp(off, dtype, wide):
+    if np.finfo(wide).nmant < np.finfo(dtype).nmant + 10:
+        pytest.skip(f"{wide} has too few digits here")
+    rng = np.random.default_rng(5)
+    size = 1 << 18
+    first = np.concatenate([rng.random(size), np.exp2(rng.uniform(-20, 0, size))]).astype(dtype)
+    labels = np.concatenate([np.exp2(rng.uniform(-30, 0, size)), rng.random(size)]).astype(dtype)
+    first[0], labels[0] = WORST_SOFT
+    inside = (first > 0) & (first < 1)
+    first, labels = first[inside], labels[inside]
+    evaluate = samples(off).weighted_sample(
+        "binary_cross_entropy", hard=False, weighted=False, divided=False
+    )
+
+    @njit(error_model="numpy")
+    def run(first, labels, losses):
+        for i in range(first.size):
+            _, losses[i], _ = evaluate(first[i], labels[i], first[i], first[i])
+
+    losses = np.empty_like(first)
+    run(first, labels, losses)
+    p, y = first.astype(wide), labels.astype(wide)
+    exact = -(y * np.log(p) + (1 - y) * np.log1p(-p))
+    errors = np.abs(losses - exact) / np.spacing(exact.astype(dtype))
+    assert errors.max() <= LIMIT, (first[errors.argmax()], labels[errors.argmax()])
+
+
 def test_a_worse_reciprocal_is_noticed():
     for dtype in ("float32", "float64"):
         errors = found(samples(3000), ("sigmoid",), dtype, 1 << 12)

@@ -21,12 +21,17 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from xent_numba.kernels.cuda import launch
+from xent_numba.kernels.cuda import copies, launch
+from xent_numba.kernels.cuda.extents import (
+    contiguous_strides,
+    is_aligned,
+    is_contiguous,
+    overlaps_itself,
+)
 from xent_numba.kernels.cuda.passes import Launch, computed_dtype, stored_dtype
 from xent_numba.kernels.cuda.refusals import is_no_room, no_room
 
@@ -90,7 +95,7 @@ class DeviceArray:
     @property
     def all_strides(self) -> tuple[int, ...]:
         """Strides in bytes, also where it is contiguous."""
-        return self.strides or _contiguous(self.shape, self.itemsize)
+        return self.strides or contiguous_strides(self.shape, self.itemsize)
 
     def numbers(self, elements: np.ndarray) -> np.ndarray:
         """Return the numbers that elements of the array, copied to the host, stand for."""
@@ -125,7 +130,13 @@ def adopt(name: str, value: Any) -> DeviceArray:
     if kind is DeviceArray:
         return value
     taken: Any = kind
-    return _taker(taken)(name, value)
+    array = _taker(taken)(name, value)
+    if array.size > MOST_SAMPLES:
+        raise ValueError(
+            f"{name} has {array.size:,} samples; accepted are at most {MOST_SAMPLES:,}, which a "
+            "kernel's index reaches, so pass the samples in parts"
+        )
+    return array
 
 
 def adopt_output(name: str, value: Any) -> DeviceArray:
@@ -146,7 +157,7 @@ def adopt_output(name: str, value: Any) -> DeviceArray:
             f"{name} has elements that lie across their alignment; accepted is an address and "
             "strides that are multiples of the item size"
         )
-    if array.strides is not None and _overlaps_itself(array):
+    if array.strides is not None and overlaps_itself(array):
         raise ValueError(
             f"{name} has elements that share memory with each other (strides {array.strides}); "
             "accepted is an array whose elements are distinct"
@@ -211,7 +222,7 @@ def _of_interface(name: str, value: Any) -> DeviceArray:
     if library == "numba" and hasattr(value, "strides"):
         strides = value.strides
     size = np.dtype(code).itemsize
-    if strides is not None and _is_contiguous(shape, strides, size):
+    if strides is not None and is_contiguous(shape, strides, size):
         strides = None
     array = DeviceArray(place, number, shape, strides and tuple(strides), value)
     return array if is_aligned(array) else _gathered(array)
@@ -346,63 +357,6 @@ def _empty_of_numba(first: DeviceArray, stream: int) -> Any:
     return cuda.device_array(first.shape, first.dtype, stream=where)
 
 
-def is_aligned(array: DeviceArray) -> bool:
-    """Whether every element starts on a multiple of its size, as a GPU needs it to."""
-    return not any(step % array.itemsize for step in (array.address, *(array.strides or ())))
-
-
-def overlap(a: DeviceArray, b: DeviceArray) -> bool:
-    """Whether two arrays share an element's memory."""
-    (low, high), (other_low, other_high) = _extent(a), _extent(b)
-    if high <= other_low or other_high <= low:
-        return False
-    if a.strides is None and b.strides is None:
-        return True
-    try:
-        # An exact answer may take exponential time; past this much work, assume the worst.
-        return np.shares_memory(shadow(a), shadow(b), 100_000)  # type: ignore[arg-type]
-    except np.exceptions.TooHardError:
-        return True
-
-
-def _overlaps_itself(array: DeviceArray) -> bool:
-    """Whether two elements may be one: sorted by stride, a step must clear all smaller ones."""
-    reach = array.itemsize
-    for stride, length in sorted(
-        (abs(step), n) for step, n in zip(array.all_strides, array.shape, strict=True) if n > 1
-    ):
-        if stride < reach:
-            return True
-        reach += stride * (length - 1)
-    return False
-
-
-def _extent(array: DeviceArray) -> tuple[int, int]:
-    """Return the first address of an array, and the one behind its last."""
-    low, size = array.address, array.itemsize
-    if not array.size:
-        return low, low
-    if array.strides is None:
-        return low, low + array.size * size
-    reach = [(n - 1) * step for n, step in zip(array.shape, array.strides, strict=True)]
-    return low + sum(min(0, r) for r in reach), low + size + sum(max(0, r) for r in reach)
-
-
-def shadow(array: DeviceArray) -> np.ndarray:
-    """Return a NumPy array with the address and strides of a device array, never to be read."""
-    dtype = stored_dtype(array.number)
-    if not array.size:
-        return np.empty(array.shape, dtype)
-    interface = {
-        "version": 3,
-        "typestr": dtype.str,
-        "data": (array.address, False),
-        "shape": array.shape,
-        "strides": array.strides,
-    }
-    return np.asarray(SimpleNamespace(__array_interface__=interface))
-
-
 def _gathered(array: DeviceArray) -> DeviceArray:
     """Return a contiguous copy, made byte by byte."""
     with launch.machine.on_device(array.device):
@@ -410,22 +364,8 @@ def _gathered(array: DeviceArray) -> DeviceArray:
         place = array.address, array.device, array.stream
         shape, strides = (*array.shape, array.itemsize), (*array.all_strides, 1)
         of_bytes = DeviceArray(place, "uint8", shape, strides, array)
-        launch.gather(of_bytes, copied.address, Launch(array.stream))
+        copies.gather(of_bytes, copied.address, Launch(array.stream))
     return copied
-
-
-def _contiguous(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    lengths = np.cumprod([1, *reversed(shape[1:])])[: len(shape)]
-    return tuple(int(length) * itemsize for length in reversed(lengths))
-
-
-def _is_contiguous(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> bool:
-    """Whether elements follow each other in C order; a dimension of one element has no step."""
-    for length, step in zip(reversed(shape), reversed(strides), strict=True):
-        if length != 1 and step != itemsize:
-            return False
-        itemsize *= length
-    return True
 
 
 def _stream_of(name: str, library: str, interface: dict[str, Any]) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from xent_numba.kernels.cuda import arrays, launch
+from xent_numba.kernels.cuda import arrays, copies, launch
 from xent_numba.kernels.cuda.passes import ROWS
 
 
@@ -77,7 +77,7 @@ def upload(array: np.ndarray) -> arrays.DeviceArray:
 
 def download(array: arrays.DeviceArray) -> np.ndarray:
     """Return a copy on the host, when the device has done everything."""
-    return launch.to_host(array)
+    return copies.to_host(array)
 
 
 def empty_like(array: arrays.DeviceArray) -> arrays.DeviceArray:

@@ -150,11 +150,12 @@ def _log1p(e):  # type: ignore[no-untyped-def]
 
 
 @exact
-def minus_log(u: float, low: float) -> float:
-    """Return -log(u + low) for 0 <= u <= 1, |low| <= ulp(u) / 2; inf at 0.
+def minus_log(u: float, low: float) -> tuple[float, float]:
+    """Return -log(u + low) for 0 <= u <= 1, |low| <= ulp(u) / 2, and what rounding it lost.
 
-    u = 2^n (1 + t) with 1 + t from sqrt(1/2) to sqrt(2), so that log(1 + t) and n ln 2 cancel one
-    bit at worst, for n = -1. n ln2_high is exact.
+    It is inf at 0, and what it lost there is finite. u = 2^n (1 + t) with 1 + t from sqrt(1/2) to
+    sqrt(2), so that log(1 + t) and n ln 2 cancel one bit at worst, for n = -1. n ln2_high is exact,
+    and at least twice the rest where it is not 0: Fast2Sum finds what their sum lost.
     """
     k = constants(u)
     tiny = u < k.smallest_normal
@@ -162,9 +163,11 @@ def minus_log(u: float, low: float) -> float:
     n, significand, scale = split_octave(lifted, k.sqrt_half)
     n -= k.lift_exponent if tiny else k.zero
     leading, rest = log1p_parts(significand - k.one, product(low, scale), k.log_tail)
-    total = fma(-n, k.ln2_high, -(leading + fma(n, k.ln2_low, rest)))
+    octaves, within = product(-n, k.ln2_high), -(leading + fma(n, k.ln2_low, rest))
+    total = octaves + within
     # -(0 + 0) is -0.0, which a loss never is; and what came of u = 0 is finite.
-    return at_least(k.infinity if u == k.zero else k.zero, total)
+    rounded = at_least(k.infinity if u == k.zero else k.zero, total)
+    return rounded, (octaves - total) + within
 
 
 @exact

@@ -12,8 +12,6 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-
 from xent_numba.kernels.cuda.passes import (
     COLUMNS,
     LAYOUT,
@@ -32,7 +30,6 @@ from xent_numba.kernels.cuda.signature import Kernel, of_pass
 machine: Any = import_module(f"{__package__}.{'simulator' if SIMULATED else 'driver'}")
 """The driver, or what stands for it in the simulator."""
 FOLD_THREADS = 1024
-_FILL_THREADS = 256
 DEFAULT = Launch()
 
 
@@ -137,11 +134,6 @@ def scratch_on(device: int, stream: int) -> _Scratch:
     return found
 
 
-@cache
-def _kernel(kind: str, arguments: tuple[Any, ...], strided: int, device: int) -> Any:
-    return machine.launcher(Kernel(kind, arguments, strided), device)
-
-
 _launchers: dict[Any, Any] = {}
 """Those of passes, by what can be told of a call at one look."""
 
@@ -160,7 +152,7 @@ def _aligned(arrays: tuple[Any, ...], width: int) -> bool:
     return not any(array.address & _mask(array.number, width) for array in arrays)
 
 
-def _addresses(arrays: tuple[Any, ...], strided: int) -> list[int]:
+def addresses(arrays: tuple[Any, ...], strided: int) -> list[int]:
     """Return what a kernel is given for arrays."""
     if not strided:
         return [array.address for array in arrays]
@@ -170,7 +162,7 @@ def _addresses(arrays: tuple[Any, ...], strided: int) -> list[int]:
     return given
 
 
-def _strided(arrays: tuple[Any, ...]) -> int:
+def dimensions_with_strides(arrays: tuple[Any, ...]) -> int:
     """Return the dimensions of arrays if one has strides, 0 if all are contiguous."""
     for array in arrays:
         if array.strides is not None:
@@ -199,7 +191,7 @@ def launch_map(
         How samples are dealt out.
     """
     arrays = first, out
-    strided = _strided(arrays)
+    strided = dimensions_with_strides(arrays)
     itemsize = first.itemsize
     width = layout.width(itemsize)
     vector = not strided and _aligned(arrays, width)
@@ -219,7 +211,7 @@ def launch_map(
     blocks, threads = launch.over(
         -(-size // layout.tile(itemsize)), -(-size // width), layout.lanes
     )
-    launcher(blocks, threads, launch.stream, size, *_addresses(arrays, strided))
+    launcher(blocks, threads, launch.stream, size, *addresses(arrays, strided))
 
 
 def launch_pass(
@@ -255,7 +247,7 @@ def launch_pass(
         task.losses or first,
         task.gradients or first,
     )
-    strided = _strided(arrays)
+    strided = dimensions_with_strides(arrays)
     itemsize = first.itemsize
     width = layout.width(itemsize)
     vector = not strided and _aligned(arrays, width)
@@ -296,7 +288,7 @@ def launch_pass(
         in_chunk,
         chunks,
         RULES.index(task.rule),
-        *_addresses(arrays, strided),
+        *addresses(arrays, strided),
         scratch.totals,
         scratch.table,
         *places,
@@ -370,49 +362,3 @@ def awaited(task: Task, scratch: Any, launch: Launch = DEFAULT, layout: Layout =
 def read_totals(scratch: Any, result: str) -> Totals:
     """Return what a pass has left for the host; the name is that of the dtype of its results."""
     return Totals(*_TOTALS[result].unpack_from(scratch.pinned.view))
-
-
-def fill(out: Any, value: float, launch: Launch = DEFAULT) -> None:
-    """Store one value everywhere in a device array."""
-    if not out.size:
-        return
-    strided = _strided((out,))
-    launcher = _kernel("fill", (out.number, strided), strided, out.device)
-    blocks = min(-(-out.size // _FILL_THREADS), LAYOUT.most_chunks)
-    launcher(
-        launch.blocks or blocks,
-        launch.threads or _FILL_THREADS,
-        launch.stream,
-        out.size,
-        value,
-        *_addresses((out,), strided),
-    )
-
-
-def gather(source: Any, target: int, launch: Launch = DEFAULT) -> None:
-    """Copy the elements of an array, in C order, to where there is room for them."""
-    strided = _strided((source,))
-    launcher = _kernel("copy", (source.number, strided), strided, source.device)
-    blocks = min(-(-source.size // _FILL_THREADS), LAYOUT.most_chunks)
-    launcher(
-        launch.blocks or blocks,
-        launch.threads or _FILL_THREADS,
-        launch.stream,
-        source.size,
-        *_addresses((source,), strided),
-        target,
-    )
-
-
-def to_host(array: Any, launch: Launch = DEFAULT) -> np.ndarray:
-    """Wait for a device array of any strides, and return its elements on the host."""
-    host = np.empty(array.shape, stored_dtype(array.number))
-    if not host.size:
-        return host
-    source, room = array.address, None
-    if array.strides is not None:
-        room = machine.Memory(host.nbytes)
-        source = room.address
-        gather(array, source, launch)
-    machine.to_host(host.ctypes.data, source, host.nbytes, launch.stream)
-    return host

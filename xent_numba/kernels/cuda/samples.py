@@ -139,8 +139,11 @@ def with_logits_soft(score: float, label: Any) -> Sample:
 
 
 @exact
-def minus_log_of(p: float, positive: bool) -> float:
-    """-log p or -log(1 - p), where 1 - p is rounded and its error, exact by Fast2Sum, kept."""
+def minus_log_of(p: float, positive: bool) -> tuple[float, float]:
+    """-log p or -log(1 - p), and what it lost; 1 - p is rounded, and its error is kept.
+
+    That error is exact by Fast2Sum.
+    """
     k = constants(p)
     other = k.one - p
     error = (k.one - other) - p
@@ -151,23 +154,28 @@ def minus_log_of(p: float, positive: bool) -> float:
 def cross_entropy_hard(probability: float, label: Any) -> Sample:
     """-log p or -log(1 - p), for an integer label."""
     wrong = np.int32(not is_share(probability, probability)) | surplus(label, label & ~1)
-    loss = minus_log_of(probability, label == 1)
+    loss, _ = minus_log_of(probability, label == 1)
     return np.int32(wrong), loss, constants(probability).zero
 
 
 @exact
 def cross_entropy_soft(probability: float, label: Any) -> Sample:
-    """-[y log p + (1 - y) log(1 - p)]; a label that is 0 or 1 needs one logarithm only."""
+    """-[y log p + (1 - y) log(1 - p)]; a label that is 0 or 1 needs one logarithm only.
+
+    A loss just below a power of 2 may be nearly all of a logarithm just above it, whose rounding
+    counts twice: what the logarithms lost is added.
+    """
     y = as_type_of(probability, label)
     k = constants(probability)
     allowed = is_share(probability, probability) and is_share(probability, label)
-    loss = minus_log_of(probability, y > k.zero)
+    loss, low = minus_log_of(probability, y > k.zero)
     if y > k.zero and y < k.one:
         # 1 - y is rounded, and what it lost is exact (Fast2Sum).
         other = k.one - y
         lost = (k.one - other) - y
-        towards_zero = minus_log_of(probability, False)
+        towards_zero, low_zero = minus_log_of(probability, False)
         rest = product(lost, towards_zero) if towards_zero < k.infinity else k.zero
+        rest = fma(y, low, fma(other, low_zero, rest))
         loss = fma(y, loss, fma(other, towards_zero, rest))
     return np.int32(not allowed), loss, k.zero
 

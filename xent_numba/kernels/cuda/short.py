@@ -1,9 +1,9 @@
 """The way of a call that is like one before it: of few samples, the checks outweigh the kernel.
 
-Contiguous arrays of PyTorch's or CuPy's, all of one type, are asked a handful of attributes. That
-their dtypes are accepted shows in that the kernel has been launched before. What is out of the
-ordinary, a value outside its set included, gets None here, and is computed, or refused, by the
-longer way.
+Contiguous arrays of PyTorch's or CuPy's, all of one type, are asked a handful of attributes. What
+follows from shapes, dtypes and devices is kept as a plan; the kernel has been launched before. What
+is out of the ordinary, a value outside its set included, gets None here, and is computed, or
+refused, by the longer way.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ from xent_numba.kernels.cuda.passes import (
     computed_dtype,
     stored_dtype,
 )
-from xent_numba.operations import REDUCTIONS
+from xent_numba.operations import OPERATIONS
 
 NUMBERS = ("float16", "bfloat16", "float32", "float64", "int8", "uint8", "int32", "int64")
 _BYTES = {number: stored_dtype(number).itemsize for number in NUMBERS}
-_RESULTS = {number: computed_dtype(number) for number in NUMBERS if "float" in number}
-_OF_RESULTS = {number: str(dtype) for number, dtype in _RESULTS.items()}
-_STEPS = {number: LAYOUT.width(_BYTES[number]) for number in _RESULTS}
-_TILES = {number: LAYOUT.tile(_BYTES[number]) for number in _RESULTS}
+_RESULTS = {number: str(computed_dtype(number)) for number in NUMBERS if "float" in number}
+MOST_PLANS = 1024
+"""Of calls; a program may make them with arrays of any number of shapes."""
+
+
+_NOTHING = 0, None
+"""The look at an array that there is none of."""
 
 
 class Tensors:
@@ -43,15 +46,19 @@ class Tensors:
         self.stream_of = torch._C._cuda_getCurrentRawStream
         self.empty_like = torch.empty_like
         self.strided = torch.strided
+        self.kind = torch.Tensor
 
     def look(self, tensor: Any) -> Any:
-        """Return address, shape, number and device; None where it takes a longer look."""
-        if tensor.requires_grad or not tensor.is_cuda or tensor.layout is not self.strided:
+        """Return the address, and shape, dtype and device; None where it takes a longer look."""
+        if tensor is None:
+            return _NOTHING
+        if type(tensor) is not self.kind or tensor.requires_grad:
+            return None
+        if not tensor.is_cuda or tensor.layout is not self.strided:
             return None
         if tensor.is_neg() or not tensor.is_contiguous():
             return None
-        number = self.numbers.get(tensor.dtype)
-        return tensor.data_ptr(), tensor.shape, number, tensor.get_device()
+        return tensor.data_ptr(), (tensor.shape, tensor.dtype, tensor.get_device())
 
 
 class ArraysOfCupy:
@@ -62,17 +69,20 @@ class ArraysOfCupy:
         self.numbers[np.dtype(np.bool_)] = "uint8"
         self.current = cupy.cuda.get_current_stream
         self.empty_like = cupy.empty_like
+        self.kind = cupy.ndarray
 
     def stream_of(self, device: int) -> int:
         """Return the handle of the current stream; 1 is the default one."""
         return self.current().ptr or 1
 
     def look(self, array: Any) -> Any:
-        """Return address, shape, number and device; None where it takes a longer look."""
-        if not array.flags.c_contiguous:
+        """Return the address, and shape, dtype and device; None where it takes a longer look."""
+        if array is None:
+            return _NOTHING
+        if type(array) is not self.kind or not array.flags.c_contiguous:
             return None
         data = array.data
-        return data.ptr, array.shape, self.numbers.get(array.dtype), data.device_id
+        return data.ptr, (array.shape, array.dtype, data.device_id)
 
 
 @cache
@@ -88,13 +98,37 @@ def _library(kind: Any) -> Any:
     return None
 
 
-class _Seen(NamedTuple):
-    """One array, at a look."""
+class _Plan(NamedTuple):
+    """What a call does, as far as shapes, dtypes and devices say.
 
-    address: int
-    shape: tuple[int, ...]
-    number: str
+    Attributes
+    ----------
+    launcher : callable
+        Of the kernel.
+    grid, head : tuple of int
+        Blocks and threads, and what the kernel is given before addresses.
+    device : int
+        Where the arrays are.
+    masks, lengths : tuple of int
+        Of the first argument, labels, `out` and `grad_out`: the bits of an address that have to be
+        0, and the bytes of the array; zeros for one that there is none of.
+    fold : tuple or None
+        Launcher, threads and head of the kernel that adds up partial results, if there are any.
+    result : str
+        Name of the dtype of the results.
+    """
+
+    launcher: Callable[..., None]
+    grid: tuple[int, int]
+    head: tuple[int, ...]
     device: int
+    masks: tuple[int, ...]
+    lengths: tuple[int, ...]
+    fold: Any
+    result: str
+
+
+_plans: dict[Any, _Plan] = {}
 
 
 def way_of(kind: Any) -> Callable[[Any], Any] | None:
@@ -104,37 +138,30 @@ def way_of(kind: Any) -> Callable[[Any], Any] | None:
 
 
 def _evaluate(library: Any, call: Any) -> Any:
-    if arrays.stream_is_chosen():
+    if call.sample_weight is not None or arrays.stream_is_chosen():
         return None
     seen = library.look(call.first)
-    if seen is None or seen[2] not in _RESULTS or seen[0] & 15:
+    if seen is None or type(call.reduction) is not str:
         return None
-    return (_map if call.operation.labels is None else _losses)(library, call, seen)
+    return (_map if call.labels is None else _losses)(library, call, seen)
 
 
 def _map(library: Any, call: Any, seen: Any) -> Any:
-    first, out = call.first, call.out
-    address, shape, number, device = seen
-    if out is None:
-        if _OF_RESULTS[number] != number:
-            return None
-        out = library.empty_like(first)
-    look = library.look(out) if type(out) is type(first) else None
-    if look is None:
+    out = library.empty_like(call.first) if call.out is None else call.out
+    there = library.look(out)
+    if there is None:
         return None
-    start, of_out, name, there = look
-    size = math.prod(shape)
-    odd = start & 15 or of_out != shape or there != device or name != _OF_RESULTS[number]
-    end = start + size * _BYTES[name] if name else 0
-    if odd or not size or (start < address + size * _BYTES[number] and address < end):
+    first, of_first = seen
+    target, of_out = there
+    key = call.operation.name, "none", (of_first, None, of_out, None)
+    plan = _plans.get(key) or _planned(library, key)
+    if plan is None or (first | target) & 15:
         return None
-    launcher = launch.known((call.operation.name, number, 0, True, device, True))
-    if launcher is None:
+    if target < first + plan.lengths[0] and first < target + plan.lengths[2]:
         return None
-    entered = launch.machine.enter_unless_single(device)
+    entered = launch.machine.enter_unless_single(plan.device)
     try:
-        blocks, threads = _over(size, number, -(-size // _TILES[number]))
-        launcher(blocks, threads, library.stream_of(device), size, address, start)
+        plan.launcher(*plan.grid, library.stream_of(plan.device), *plan.head, first, target)
     finally:
         if entered:
             launch.machine.leave()
@@ -142,104 +169,154 @@ def _map(library: Any, call: Any, seen: Any) -> Any:
 
 
 def _losses(library: Any, call: Any, seen: Any) -> Any:
-    operation, first, labels, weights, reduction, out, grad_out = call
-    if weights is not None or reduction not in REDUCTIONS:
+    operation, _, labels, _, reduction, out, gradient = call
+    look = library.look
+    of_labels, of_out, of_gradient = look(labels), look(out), look(gradient)
+    if of_labels is None or of_out is None or of_gradient is None:
         return None
-    # A bad label raises where losses are allocated.
-    if (operation.gradient and grad_out is None) or (out is None and reduction == "none"):
+    key = operation.name, reduction, (seen[1], of_labels[1], of_out[1], of_gradient[1])
+    plan = _plans.get(key) or _planned(library, key)
+    places = seen[0], of_labels[0], of_out[0], of_gradient[0]
+    if plan is None or _is_odd(places, plan.masks, plan.lengths):
         return None
-    others = [
-        _beside(library, first, seen, labels, "labels"),
-        out if out is None else _beside(library, first, seen, out, reduction),
-        grad_out if grad_out is None else _beside(library, first, seen, grad_out, "none"),
-    ]
-    size = math.prod(seen[1])
-    if not size or False in others or _overlap(seen, others, size):
-        return None
-    entered = launch.machine.enter_unless_single(seen[3])
+    entered = launch.machine.enter_unless_single(plan.device)
     try:
-        done = _sum(call, _Seen(*seen), others, size, library.stream_of(seen[3]))
+        done = _launched(plan, places, reduction == "none", library.stream_of(plan.device))
     finally:
         if entered:
             launch.machine.leave()
     if done is None:
         return None
     result = done if out is None else out
-    return (result, grad_out) if operation.gradient else result
+    return (result, gradient) if operation.gradient else result
 
 
-def _beside(library: Any, first: Any, seen: Any, array: Any, role: str) -> Any:
-    """Return address and number of an array beside the first, and its size; False if it is odd.
+def _is_odd(places: Any, masks: Any, lengths: Any) -> bool:
+    """Whether an array is not aligned, or an output shares memory with another array.
 
-    It must be of the first one's type, shape and device, and start where a vector load may.
+    What there is none of has no length, and shares memory with nothing.
     """
-    look = library.look(array) if type(array) is type(first) else None
-    if look is None:
+    first, labels, out, gradient = places
+    of_first, of_labels, of_out, of_gradient = masks
+    if first & of_first | labels & of_labels | out & of_out | gradient & of_gradient:
+        return True
+    of_first, of_labels, of_out, of_gradient = lengths
+    end = out + of_out
+    if (out < first + of_first and first < end) or (out < labels + of_labels and labels < end):
+        return True
+    if not gradient:
         return False
-    address, shape, number, device = look
-    if number is None or device != seen[3] or (number != _OF_RESULTS[seen[2]] and role != "labels"):
-        return False
-    if role in ("sum", "mean"):
-        return shape == () and (address, number, 1)
-    mask = min(15, _STEPS[seen[2]] * _BYTES[number] - 1)
-    return shape == seen[1] and not address & mask and (address, number, 0)
+    stop = gradient + of_gradient
+    return (
+        (gradient < first + of_first and first < stop)
+        or (gradient < labels + of_labels and labels < stop)
+        or (gradient < end and out < stop)
+    )
 
 
-def _overlap(seen: Any, others: list[Any], size: int) -> bool:
-    """Whether an output shares memory with what is read, or with another."""
-    read = [(seen[0], size * _BYTES[seen[2]])]
-    for written, other in zip((False, True, True), others, strict=True):
-        if other is None:
-            continue
-        start, number, length = other
-        length = (length or size) * _BYTES[number]
-        if written and any(start < low + n and low < start + length for low, n in read):
-            return True
-        read.append((start, length))
-    return False
-
-
-def _over(size: int, number: str, chunks: int) -> tuple[int, int]:
-    return launch.DEFAULT.over(chunks, -(-size // _STEPS[number]), LAYOUT.lanes)
-
-
-def _sum(call: Any, seen: _Seen, others: Any, size: int, stream: int) -> Any:
-    address, _, number, device = seen
-    labels, out, gradient = others
-    per_sample, mean = call.reduction == "none", call.reduction == "mean"
-    divisor = "size" if gradient and mean else ""
-    which = call.operation.name, number, labels[1], None, not per_sample, not gradient, divisor
-    launcher = launch.known((*which, 0, True, device, True))
-    in_chunk, chunks = LAYOUT.cut(size, _BYTES[number])
-    folds = chunks > 1 and not per_sample
-    fold = launch.known(("fold", _OF_RESULTS[number], device)) if folds else None
-    if launcher is None or (folds and fold is None):
+def _planned(library: Any, key: Any) -> _Plan | None:
+    """Return the plan of a call, and keep it; None for a call that takes the longer way."""
+    name, reduction, described = key
+    shape, dtype, device = described[0]
+    number, size = library.numbers.get(dtype), math.prod(shape)
+    numbers = [one and library.numbers.get(one[1]) for one in described]
+    if number not in _RESULTS or not size or not _fits(name, reduction, described, numbers):
         return None
-    scratch = launch.scratch_on(device, stream)
+    launcher, fold, head, chunks = _launchers(name, reduction, numbers, (size, device))
+    if launcher is None:
+        return None
+    width = LAYOUT.width(_BYTES[number])
+    masks, lengths = zip(
+        *(
+            _extent(one, *((1, 1) if role == 2 and reduction != "none" else (width, size)))
+            for role, one in enumerate(numbers)
+        ),
+        strict=True,
+    )
+    grid = launch.DEFAULT.over(chunks, -(-size // width), LAYOUT.lanes)
+    if len(_plans) >= MOST_PLANS:
+        _plans.clear()
+    plan = _plans[key] = _Plan(launcher, grid, head, device, masks, lengths, fold, _RESULTS[number])
+    return plan
+
+
+def _extent(number: str | None, width: int, size: int) -> tuple[int, int]:
+    """Return mask and length (`_Plan`) of an array, or of none, that is moved by such vectors."""
+    if number is None:
+        return 0, 0
+    itemsize = _BYTES[number]
+    return min(15, width * itemsize - 1), itemsize * size
+
+
+def _fits(name: str, reduction: str, described: Any, numbers: list[Any]) -> bool:
+    """Whether outputs that a call needs are there, and arrays are as the first one asks for."""
+    (shape, _, device), labels, out, gradient = described
+    operation = OPERATIONS[name]
+    # A bad label raises where losses are allocated.
+    if operation.gradient != (gradient is not None) or (out is None and reduction == "none"):
+        return False
+    if reduction not in operation.reductions:
+        return False
+    result = _RESULTS[numbers[0]]
+    shapes = shape, (shape if reduction == "none" else ()), shape
+    return all(
+        one is None
+        or (one[0] == of_one and one[2] == device and number in ((result,) if role else _BYTES))
+        for role, (one, of_one, number) in enumerate(
+            zip((labels, out, gradient), shapes, numbers[1:], strict=True)
+        )
+    )
+
+
+def _launchers(name: str, reduction: str, numbers: list[Any], where: tuple[int, int]) -> Any:
+    """Return launcher, fold, head and chunks of a call; no launcher where one is not known yet."""
+    number, labels, _, gradient = numbers
+    size, device = where
+    in_chunk, chunks = LAYOUT.cut(size, _BYTES[number])
+    if labels is None:
+        tiles = -(-size // LAYOUT.tile(_BYTES[number]))
+        return launch.known((name, number, 0, True, device, True)), None, (size,), tiles
+    mean, summed = reduction == "mean", reduction != "none"
+    divisor = "size" if gradient and mean else ""
+    which = name, number, labels, None, summed, not gradient, divisor
+    launcher, fold = launch.known((*which, 0, True, device, True)), None
+    rule = RULES.index("mean") if mean else 0
+    if summed and chunks > 1:
+        of_fold = launch.known(("fold", _RESULTS[number], device))
+        fold = of_fold, launch.fold_threads(chunks), (chunks, rule, size)
+        launcher = launcher if of_fold else None
+    return launcher, fold, (size, in_chunk, chunks, rule), chunks
+
+
+def _launched(plan: _Plan, places: tuple[int, ...], per_sample: bool, stream: int) -> Any:
+    """Launch; return True, or the sum or mean that there is no array for, None if one was bad."""
+    first, labels, out, gradient = places
+    scratch = launch.scratch_on(plan.device, stream)
     totals, single = scratch.totals, scratch.result
-    if out is None:
+    if not out:
         totals = scratch.pinned.address
         single = totals + 8 * ROWS
     elif not per_sample:
-        single = out[0]
-    arguments = (
-        address,
-        labels[0],
-        address,
-        out[0] if per_sample else address,
-        gradient[0] if gradient else address,
+        single = out
+    plan.launcher(
+        *plan.grid,
+        stream,
+        *plan.head,
+        first,
+        labels,
+        first,
+        out if per_sample else first,
+        gradient or first,
         scratch.totals,
         scratch.table,
         totals,
         single,
     )
-    rule = RULES.index("mean") if mean else 0
-    launcher(*_over(size, number, chunks), stream, size, in_chunk, chunks, rule, *arguments)
-    if fold is not None:
-        cut = chunks, rule, size
-        fold(1, launch.fold_threads(chunks), stream, *cut, scratch.table, totals, single)
-    if out is not None:
+    if plan.fold is not None:
+        launcher, threads, cut = plan.fold
+        launcher(1, threads, stream, *cut, scratch.table, totals, single)
+    if out:
         return True
     launch.machine.synchronize(stream)
-    found = launch.read_totals(scratch, _OF_RESULTS[number])
-    return None if found.bad else _RESULTS[number].type(found.result)
+    found = launch.read_totals(scratch, plan.result)
+    return None if found.bad else np.dtype(plan.result).type(found.result)
