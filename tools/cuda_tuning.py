@@ -53,7 +53,7 @@ from tools.cuda_rows import (
 )
 from xent_numba import registry
 from xent_numba.operations import OPERATIONS
-from xent_numba.results import machine
+from xent_numba.results import provenance
 
 
 def rotated(case: Case, size: int, device: Any) -> list[tuple[Any, ...]]:
@@ -327,7 +327,7 @@ def run(
     size = 1 << options.log2_size
     report: dict[str, Any] = {
         "command": " ".join(["python -m tools.cuda_tuning", *sys.argv[1:]]),
-        "commit": options.commit or machine.commit().get("commit"),
+        "commit": options.commit or provenance.commit()[0],
         "size": size,
         "machine": device.describe(),
         "before": device.state(),

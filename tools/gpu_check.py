@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.cuda_rows import TARGETS, Target
-from xent_numba.results import machine
+from xent_numba.results import provenance
 
 ROOT = Path(__file__).parent.parent
 
@@ -178,7 +178,7 @@ def run(part: Part, folder: Path, commit: str = "") -> dict[str, Any]:
     return found
 
 
-def provenance(given: str | None) -> dict[str, Any]:
+def made_from(given: str | None) -> dict[str, Any]:
     """Return the commit that is measured, the command and the time.
 
     Raises
@@ -186,8 +186,8 @@ def provenance(given: str | None) -> dict[str, Any]:
     ValueError
         Where the tree is a copy without its history and the commit is not given, or is another.
     """
-    found = machine.commit()
-    commit = found.get("commit") or given
+    here, modified = provenance.commit()
+    commit = here or given
     if commit is None:
         raise ValueError(
             "--commit is missing, and this tree has no history to take it from; accepted is the "
@@ -197,7 +197,7 @@ def provenance(given: str | None) -> dict[str, Any]:
         raise ValueError(f"--commit is {given}; accepted is {commit}, which is checked out here")
     return {
         "commit": commit,
-        "modified": found.get("modified"),
+        "modified": modified if here else None,
         "command": " ".join(["python -m tools.gpu_check", *sys.argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -211,7 +211,7 @@ def main() -> int:
     parser.add_argument("--commit", help="what is measured, where the tree is a mere copy of it")
     options = parser.parse_args()
     try:
-        made_by = provenance(options.commit)
+        made_by = made_from(options.commit)
     except ValueError as error:
         parser.error(str(error))
     folder = options.output.resolve()

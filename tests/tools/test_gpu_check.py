@@ -50,7 +50,7 @@ def test_the_whole_check_writes_its_verdicts(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(gpu_check, "PARTS", (script("good", good),))
     promises = Promise("a", "good", "time", most=2), Promise("b", "bad", "time", most=2)
     monkeypatch.setattr(gpu_check, "PROMISES", promises)
-    monkeypatch.setattr(gpu_check.machine, "commit", lambda: {"commit": "a1b2c3d4"})
+    monkeypatch.setattr(gpu_check.provenance, "commit", lambda: ("a1b2c3d4", False))
     monkeypatch.setattr(sys, "argv", ["gpu_check", "--output", str(tmp_path)])
     assert gpu_check.main() == 1
     lines = ["PASS: a: 1, at most 2", "not measured: b"]
@@ -65,23 +65,23 @@ def test_a_result_names_the_commit_that_it_is_of(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(gpu_check, "PROMISES", ())
 
     def checked(found, *arguments):
-        monkeypatch.setattr(gpu_check.machine, "commit", lambda: found)
+        monkeypatch.setattr(gpu_check.provenance, "commit", lambda: found)
         command = ["gpu_check", "--output", str(tmp_path), *arguments]
         monkeypatch.setattr(sys, "argv", command)
         gpu_check.main()
         return json.loads((tmp_path / "check.json").read_text())["provenance"]
 
-    here = {"commit": "a1b2c3d4", "modified": True}
+    here = "a1b2c3d4", True
     found = checked(here)
     assert (found["commit"], found["modified"]) == ("a1b2c3d4", True)
     assert found["command"].endswith(f"--output {tmp_path}")
     assert found["started"].endswith("+00:00")
     assert checked(here, "--commit", "a1b2")["commit"] == "a1b2c3d4"
-    found = checked({}, "--commit", "e5f6")
+    found = checked((None, False), "--commit", "e5f6")
     assert (found["commit"], found["modified"]) == ("e5f6", None)
     (tmp_path / "check.json").unlink()
     for history, arguments, sentence in (
-        ({}, (), "--commit is missing, and this tree has no history"),
+        ((None, False), (), "--commit is missing, and this tree has no history"),
         (here, ("--commit", "e5f6"), "--commit is e5f6; accepted is a1b2c3d4"),
     ):
         with pytest.raises(SystemExit) as ended:
