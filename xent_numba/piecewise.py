@@ -62,12 +62,13 @@ class Sums(NamedTuple):
         """What the pieces of the losses know of the whole."""
         # Losses of float32 cannot make a float64 overflow.
         again = self.weighted or (self.mean and np.dtype(self.dtype) == np.float64)
-        columns = (partials.SUM, partials.WEIGHT_SUM) if self.weighted else (partials.SUM,)
-        return pieces.Whole(self.size, columns, scale, again)
+        both = self.mean and self.weighted
+        columns = (partials.SUM, partials.WEIGHT_SUM) if both else (partials.SUM,)
+        return pieces.Whole(self.size, columns, self.mean, scale, again)
 
     def of_weights(self) -> pieces.Whole:
         """What the pieces of the weights know of the whole."""
-        return pieces.Whole(self.size, (partials.WEIGHT_SUM,), partials.UNSCALED, True)
+        return pieces.Whole(self.size, (partials.WEIGHT_SUM,), True, partials.UNSCALED, True)
 
     def loss_rows(self, scaling: Scaling, samples: pieces.Samples, scale: float) -> ndarray:
         """The rows of samples; see `pieces.Compute`."""

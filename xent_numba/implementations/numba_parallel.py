@@ -136,10 +136,10 @@ def loss(call: Call) -> Any:
     reduced = first, labels, weights, None, None
     infinite = found == partials.STRAINED and value == np.inf
     if found == partials.STRAINED:
-        scaling = _scale(weights, infinite), 1.0, 0.0
+        scaling = _scale(weights, mean, infinite), 1.0, 0.0
         found, value = _compute(name, reduced, scaling, mean)
     if mean and value == np.inf and scaling[0] != partials.UNSCALED and not infinite:
-        found, value = _compute(name, reduced, (_scale(weights, True), 1.0, 0.0), mean)
+        found, value = _compute(name, reduced, (_scale(weights, mean, True), 1.0, 0.0), mean)
     if found == partials.BAD_VALUE:
         raise_bad_value(operation, first, labels, weights)
     if found == partials.BAD_WEIGHT_SUM:
@@ -206,7 +206,7 @@ def _scaling(size: int, weights: ndarray | None, divide: bool) -> tuple[float, f
     scale = partials.UNSCALED
     total, error = _weight_sum(weights, scale)
     if not partials.TINY < total < partials.HUGE:
-        scale = _scale(weights, False)
+        scale = _scale(weights, True, False)
         total, error = _weight_sum(weights, scale)
     return scale, total, error
 
@@ -216,10 +216,10 @@ def _weight_sum(weights: ndarray, scale: float) -> tuple[float, float]:
     return partials.finish_weights(pieces.by_chunk(weights.size, rows))
 
 
-def _scale(weights: ndarray | None, infinite: bool) -> float:
+def _scale(weights: ndarray | None, mean: bool, infinite: bool) -> float:
     """A power of two for a second pass; see `scale_exponent`."""
     largest = 1.0 if weights is None else max(map(weighing.largest, _pieces(weights)))
-    return weighing.power_of_two(weighing.scale_exponent(largest, infinite))
+    return weighing.power_of_two(weighing.scale_exponent(largest, mean, infinite))
 
 
 def _as_scalar(value: float, dtype: np.dtype) -> Any:

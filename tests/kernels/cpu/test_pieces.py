@@ -24,7 +24,7 @@ def rows_of(samples, scale):
 def test_any_partition_adds_up_to_the_same_table(size):
     rng = np.random.default_rng(size)
     values = rng.lognormal(0, 9, size)
-    whole = pieces.Whole(size, (partials.SUM,), partials.UNSCALED, again=False)
+    whole = pieces.Whole(size, (partials.SUM,), True, partials.UNSCALED, again=False)
     expected = pieces.by_chunk(size, rows_of((values,), 1.0))
     for _ in range(12):
         cuts = np.sort(rng.integers(0, size + 1, rng.integers(0, 40)))

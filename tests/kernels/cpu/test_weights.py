@@ -63,6 +63,16 @@ def test_tiny_losses_of_tiny_weights(dtype):
     assert xn.logistic_loss(s, y, sample_weight=np.full(3, 1e-300)) == mean
 
 
+@pytest.mark.parametrize("n", [1, 2000])
+def test_a_small_term_of_a_sum_outlives_a_large_weight_of_no_loss(n):
+    s, y = np.tile([4e4, 0.0], n), np.ones(2 * n, np.int8)
+    w = np.tile([1e300, 1e-300], n)
+    total = xn.logistic_loss(s, y, sample_weight=w, reduction="sum")
+    assert total == pytest.approx(n * 1e-300 * np.log(2), rel=1e-15)
+    chunks = pytest.importorskip("dask.array").from_array(s, chunks=max(1, n // 3))
+    assert xn.logistic_loss(chunks, y, sample_weight=w, reduction="sum").compute() == total
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("bad", [-1e-300, np.inf, -np.inf, np.nan])
 def test_bad_weights(dtype, bad):

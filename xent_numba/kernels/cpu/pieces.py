@@ -43,6 +43,8 @@ class Whole(NamedTuple):
         Samples.
     columns : tuple of int
         The sums that a piece may have: of losses, of weights, or of both.
+    mean : bool
+        Whether the sum of the losses is divided by that of the weights.
     scale : float
         By which the weights are multiplied in the first pass.
     again : bool
@@ -51,6 +53,7 @@ class Whole(NamedTuple):
 
     size: int
     columns: tuple[int, ...]
+    mean: bool
     scale: float
     again: bool
 
@@ -78,10 +81,9 @@ class Rows(NamedTuple):
     largest: float
     huge: bool
 
-    @property
-    def exponent(self) -> int:
+    def exponent(self, whole: Whole) -> int:
         """Of the scale of the second pass, as far as it is known by now."""
-        return scale_exponent(self.largest, self.huge)
+        return scale_exponent(self.largest, whole.mean, self.huge)
 
 
 class Piece(NamedTuple):
@@ -158,8 +160,8 @@ def finish(whole: Whole, piece: Piece, finished: Callable[[ndarray, float], Any]
     rows = piece.rows
     result, infinite = finished(rows.plain, whole.scale)
     while infinite is not None and whole.again:
-        exponent = scale_exponent(rows.largest, infinite)
-        table = _times(rows.again, exponent - rows.exponent)
+        exponent = scale_exponent(rows.largest, whole.mean, infinite)
+        table = _times(rows.again, exponent - rows.exponent(whole))
         result, found = finished(table, power_of_two(exponent))
         infinite = found if found and not infinite else None
     return result
@@ -211,7 +213,7 @@ def _rows(whole: Whole, compute: Compute, begin: int, samples: Samples) -> Rows:
         with np.errstate(all="ignore"):
             sums = [float(plain[:, column].sum()) for column in whole.columns]
         huge = max(sums) >= partials.HUGE
-        exponent = scale_exponent(largest, huge)
+        exponent = scale_exponent(largest, whole.mean, huge)
         if huge or (weights is not None and min(sums) < 2 * partials.TINY):
             again = compute(samples[:3], power_of_two(exponent))
         else:
@@ -232,9 +234,9 @@ def _added(whole: Whole, first: int, parts: list[Rows]) -> Rows:
     """Rows of neighbours; those of a chunk whose first section is among them are added up."""
     chunks = np.concatenate([rows.chunks for rows in parts])
     largest, huge = max(rows.largest for rows in parts), any(rows.huge for rows in parts)
-    exponent = scale_exponent(largest, huge)
+    exponent = scale_exponent(largest, whole.mean, huge)
     plain = np.concatenate([rows.plain for rows in parts])
-    again = np.concatenate([_times(rows.again, exponent - rows.exponent) for rows in parts])
+    again = np.concatenate([_times(rows.again, exponent - rows.exponent(whole)) for rows in parts])
     begins = np.append(True, chunks[1:] != chunks[:-1])[: chunks.size]
     begins |= chunks * (chunk_size(whole.size) // SECTION) < first
     places = np.cumsum(begins) - 1

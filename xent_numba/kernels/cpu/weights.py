@@ -87,12 +87,13 @@ def weigh(weights: Any, scale: float, rows: Any) -> None:
     leave(caller)
 
 
-def scale_exponent(largest: float, infinite: bool) -> int:
+def scale_exponent(largest: float, mean: bool, infinite: bool) -> int:
     """Of the power of two that brings the largest weight to about 1; not 0, which was tried.
 
+    A sum that is no mean is not divided by the large weights: they stay, or the small ones vanish.
     Of an infinite sum, to less: where no loss is infinite, they are near the largest float.
     """
-    _, exponent = math.frexp(largest)
+    _, exponent = math.frexp(largest if mean else min(largest, 0.5))
     return max(min(-exponent - 64 * infinite, 1020), -1074) or 1
 
 
