@@ -14,8 +14,8 @@ from xent_numba import cli
 FORBIDDEN = {"tests", "benchmarks", "tools", "docs"}
 
 
-def main() -> None:
-    """Fail where it is not what it should be."""
+def check_files() -> None:
+    """Fail unless it is installed here, has all of its own files and none of others."""
     folder = Path(xent_numba.__file__).parent
     assert folder.is_relative_to(sys.prefix), f"{folder} is not what was installed"
     for file in ("py.typed", "api.pyi", "reporting/page.html"):
@@ -23,6 +23,9 @@ def main() -> None:
     tops = {file.parts[0] for file in metadata.files("xent-numba") or ()}
     assert not tops & FORBIDDEN, f"the wheel installs {tops & FORBIDDEN} beside the package"
 
+
+def check_metadata() -> None:
+    """Fail where it does not say what it is, who wrote it and where it lives."""
     said = metadata.metadata("xent-numba")
     assert said["Version"] == xent_numba.__version__
     for field in ("Author", "License-Expression", "Requires-Python", "Description"):
@@ -30,6 +33,9 @@ def main() -> None:
     addresses = dict(line.split(", ") for line in said.get_all("Project-URL", ()))
     assert {"Repository", "Documentation", "Changelog"} <= addresses.keys()
 
+
+def check_functions() -> None:
+    """Fail where a function or the command does not do its work."""
     scores, labels = np.array([2.0, -1.0], np.float32), np.array([1, -1], np.int8)
     loss, gradient = xent_numba.logistic_loss_and_grad(scores, labels, reduction="sum")
     np.testing.assert_allclose(loss, 0.44018972, rtol=1e-6)
@@ -43,4 +49,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    check_files()
+    check_metadata()
+    check_functions()

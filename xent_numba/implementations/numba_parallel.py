@@ -132,19 +132,35 @@ def loss(call: Call) -> Any:
     else:
         scaling = _scaling(first.size, weights, mean and gradients is not None)
         found, value = _compute(name, arrays, scaling, mean)
-    # Gradients have been written, and need no other scale.
-    reduced = first, labels, weights, None, None
-    infinite = found == partials.STRAINED and value == np.inf
-    if found == partials.STRAINED:
-        scaling = _scale(weights, mean, infinite), 1.0, 0.0
-        found, value = _compute(name, reduced, scaling, mean)
-    if mean and value == np.inf and scaling[0] != partials.UNSCALED and not infinite:
-        found, value = _compute(name, reduced, (_scale(weights, mean, True), 1.0, 0.0), mean)
+    if found == partials.STRAINED or value == np.inf:
+        found, value = _rescaled(name, (first, labels, weights), mean, scaling[0], (found, value))
     if found == partials.BAD_VALUE:
         raise_bad_value(operation, first, labels, weights)
     if found == partials.BAD_WEIGHT_SUM:
         raise_bad_weight_sum(value)
     return out if out is not None else _as_scalar(value, first.dtype)
+
+
+def _rescaled(
+    name: str,
+    inputs: tuple[ndarray, ndarray, ndarray | None],
+    mean: bool,
+    scale: float,
+    before: tuple[int, float],
+) -> tuple[int, float]:
+    """Sum again, by other scales, where the scale of the pass before was too small or too large.
+
+    Gradients have been written by that pass, and need no other scale.
+    """
+    found, value = before
+    infinite = found == partials.STRAINED and value == np.inf
+    if found == partials.STRAINED:
+        scale = _scale(inputs[2], mean, infinite)
+        found, value = _compute(name, (*inputs, None, None), (scale, 1.0, 0.0), mean)
+    if mean and value == np.inf and scale != partials.UNSCALED and not infinite:
+        scale = _scale(inputs[2], mean, True)
+        found, value = _compute(name, (*inputs, None, None), (scale, 1.0, 0.0), mean)
+    return found, value
 
 
 def loss_rows(
