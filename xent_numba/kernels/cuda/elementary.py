@@ -163,11 +163,11 @@ def minus_log(u: float, low: float) -> tuple[float, float]:
     n, significand, scale = split_octave(lifted, k.sqrt_half)
     n -= k.lift_exponent if tiny else k.zero
     leading, rest = log1p_parts(significand - k.one, product(low, scale), k.log_tail)
-    octaves, within = product(-n, k.ln2_high), -(leading + fma(n, k.ln2_low, rest))
-    total = octaves + within
+    within = -(leading + fma(n, k.ln2_low, rest))
+    total = fma(-n, k.ln2_high, within)
     # -(0 + 0) is -0.0, which a loss never is; and what came of u = 0 is finite.
     rounded = at_least(k.infinity if u == k.zero else k.zero, total)
-    return rounded, (octaves - total) + within
+    return rounded, (product(-n, k.ln2_high) - total) + within
 
 
 @exact
