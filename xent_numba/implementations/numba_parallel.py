@@ -123,14 +123,14 @@ def loss(call: Call) -> Any:
     name, mean = operation.name, reduction == "mean"
     if reduction != "none":
         out = None
-    arrays = (first, labels, weights, out, gradients)
-    if first.size <= SMALL_CALL and weights is out is gradients is None and _all_plain(arrays[:2]):
+    bare = first.size <= SMALL_CALL and weights is out is gradients is None
+    if bare and _is_plain(first) and _is_plain(labels):
         # All of a small call is overhead, so the commonest has a kernel of three arguments.
         scaling = partials.UNSCALED, 1.0, 0.0
-        single, *_ = _KERNELS[name]
-        found, value = single(_flat(first), _flat(labels), mean)
+        found, value = _KERNELS[name][0](_flat(first), _flat(labels), mean)
     else:
         scaling = _scaling(first.size, weights, mean and gradients is not None)
+        arrays = (first, labels, weights, out, gradients)
         found, value = _compute(name, arrays, scaling, mean)
     if found == partials.STRAINED or value == np.inf:
         found, value = _rescaled(name, (first, labels, weights), mean, scaling[0], (found, value))
