@@ -123,7 +123,7 @@ def with_logits_hard(score: float, label: Any) -> Sample:
 def with_logits_soft(score: float, label: Any) -> Sample:
     """log(1 + e^s) - ys, and g(s) - y.
 
-    The formulas are those of `losses.soft_logistic_loss` and `losses.soft_logistic_gradient`.
+    The formulas are those of `kernels.cpu.soft_labels`, in the precision of the scores.
     """
     y = as_type_of(score, label)
     k = constants(score)
