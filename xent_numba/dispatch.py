@@ -29,15 +29,9 @@ def small_sigmoid(scores: ndarray, out: Any, implementation: str) -> Any:
     short = _small_call(implementation)
     if short is None or scores.size > short.limit or scores.dtype not in FLOATS:
         return None
-    try:
-        if out is None:
-            return short.ufunc(scores)
-        if fits(out, scores):
-            return short.ufunc(scores, out)
-    except FloatingPointError:
-        # NumPy was told to raise on underflow, of which the longer way says nothing.
-        pass
-    return None
+    if out is None:
+        return short.ufunc(scores)
+    return short.ufunc(scores, out) if fits(out, scores) else None
 
 
 @functools.cache
