@@ -51,24 +51,25 @@ class ExpConstants(NamedTuple):
     tail: Any
 
 
-_LN2_LOW = float.fromhex("0x1.abc9e3b39803fp-56")  # ln 2 - float64(ln 2)
+# Literals: what is computed at an import is rounded as the caller has it, powers of two too.
+_hex = float.fromhex
 
 FLOAT32 = ExpConstants(
     lowest=np.float32(-104.0),
-    inverse_ln2=np.float32(1 / np.log(2.0)),
-    round_to_int=np.float32(1.5 * 2**23 + 127 + 64),
-    ln2_high=np.float32(np.log(2.0)),
-    ln2_low=np.float32(np.log(2.0) - float(np.float32(np.log(2.0)))),
-    unlift=np.float32(2.0**-64),
+    inverse_ln2=np.float32(_hex("0x1.715476p+0")),
+    round_to_int=np.float32(_hex("0x1.8p23") + 127 + 64),
+    ln2_high=np.float32(_hex("0x1.62e43p-1")),
+    ln2_low=np.float32(_hex("-0x1.05c61p-29")),
+    unlift=np.float32(_hex("0x1p-64")),
     tail=tuple(np.float32(c) for c in EXP_FLOAT32),
 )
 FLOAT64 = ExpConstants(
     lowest=-746.0,
-    inverse_ln2=float(1 / np.log(2.0)),
-    round_to_int=1.5 * 2.0**52 + 1023 + 512,
-    ln2_high=float(np.log(2.0)),
-    ln2_low=_LN2_LOW,
-    unlift=2.0**-512,
+    inverse_ln2=_hex("0x1.71547652b82fep+0"),
+    round_to_int=_hex("0x1.8p52") + 1023 + 512,
+    ln2_high=_hex("0x1.62e42fefa39efp-1"),
+    ln2_low=_hex("0x1.abc9e3b39803fp-56"),
+    unlift=_hex("0x1p-512"),
     tail=EXP_FLOAT64,
 )
 
@@ -114,7 +115,7 @@ def exp_sum(x: float) -> tuple[float, float]:
 
 
 _TAIL = (1.0, *EXP_FLOAT32)
-_ROUND_TO_INT = 1.5 * 2.0**52
+_ROUND_TO_INT = _hex("0x1.8p52")
 _LOWEST = -700.0
 
 

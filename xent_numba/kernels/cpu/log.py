@@ -56,16 +56,8 @@ class LogConstants(NamedTuple):
     ln2_low: Any
 
 
-def _split_ln2(zeros: int) -> tuple[float, float]:
-    """Return ln 2 with so many trailing zero bits in float64, and the rest."""
-    high = float.fromhex("0x1.62e42fefa39efp-1")
-    unit = 2.0 ** (zeros - 53)
-    truncated = float(np.floor(high / unit)) * unit
-    return truncated, (high - truncated) + float.fromhex("0x1.abc9e3b39803fp-56")
-
-
-_LN2_FLOAT32 = _split_ln2(53 - 24 + 8)
-_LN2_FLOAT64 = _split_ln2(11)
+# Literals: what is computed at an import is rounded as the caller has it, powers of two too.
+_hex = float.fromhex
 
 FLOAT32 = LogConstants(
     zero=np.float32(0.0),
@@ -74,12 +66,12 @@ FLOAT32 = LogConstants(
     infinity=np.float32(np.inf),
     log1p_tail=tuple(np.float32(c) for c in LOG1P_FLOAT32),
     log_tail=tuple(np.float32(c) for c in LOG_FLOAT32),
-    smallest_normal=np.float32(2.0**-126),
-    lift=np.float32(2.0**24),
+    smallest_normal=np.float32(_hex("0x1p-126")),
+    lift=np.float32(_hex("0x1p24")),
     lift_exponent=np.float32(24.0),
-    sqrt_half=np.float32(np.sqrt(0.5)),
-    ln2_high=np.float32(_LN2_FLOAT32[0]),
-    ln2_low=np.float32(_LN2_FLOAT32[1]),
+    sqrt_half=np.float32(_hex("0x1.6a09e6p-1")),
+    ln2_high=np.float32(_hex("0x1.62e4p-1")),
+    ln2_low=np.float32(_hex("0x1.7f7d1cp-20")),
 )
 FLOAT64 = LogConstants(
     zero=0.0,
@@ -88,12 +80,12 @@ FLOAT64 = LogConstants(
     infinity=float(np.inf),
     log1p_tail=LOG1P_FLOAT64,
     log_tail=LOG_FLOAT64,
-    smallest_normal=2.0**-1022,
-    lift=2.0**53,
+    smallest_normal=_hex("0x1p-1022"),
+    lift=_hex("0x1p53"),
     lift_exponent=53.0,
-    sqrt_half=float(np.sqrt(0.5)),
-    ln2_high=_LN2_FLOAT64[0],
-    ln2_low=_LN2_FLOAT64[1],
+    sqrt_half=_hex("0x1.6a09e667f3bcdp-1"),
+    ln2_high=_hex("0x1.62e42fefa38p-1"),
+    ln2_low=_hex("0x1.ef35793c7673p-45"),
 )
 
 

@@ -64,7 +64,7 @@ STATE_SIZE = STATE * LANES
 SAFE_ROWS = 4
 """Rows of float32 probabilities, at least 2^-149 each, that a float64 product takes unscaled."""
 
-TINY = 2.0**-30
+TINY = float.fromhex("0x1p-30")
 """A smaller float64 sum is all in the low parts, whose roundings are not kept: it is left alone."""
 
 _LN2, _LN2_LOW = FLOAT64.ln2_high, FLOAT64.ln2_low

@@ -59,7 +59,7 @@ OK, BAD_VALUE, BAD_WEIGHT_SUM, STRAINED = range(4)
 UNSCALED = 1.0
 """The scale of a first pass over losses and weights: none."""
 
-TINY, HUGE = 2.0**-900, 2.0**900
+TINY, HUGE = float.fromhex("0x1p-900"), float.fromhex("0x1p900")
 """Sums of weights, or of weighted losses, beyond which a float64 may have lost some of a term."""
 
 

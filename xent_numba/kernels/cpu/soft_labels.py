@@ -41,7 +41,7 @@ from xent_numba.kernels.cpu.losses import add_log1p_to_sum
 from xent_numba.kernels.cpu.summation import two_sum
 
 _SQRT_HALF = float.fromhex("0x1.6a09e667f3bcdp-1")
-_LIFT, _UNLIFT = 2.0**512, 2.0**-512
+_LIFT, _UNLIFT = float.fromhex("0x1p512"), float.fromhex("0x1p-512")
 """They take every product of a label and a logarithm to where it has a low part, and back."""
 
 
