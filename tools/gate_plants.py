@@ -7,9 +7,8 @@ that a plant holds whatever the code above it looks like.
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 
-from xent_numba.gate import revisions
+from xent_numba.gate.revisions import Repository
 
 _KERNELS = "xent_numba/kernels/cpu"
 _COEFFICIENTS, _EXP = f"{_KERNELS}/coefficients.py", f"{_KERNELS}/exp.py"
@@ -83,13 +82,13 @@ LOSSES = {
 PLANTS = SLOWDOWNS | LOSSES
 
 
-def commit(root: Path, head: str, kind: str) -> str:
+def commit(repository: Repository, head: str, kind: str) -> str:
     """Commit a plant to no branch.
 
     Parameters
     ----------
-    root : Path
-        The repository.
+    repository : Repository
+        What it is planted in.
     head : str
         Hash of the commit that gets it.
     kind : str
@@ -103,9 +102,9 @@ def commit(root: Path, head: str, kind: str) -> str:
     path, addition = PLANTS[kind]
     done = subprocess.run(
         ["git", "show", f"{head}:{path}"],  # noqa: S607
-        cwd=root,
+        cwd=repository.top,
         capture_output=True,
         text=True,
         check=True,
     )
-    return revisions.planted(root, head, path, f"{done.stdout}\n{addition}")
+    return repository.planted(head, path, f"{done.stdout}\n{addition}")

@@ -25,10 +25,10 @@ from asv.util import load_json
 from rich.progress import Progress, TimeElapsedColumn
 from scipy.stats import binomtest
 
-from xent_numba.gate import gate, revisions
+from xent_numba.gate import gate
 from xent_numba.gate.decision import MIN_PAIRS
-from xent_numba.gate.environments import Project
 from xent_numba.gate.pairs import Limits
+from xent_numba.gate.project import Project
 from xent_numba.results import machine, store, table
 from xent_numba.results.files import write
 from xent_numba.results.provenance import Provenance
@@ -126,9 +126,11 @@ def done(part: str, provenance: Provenance) -> list[Trial]:
     return kept.content.runs if here == there else []
 
 
-def candidate(head: str, kind: str) -> str:
+def candidate(project: Project, head: str, kind: str) -> str:
     """Commit of what a commit is compared with."""
-    return head if kind == AGAINST_ITSELF else gate_plants.commit(ROOT, head, kind)
+    if kind == AGAINST_ITSELF:
+        return head
+    return gate_plants.commit(project.repository, head, kind)
 
 
 def schedule(runs: dict[str, int]) -> list[tuple[str, int]]:
@@ -145,7 +147,7 @@ def run_clock(project: Project, head: str, kind: str, number: int) -> dict[str, 
     """Run the gate once."""
     request = gate.Request(
         baseline=head,
-        candidate=candidate(head, kind),
+        candidate=candidate(project, head, kind),
         chosen=(BENCH,),
         limits=Limits(BUDGET_SECONDS, THRESHOLD, seed=number),
         python=sys.executable,
@@ -164,6 +166,12 @@ def run_clock(project: Project, head: str, kind: str, number: int) -> dict[str, 
 
 def run_asv(project: Project, head: str, kind: str, number: int) -> dict[str, Any]:
     """Run asv continuous once, on the same CPU and with the same threshold."""
+    # asv wants two commits; one that differs in no file is the same.
+    other = candidate(project, head, kind)
+    if other == head:
+        licence = (ROOT / "LICENSE").read_text()
+        other = project.repository.planted(head, "LICENSE", licence)
+    repository = project.repository.publish("asv", other)
     folder = project.cache / "asv"
     folder.mkdir(parents=True, exist_ok=True)
     configuration = load_json(str(ROOT / "asv.conf.json"), js_comments=True)
@@ -172,7 +180,7 @@ def run_asv(project: Project, head: str, kind: str, number: int) -> dict[str, An
         "pythons": configuration["pythons"][:1],
         "matrix": {"req": first, "env_nobuild": {"NUMBA_NUM_THREADS": ["1"]}},
         "exclude": [],
-        "repo": str(ROOT),
+        "repo": str(repository),
         "benchmark_dir": str(ROOT / "benchmarks"),
         "env_dir": str(folder / "env"),
         "results_dir": str(folder / "results"),
@@ -184,10 +192,6 @@ def run_asv(project: Project, head: str, kind: str, number: int) -> dict[str, An
     asv = [sys.executable, "-m", "asv"]
     common = {"cwd": folder, "env": environment, "capture_output": True, "text": True}
     subprocess.run([*asv, "machine", "--yes"], **common, check=True)
-    # asv wants two commits; one that differs in no file is the same.
-    other = candidate(head, kind)
-    if other == head:
-        other = revisions.planted(ROOT, head, "LICENSE", (ROOT / "LICENSE").read_text())
     cpu = f"{_one_cpu()[0]}"
     done = subprocess.run(
         [
@@ -216,7 +220,7 @@ def run_exact(project: Project, head: str, kind: str, number: int) -> dict[str, 
     """Count on the commit and on one with a loss planted."""
     request = gate.Request(
         baseline=head,
-        candidate=candidate(head, kind),
+        candidate=candidate(project, head, kind),
         exact=True,
         chosen=(COUNTED,),
         python=sys.executable,

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from xent_numba.gate.environments import Project
+from xent_numba.gate.project import Project
 from xent_numba.gate.sides import Sides
 from xent_numba.measurement.worker import FailedError, LostError, NotApplicableError, WarmUp
 from xent_numba.results import machine
@@ -58,6 +58,32 @@ def track_nan():
     return float("nan")
 
 
+def track_samples():
+    return {"samples": [7, 7.0, 7], "number": 1}
+
+
+def track_varying():
+    return {"samples": [7, 8], "number": 1}
+
+
+def track_no_samples():
+    return {"samples": [], "number": 1}
+
+
+def track_text():
+    return {"other": 1}
+
+
+def track_input():
+    return len(sys.stdin.read()) + len(os.read(0, 100))
+
+
+def track_closing():
+    for number in (0, 2):
+        os.close(number)
+    return 1
+
+
 def track_skipped():
     raise NotImplementedError("not here")
 
@@ -105,6 +131,15 @@ def test_every_call_sees_what_setup_left(worker):
 def test_values(worker):
     assert worker.do("count", "all.Cached.track_cached") == 42
     assert worker.do("count", "all.track_nan") is None
+    assert worker.do("count", "all.track_samples") == 7
+    assert worker.do("count", "all.track_no_samples") is None
+    with pytest.raises(NotApplicableError, match="its samples differ"):
+        worker.do("count", "all.track_varying")
+    with pytest.raises(FailedError, match="TypeError"):
+        worker.do("count", "all.track_text")
+    # What it reads are not the commands, nor can it close where they come from.
+    assert worker.do("count", "all.track_input") == 0
+    assert worker.do("count", "all.track_closing") == 1
     worker.do("open", "all.time_plain")
     assert worker.warm_up("").batch > 1
     with pytest.raises(NotApplicableError, match="not here"):

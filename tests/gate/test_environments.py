@@ -1,34 +1,44 @@
-"""What each side runs in."""
+"""Why an environment cannot be made is said."""
 
 from __future__ import annotations
 
-import os
-import sys
+import json
 
-from xent_numba.gate import environments
-from xent_numba.gate.environments import Project
+import pytest
 
-
-def test_nothing_compiled_is_shared(tiny):
-    project = Project(tiny.folder)
-    tiny.edit("return 3", "return 4")
-    folders = [
-        project.side(name, project.resolve(revision), sys.executable).variables["NUMBA_CACHE_DIR"]
-        for name, revision in (("baseline", "HEAD"), ("candidate", "HEAD"), ("candidate", None))
-    ]
-    assert len(set(folders)) == 3
+from xent_numba import cli
 
 
-def test_what_is_long_unused_is_removed(tiny, monkeypatch):
-    monkeypatch.setattr(environments, "KEPT", 2)
-    project = Project(tiny.folder)
-    made = []
-    for number in range(3):
-        (tiny.folder / "change").write_text(str(number))
-        commit = tiny.commit()
-        made.append(project.side("baseline", project.resolve(commit), sys.executable).sources)
-        os.utime(made[-1], (number, number))
-    project.side("baseline", project.resolve(made[1].name), sys.executable)
-    assert [path.exists() for path in made] == [False, True, True]
-    project.side("baseline", project.resolve(made[0].name), sys.executable)
-    assert [path.exists() for path in made] == [True, True, False]
+def configure(tiny, **changed):
+    path = tiny.folder / "asv.conf.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+    tiny.commit()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"environment_type": "existing"}, "environment_type is 'existing', which builds no"),
+        ({"environment_type": None}, "there is no environment_type, which builds no revision"),
+        ({"environment_type": "mamba"}, "Unknown environment type 'mamba'"),
+        ({"environment_type": "uv"}, "uv command not found"),
+        ({"environment_type": "rattler"}, "is not installed"),
+        ({"pythons": ["3.2"]}, "No executable found for python 3.2"),
+        ({"exclude": [{"environment_type": "virtualenv"}]}, "the matrix leaves none"),
+    ],
+)
+def test_what_is_missing_is_named(tiny, capsys, monkeypatch, changed, said):
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.delenv("CONDA_EXE", raising=False)
+    configure(tiny, **changed)
+    assert cli.main(["gate", "HEAD", "HEAD"]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "--python" in error
+    assert error.count("\n") == 1
+
+
+def test_another_environment_than_the_configured_one_can_be_chosen(tiny, capsys):
+    configure(tiny, environment_type="existing")
+    assert cli.main(["gate", "HEAD", "HEAD", "--environment", "virtualenv:3.2"]) == 2
+    assert "No executable found for python 3.2" in capsys.readouterr().err

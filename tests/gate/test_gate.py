@@ -15,8 +15,8 @@ import pytest
 
 from xent_numba import cli
 from xent_numba.gate import GateError, gate, tables
-from xent_numba.gate.environments import Project
 from xent_numba.gate.pairs import Limits
+from xent_numba.gate.project import Project
 
 LIMITS = Limits(budget=0.06, least=6, least_seconds=math.inf)
 """As few pairs as there may be."""

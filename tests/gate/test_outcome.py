@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
 
 from xent_numba.gate import exact, tables
 from xent_numba.gate.decision import Finding, Verdict
-from xent_numba.gate.environments import Revision
 from xent_numba.gate.exact import Value
 from xent_numba.gate.outcome import OUTCOME, Outcome, Timing
+from xent_numba.gate.project import Revision
 from xent_numba.measurement.statistics import Interval
 from xent_numba.results import store
 from xent_numba.results.machine import Machine
@@ -127,6 +128,20 @@ def test_the_exact_table_shows_changes_only():
     assert "| `bad` | 512 | none | bits | WORSE |" in text
     assert "`fine`" not in text
     assert "- 1 WORSE, 1 EQUAL" in text
+
+
+def test_a_parameter_of_any_letters_is_one_row_of_markdown():
+    name = "all.time_split('a|b\n| c | d |', '`')"
+    found = outcome(Verdict.SLOWER, left_out={name: "candidate could not run: x\n| y"})
+    found.timings[0] = timing(Verdict.SLOWER, name)
+    lines = tables.markdown(found).splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    assert len(rows) == 3
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+    assert sum("not compared" in line for line in lines) == 1
+    assert (
+        len(printed(found).splitlines()) == len(printed(outcome(Verdict.SLOWER)).splitlines()) + 1
+    )
 
 
 def test_annotations_are_one_line_each():

@@ -78,9 +78,10 @@ def test_nothing_of_a_pull_request_runs_with_rights():
 
 
 class Repository:
-    """A clone in which a pull request is checked out, merged with main as GitHub does."""
+    """A clone in which a pull request is checked out, merged with its base as GitHub does."""
 
-    def __init__(self, folder: Path, changed: str) -> None:
+    def __init__(self, folder: Path, changed: str, default: str = "main") -> None:
+        self.default = default
         self.folder = folder / "clone"
         self.tools = folder / "tools"
         self.calls = folder / "calls"
@@ -88,7 +89,7 @@ class Repository:
         self.tables = folder / "tables"
         for made in (self.folder, self.tools, self.temporary, self.tables):
             made.mkdir()
-        self.git("init", "--quiet", "--initial-branch", "main")
+        self.git("init", "--quiet", "--initial-branch", default)
         (self.folder / "pyproject.toml").write_text("main")
         self.base = self.commit()
         self.git("remote", "add", "origin", str(self.folder))
@@ -99,7 +100,7 @@ class Repository:
         (self.folder / "venv.py").write_text("raise SystemExit('theirs')")
         self.head = self.commit()
         self.git("fetch", "--quiet", "origin")
-        self.git("switch", "--quiet", "--detach", "main")
+        self.git("switch", "--quiet", "--detach", default)
         self.git("merge", "--quiet", "--no-ff", "--message", "merge", "theirs")
         for name, text in {"python": MAKES_AN_ENVIRONMENT, "pip": RECORDS, "gh": GH}.items():
             (self.tools / name).write_text(text)
@@ -132,7 +133,11 @@ class Repository:
                 contexts |= {f"steps.baseline.outputs.{key}": text for key, _, text in pairs}
             if "run" not in step:
                 continue
-            given = {"runner.temp": str(self.temporary), **contexts}
+            given = {
+                "runner.temp": str(self.temporary),
+                "github.event.repository.default_branch": self.default,
+                **contexts,
+            }
             environment = {key: value(text, **given) for key, text in step.get("env", {}).items()}
             done = subprocess.run(
                 ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
@@ -157,9 +162,10 @@ class Repository:
 
 
 @BASH
+@pytest.mark.parametrize("default", ["main", "trunk"])
 @pytest.mark.parametrize("name", ["clock-gate", "exact-gate"])
-def test_the_base_branch_judges(tmp_path, name):
-    repository = Repository(tmp_path, "pyproject.toml")
+def test_the_base_branch_judges(tmp_path, name, default):
+    repository = Repository(tmp_path, "pyproject.toml", default)
     repository.carry_out(name)
     installed, judged = repository.calls.read_text().splitlines()
     assert installed == f"pip install .[bench] in {repository.base}"

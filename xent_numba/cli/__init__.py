@@ -23,7 +23,7 @@ _COMMANDS = {
     "report": "show what was measured as one page",
     "gate": "whether a change made anything slower or worse",
 }
-_GATE = ("asv", "msgspec", "psutil", "rich", "scipy")
+_GATE = ("asv", "msgspec", "platformdirs", "psutil", "rich", "scipy")
 _BENCH = (*_GATE, "jinja2", "matplotlib", "mpmath")
 
 

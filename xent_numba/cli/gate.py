@@ -21,6 +21,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("baseline", metavar="BASELINE", help="a revision, as git reads it")
     text = "a revision; the working tree if not given"
     parser.add_argument("candidate", nargs="?", metavar="CANDIDATE", help=text)
+    option(parser, "--config", arguments.input_file, "FILE", "of asv; default asv.conf.json here")
+    text = "as for asv run: virtualenv, or virtualenv:3.12; what FILE says if it is not given"
+    option(parser, "--environment", str, "TYPE[:PYTHON]", text, default="")
     text = "count what needs no clock, and compare exactly: all track_ benchmarks"
     parser.add_argument("--exact", action="store_true", help=text)
     text = "regular expression, as for asv run; all if it is not given"
@@ -49,9 +52,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compare, write, and then print."""
     from xent_numba.gate import GateError, gate, tables
-    from xent_numba.gate.environments import Project
     from xent_numba.gate.outcome import OUTCOME
     from xent_numba.gate.pairs import Limits
+    from xent_numba.gate.project import Project
     from xent_numba.results import store
     from xent_numba.results.files import write
     from xent_numba.results.provenance import Provenance
@@ -67,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         patience=options.patience,
     )
     try:
-        project = Project(Path.cwd())
+        project = Project(options.config or Path.cwd(), options.environment)
         provenance = Provenance.now(options.command)
         with output.progress(options.errors) as progress:
             outcome = gate.run(project, request, progress)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from xent_numba.gate import GateError, exact, pairs
 from xent_numba.gate.decision import decide
-from xent_numba.gate.environments import Project, Side
 from xent_numba.gate.outcome import Outcome, Timing
 from xent_numba.gate.pairs import Limits
+from xent_numba.gate.project import Project, Side
 from xent_numba.gate.sides import SIDES, Chosen, Sides
 from xent_numba.measurement import idle
 

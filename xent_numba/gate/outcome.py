@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xent_numba.gate.decision import Finding, Verdict
-from xent_numba.gate.environments import Revision
 from xent_numba.gate.exact import Value
+from xent_numba.gate.project import Revision
 from xent_numba.results.store import Kind
 
 OK, REGRESSION, ERROR, UNKNOWN = range(4)

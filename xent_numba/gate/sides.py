@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xent_numba.gate import GateError
-from xent_numba.gate.environments import Side
+from xent_numba.gate.project import Side
 from xent_numba.gate.units import by_clock
 from xent_numba.measurement.pool import Pool
 from xent_numba.measurement.worker import NotApplicableError, Program, WorkerError
@@ -180,18 +180,12 @@ class Sides:
 
     def check_sources(self, names: Sequence[str]) -> None:
         """Raise `GateError` unless each side runs its own sources, not a package installed."""
+        # One that can be set up imports what it measures, and so one of each module will do.
+        known = self.known[CANDIDATE]
+        first = {known[name].place.rpartition(".")[0]: name for name in reversed(names)}
         for side in SIDES:
             with self.pool() as pool:
-                # One that can be set up imports what it measures.
-                for name in names:
-                    try:
-                        pool[side].do("open", self.known[side][name].place)
-                        break
-                    except WorkerError:  # which of them cannot is reported later
-                        continue
-                with contextlib.suppress(WorkerError):
-                    if pool[side].do("loaded_from", str(self._sides[side].sources)):
-                        continue
+                if not any(self._imports_sources(pool, side, name) for name in first.values()):
                     raise GateError(
                         f"--python: the benchmarks import nothing from the sources of the {side}; "
                         "accepted is a project that needs no building"
@@ -214,6 +208,14 @@ class Sides:
             and (kind == "time" or one.unit in units or not by_clock(one.unit))
         }
 
+    def _imports_sources(self, pool: Pool, side: str, name: str) -> bool:
+        with contextlib.suppress(WorkerError):  # which of them cannot is reported later
+            pool[side].do("open", self.known[side][name].place)
+        try:
+            return bool(pool[side].do("loaded_from", str(self._sides[side].sources)))
+        except WorkerError:
+            return True
+
     def _leave_out_modules(self, chosen: Chosen) -> None:
         """Take note of the modules that neither side can import."""
         both = self._unimportable[BASELINE].keys() & self._unimportable[CANDIDATE].keys()
@@ -226,6 +228,8 @@ class Sides:
     def _is_changed(self, module: str) -> bool:
         """Whether the two revisions differ in a module of the benchmarks that both have."""
         sources = [side.sources for side in self._sides.values()]
+        if not self._benchmarks.is_relative_to(sources[1]):
+            return False  # of a repository of their own, and the same for both
         names = self._benchmarks.relative_to(sources[1]) / module.replace(".", "/")
         for name in (names.with_suffix(".py"), names / "__init__.py"):
             own, other = (folder / name for folder in sources)
