@@ -79,8 +79,7 @@ def track_input():
 
 
 def track_closing():
-    for number in (0, 2):
-        os.close(number)
+    os.close(0)
     return 1
 
 

@@ -17,7 +17,6 @@ if __name__ == "__main__":
     # The folder of this file is no place to import from: others there have names of the library's.
     sys.path.pop(0)
 
-import contextlib
 import importlib.util
 import json
 import os
@@ -124,8 +123,7 @@ def main() -> None:
             own = getattr(timing, command, None) or getattr(commands, command)
             answer = {"answer": own(*arguments)}
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is what a report says
-            with contextlib.suppress(OSError, ValueError):  # closed by what was run
-                traceback.print_exc()
+            traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}"}
             if isinstance(error, NotImplementedError):
                 answer["skipped"] = True
