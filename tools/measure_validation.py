@@ -2,19 +2,17 @@
 
 ``python tools/measure_validation.py`` writes ``reports/validation.md`` and ``.json``.
 
-The kernels that sum losses are compiled twice, as they are and from the same source without the
-lines that look at labels and probabilities. Both take turns, on one thread, on samples
-that lie in the second-level cache, where arithmetic is all there is to wait for.
+The kernels that sum losses are compiled twice, as they are and without a look at labels and
+probabilities. Both take turns, on one thread, on samples that lie in the second-level cache,
+where arithmetic is all there is to wait for.
 """
 
 from __future__ import annotations
 
-import re
 import statistics
 import timeit
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -26,8 +24,6 @@ from xent_numba.results.provenance import Provenance
 from xent_numba.results.table import Code, Table
 
 REPORT = Path(__file__).parents[1] / "reports" / "validation.json"
-CHECK = re.compile(r"^ +plain &= .*\n", re.MULTILINE)
-CHECKS = 4
 ROUNDS = 201
 CALLS = 16
 SAMPLES = 4 * log_of_product.SECTION
@@ -54,41 +50,27 @@ class Costs:
 COSTS = store.Kind("costs-of-validation", 1, Costs)
 
 
-def without_checks() -> ModuleType:
-    """`products` from its own source less the lines that check."""
-    source, found = CHECK.subn("", Path(log_of_product.__file__).read_text())
-    if found != CHECKS:
-        raise RuntimeError(f"found {found} lines that check in log_of_product.py, not {CHECKS}")
-    module = ModuleType("products_without_checks")
-    exec(compile(source, log_of_product.__file__, "exec"), module.__dict__)  # noqa: S102
-    return module
-
-
-def compiled(module: ModuleType, operation: str) -> Any:
+def compiled(operation: str, checked: bool) -> Any:
     """The loop over sections on one thread."""
     block, sums = (
-        (passes.cross_entropy_of_probabilities, module.cross_entropy_sums)
+        (passes.cross_entropy_of_probabilities, log_of_product.cross_entropy_sums(checked))
         if operation == "binary_cross_entropy"
-        else (passes.with_logits, module.softplus_sums(0))
+        else (passes.with_logits, log_of_product.softplus_sums(0, checked))
     )
-    name = f"{module.__name__.rpartition('.')[2]}_{operation}"
-    kernels = blocks.loss_kernels(name, block, module.by_dtype(*sums))
-    for kernel in kernels:
-        # What was compiled without its module's file could not be loaded again.
-        kernel._cache.disable()
-    _, _, serial, _ = kernels
+    name = operation if checked else f"{operation}_unchecked"
+    _, _, _, serial, _ = blocks.loss_kernels(name, block, log_of_product.by_dtype(*sums))
     return serial
 
 
-def measure(operation: str, dtype: str, label_dtype: str, modules: list[Any]) -> list[float]:
-    """Nanoseconds for each sample, for each of the modules."""
+def measure(operation: str, dtype: str, label_dtype: str) -> list[float]:
+    """Nanoseconds for each sample, with the checks and without."""
     rng = np.random.default_rng(1)
     first = rng.normal(0, 4, SAMPLES).astype(dtype)
     if operation == "binary_cross_entropy":
         first = rng.random(SAMPLES).astype(dtype)
     labels = rng.integers(0, 2, SAMPLES).astype(label_dtype)
     arguments = first, labels, None, first[:0], None, (1.0, 1.0, 0.0), False
-    loops = [compiled(module, operation) for module in modules]
+    loops = [compiled(operation, checked) for checked in (True, False)]
     if len({loop(*arguments) for loop in loops}) > 1:
         raise RuntimeError(f"{operation} differs without its checks")
     taken: list[list[float]] = [[] for _ in loops]
@@ -125,10 +107,9 @@ def page(provenance: Provenance, found: Costs) -> str:
 def main() -> None:
     """Measure and write both."""
     provenance = Provenance.now("python tools/measure_validation.py")
-    modules = [log_of_product, without_checks()]
     found = Costs(
         [
-            Row(operation, dtype, label_dtype, *measure(operation, dtype, label_dtype, modules))
+            Row(operation, dtype, label_dtype, *measure(operation, dtype, label_dtype))
             for operation in ("binary_cross_entropy_with_logits", "binary_cross_entropy")
             for dtype in ("float32", "float64")
             for label_dtype in (dtype, "int8")

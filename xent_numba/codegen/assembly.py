@@ -55,7 +55,7 @@ LOOPS = {
     "gradients": Loop((passes._slopes,) * 2, "lffff", (1,), 1),
     "cross entropies": Loop((passes._hard_cross_entropies,) * 2, "flf", (1,), 1),
     "sum of logistic losses": Loop(_LOGISTIC, "fld", (), 0),
-    "sum of cross entropies": Loop(log_of_product.cross_entropy_sums, "fld", (), 0),
+    "sum of cross entropies": Loop(log_of_product.cross_entropy_sums(), "fld", (), 0),
 }
 
 

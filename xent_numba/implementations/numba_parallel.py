@@ -45,7 +45,7 @@ _KERNELS = {
     for name, (block, section_sum) in {
         "binary_cross_entropy": (
             passes.cross_entropy_of_probabilities,
-            log_of_product.by_dtype(*log_of_product.cross_entropy_sums),
+            log_of_product.by_dtype(*log_of_product.cross_entropy_sums()),
         ),
         "logistic_loss": _logistic,
         "binary_cross_entropy_with_logits": _with_logits,

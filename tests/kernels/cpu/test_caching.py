@@ -36,6 +36,30 @@ def call(x=0.5):
 """A module with a kernel that takes little time to compile."""
 
 
+CLOSURES = """
+from numba import njit
+from xent_numba.kernels.cpu.caching import kernel
+
+def constant(value):
+    @njit  # twice recursive, which is never inlined whole
+    def inner(n):
+        return value if n < 2 else inner(n - 1) + inner(n - 2)
+
+    @kernel(f"constant_{value}")
+    def outer(n):
+        return inner(n)
+
+    return outer
+
+of = {value: constant(value) for value in (1, 2)}
+
+def call(*values):
+    digits = "".join(str(of[value](1)) for value in values)
+    print(digits, sum(sum(of[value].stats.cache_hits.values()) for value in values))
+"""
+"""A module with two kernels whose callees have one name, and nothing else alike."""
+
+
 class Outcome(NamedTuple):
     value: float
     hits: int
@@ -103,6 +127,13 @@ def test_second_process_compiles_nothing_and_an_edited_callee_is_compiled(copy, 
     losses = copy / "xent_numba" / "kernels" / "cpu" / "losses.py"
     edit(losses, "return k.one - h if mirrored else h", "return k.one")
     assert call(copy, cache, CALL) == (1.0, 0, 0)
+
+
+def test_kernels_kept_by_two_processes_are_themselves_in_a_third(small, cache):
+    (small / "closures.py").write_text(CLOSURES)
+    for terms, value, hits in (("1", 1, 0), ("2", 2, 0), ("1, 2", 12, 2)):
+        found = call(small, cache, f"import closures; closures.call({terms})")
+        assert found == (value, hits, 0)
 
 
 def test_from_a_zip_archive_too(copy, cache, tmp_path):

@@ -14,6 +14,7 @@ import hashlib
 import inspect
 import pickle
 import pkgutil
+import secrets
 import sys
 import tempfile
 import time
@@ -28,6 +29,7 @@ import llvmlite
 import numba
 import numpy as np
 from numba import njit
+from numba.core.bytecode import FunctionIdentity
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
@@ -35,6 +37,11 @@ from numba.misc.appdirs import AppDirs
 
 from xent_numba import kernels
 from xent_numba.results import files
+
+# Numba names a function's symbol by its name, its types and a count of the functions that the
+# process compiled. Code of two closures of one name, kept by two processes that had counted alike,
+# would have one symbol, and a process that loads both would run one for the other.
+FunctionIdentity._unique_ids = iter(lambda: secrets.randbits(62), None)
 
 _VERSIONS = sys.version, np.__version__, numba.__version__, llvmlite.__version__
 _NOT_IN_CODE = (
@@ -201,9 +208,7 @@ class KernelCache(NullCache):  # type: ignore[misc]
 def kernel(name: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile on the first call, with NumPy's division unless told, and keep the code.
 
-    The name becomes the function's as well: Numba derives symbols from it and a counter, so
-    that two closures of one name, cached by different processes, could share a symbol, and one
-    would be run for the other.
+    The name becomes the function's as well.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:

@@ -138,10 +138,11 @@ def _linear_part(negative: int) -> Any:
     return linear_part
 
 
-def softplus_sums(negative: int) -> tuple[SectionSum, SectionSum]:
+def softplus_sums(negative: int, checked: bool = True) -> tuple[SectionSum, SectionSum]:
     """Return the sums of log(1 + e^-m), float32 and float64, for labels 1 and ``negative``.
 
-    With `negative` 0 and floating labels, of log(1 + e^s) - ys for labels in [0, 1].
+    With `negative` 0 and floating labels, of log(1 + e^s) - ys for labels in [0, 1]. Not
+    `checked`, they take any label for an allowed one.
     """
     linear_part = _linear_part(negative)
 
@@ -157,7 +158,8 @@ def softplus_sums(negative: int) -> tuple[SectionSum, SectionSum]:
             row, row_labels = window(first, start, end), window(labels, start, end)
             for j in range(LANES):
                 allowed, more, _ = linear_part(row[j], row_labels[j])
-                plain &= allowed
+                if checked:
+                    plain &= allowed
                 linear[j] += more
                 product[j] = joined(product[j], exp_for_float32(-abs(np.float64(row[j]))))
         half = LANES // 2
@@ -187,7 +189,8 @@ def softplus_sums(negative: int) -> tuple[SectionSum, SectionSum]:
             row, row_labels = window(first, start, end), window(labels, start, end)
             for j in range(LANES):
                 allowed, more, more_low = linear_part(row[j], row_labels[j])
-                plain &= allowed
+                if checked:
+                    plain &= allowed
                 linear[j], lost = two_sum(linear[j], more)
                 errors[j] += lost + more_low
                 e, e_low = exp_sum(-abs(row[j]))
@@ -212,81 +215,86 @@ def _factor(p: float, positive: bool) -> tuple[float, float]:
     return (p, 0.0) if positive else (other, (1.0 - other) - p)
 
 
-def _cross_entropy_float32(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
-    prefer_full_vectors()
-    product = row_of(state, HIGH)
-    lost = row_of(state, LOW)
-    octaves = row_of(state, LINEAR)
-    product[:] = 1.0
-    lost[:] = 0.0
-    octaves[:] = 0.0
-    plain = True
-    for start in range(0, first.size, LANES):
-        end = start + LANES
-        row, row_labels = window(first, start, end), window(labels, start, end)
-        for j in range(LANES):
-            positive = row_labels[j] == 1
-            plain &= in_unit_interval(row[j]) & (positive | (row_labels[j] == 0))
-            factor, factor_low = _factor(np.float64(row[j]), positive)
-            product[j] *= factor
-            # Not negligible only beside a factor of 1.
-            lost[j] += factor_low
-        if start // LANES % SAFE_ROWS == SAFE_ROWS - 1:
+def cross_entropy_sums(checked: bool = True) -> tuple[SectionSum, SectionSum]:
+    """Return the sums of cross entropies, float32 and float64, for labels 0/1 and p in [0, 1].
+
+    Not `checked`, they take a label that is not 1 for 0, and any p for a probability.
+    """
+
+    def float32(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
+        prefer_full_vectors()
+        product = row_of(state, HIGH)
+        lost = row_of(state, LOW)
+        octaves = row_of(state, LINEAR)
+        product[:] = 1.0
+        lost[:] = 0.0
+        octaves[:] = 0.0
+        plain = True
+        for start in range(0, first.size, LANES):
+            end = start + LANES
+            row, row_labels = window(first, start, end), window(labels, start, end)
             for j in range(LANES):
-                n, _, scale = split_octave(product[j], _SQRT_HALF)
+                positive = row_labels[j] == 1
+                if checked:
+                    plain &= in_unit_interval(row[j]) & (positive | (row_labels[j] == 0))
+                factor, factor_low = _factor(np.float64(row[j]), positive)
+                product[j] *= factor
+                # Not negligible only beside a factor of 1.
+                lost[j] += factor_low
+            if start // LANES % SAFE_ROWS == SAFE_ROWS - 1:
+                for j in range(LANES):
+                    n, _, scale = split_octave(product[j], _SQRT_HALF)
+                    octaves[j] += n
+                    product[j] *= scale
+        half = LANES // 2
+        while half >= LAST:
+            for j in range(half):
+                product[j] *= product[j + half]
+            half //= 2
+        fold_to(LAST, lost)
+        fold_to(LAST, octaves)
+        for j in range(number_of_logarithms(state)):
+            log, rest = log_sum(product[j], 0.0)
+            octaves[j] = fma(octaves[j], _LN2, log) + (rest + lost[j])
+        return plain, 0.0 - fold(octaves[:LAST]), 0.0
+
+    def float64(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
+        prefer_full_vectors()
+        high = row_of(state, HIGH)
+        low = row_of(state, LOW)
+        octaves = row_of(state, LINEAR)
+        errors = row_of(state, LINEAR_ERROR)
+        high[:] = 1.0
+        low[:] = 0.0
+        octaves[:] = 0.0
+        plain = True
+        for start in range(0, first.size, LANES):
+            end = start + LANES
+            row, row_labels = window(first, start, end), window(labels, start, end)
+            for j in range(LANES):
+                positive = row_labels[j] == 1
+                if checked:
+                    plain &= in_unit_interval(row[j]) & (positive | (row_labels[j] == 0))
+                factor, factor_low = _factor(row[j], positive)
+                n, _, scale = split_octave(factor, _SQRT_HALF)
                 octaves[j] += n
-                product[j] *= scale
-    half = LANES // 2
-    while half >= LAST:
-        for j in range(half):
-            product[j] *= product[j + half]
-        half //= 2
-    fold_to(LAST, lost)
-    fold_to(LAST, octaves)
-    for j in range(number_of_logarithms(state)):
-        log, rest = log_sum(product[j], 0.0)
-        octaves[j] = fma(octaves[j], _LN2, log) + (rest + lost[j])
-    return plain, 0.0 - fold(octaves[:LAST]), 0.0
-
-
-def _cross_entropy_float64(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
-    prefer_full_vectors()
-    high = row_of(state, HIGH)
-    low = row_of(state, LOW)
-    octaves = row_of(state, LINEAR)
-    errors = row_of(state, LINEAR_ERROR)
-    high[:] = 1.0
-    low[:] = 0.0
-    octaves[:] = 0.0
-    plain = True
-    for start in range(0, first.size, LANES):
-        end = start + LANES
-        row, row_labels = window(first, start, end), window(labels, start, end)
+                high[j], low[j] = multiplied(high[j], low[j], factor * scale, factor_low * scale)
+        # A subnormal factor is less than 1/2 after scaling too.
         for j in range(LANES):
-            positive = row_labels[j] == 1
-            plain &= in_unit_interval(row[j]) & (positive | (row_labels[j] == 0))
-            factor, factor_low = _factor(row[j], positive)
-            n, _, scale = split_octave(factor, _SQRT_HALF)
+            n, _, scale = split_octave(high[j], _SQRT_HALF)
             octaves[j] += n
-            high[j], low[j] = multiplied(high[j], low[j], factor * scale, factor_low * scale)
-    # A subnormal factor is less than 1/2 after scaling too.
-    for j in range(LANES):
-        n, _, scale = split_octave(high[j], _SQRT_HALF)
-        octaves[j] += n
-        high[j] *= scale
-        low[j] *= scale
-    _multiply_lanes(high, low)
-    fold_to(LAST, octaves)
-    for j in range(number_of_logarithms(state)):
-        log, rest = log_sum(high[j], 0.0)
-        rest += low[j] / high[j]
-        powers = octaves[j] * _LN2
-        powers_low = fma(octaves[j], _LN2, -powers) + octaves[j] * _LN2_LOW
-        octaves[j], lost = two_sum(log, powers)
-        errors[j] = lost + (rest + powers_low)
-    value, error = fold_sums(octaves[:LAST], errors[:LAST])
-    return plain & (value < -TINY), 0.0 - value, -error
+            high[j] *= scale
+            low[j] *= scale
+        _multiply_lanes(high, low)
+        fold_to(LAST, octaves)
+        for j in range(number_of_logarithms(state)):
+            log, rest = log_sum(high[j], 0.0)
+            rest += low[j] / high[j]
+            powers = octaves[j] * _LN2
+            powers_low = fma(octaves[j], _LN2, -powers) + octaves[j] * _LN2_LOW
+            octaves[j], lost = two_sum(log, powers)
+            errors[j] = lost + (rest + powers_low)
+        value, error = fold_sums(octaves[:LAST], errors[:LAST])
+        return plain & (value < -TINY), 0.0 - value, -error
 
-
-cross_entropy_sums: tuple[SectionSum, SectionSum] = _cross_entropy_float32, _cross_entropy_float64
-"""The sums of cross entropies, float32 and float64, for labels 0/1 and p in [0, 1]."""
+    return float32, float64
