@@ -12,12 +12,15 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 import xent_numba
+from xent_numba.results import svg
+from xent_numba.results.files import write
 
 FOLDER = Path(__file__).parents[1] / "docs" / "figures"
 # Read on white and on black alike; told apart by those who see no red or no green.
 BLUE, ORANGE, GREY = "#2F8FD0", "#D9661F", "#7A7A7A"
 STYLE = {
-    "svg.hashsalt": "xent_numba",
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
     "font.size": 11,
     "axes.grid": True,
     "grid.alpha": 0.25,
@@ -91,12 +94,11 @@ def _losses(operation: str, first: ndarray, label: int) -> ndarray:
 
 def main() -> None:
     """Write one picture each."""
-    FOLDER.mkdir(exist_ok=True)
     for name, draw in PICTURES.items():
         with rc_context(STYLE):
             figure = Figure(figsize=(6.4, 3.6), layout="constrained")
             draw(figure.add_subplot())
-            figure.savefig(FOLDER / name, metadata={"Date": None}, transparent=True)
+            write(FOLDER / name, svg.render(figure))
 
 
 if __name__ == "__main__":

