@@ -159,3 +159,63 @@ def test_the_control_is_measured_twice_and_its_ratio_is_the_resolution(run, rows
     expected = statistics.median(again[r] / once[r] for r in again.keys() & once.keys())
     assert run[0].resolution(case).value == pytest.approx(expected)
     assert 0.5 < run[0].overall_resolution().value < 2
+
+
+@pytest.mark.parametrize("stage", ["judging", "timing"])
+def test_the_memory_limit_may_die_and_is_replaced(tmp_path, stage):
+    """Killed after the last judgement or at the first turn, it costs the row it was at."""
+    from xent_numba.reporting import tables
+
+    died = []
+
+    def kill(what, done):
+        if died or what != stage or (stage == "judging" and done < 0.5):
+            return
+        died.extend(p for p in psutil.Process().children() if MEMORY_LIMIT in p.cmdline())
+        for process in died:
+            process.kill()
+
+    (right,) = (Participant.of(path, threads=1) for path in write(tmp_path, "fake_right"))
+    found = compare(
+        dict.fromkeys(CASES, (right,)),
+        baseline="fake_right",
+        control="",
+        budget=1.0,
+        command="xent-numba compare",
+        progress=kill,
+    )
+    assert len(died) == 1
+    first, second = (dict(_by_label(rows)) for _, rows in found.content.cases())
+    if stage == "timing":
+        assert first[MEMORY_LIMIT].preparation.status == "crashed"
+        assert "its process was ended by SIGKILL" in first[MEMORY_LIMIT].preparation.reason
+        assert "ended by SIGKILL" in tables.markdown(found)
+        assert first["fake_right"].limit_share is None
+    else:
+        assert first[MEMORY_LIMIT].preparation.status == "ok"
+    assert first["fake_right"].seconds.value > 0
+    assert second[MEMORY_LIMIT].preparation.status == "ok"
+    assert second["fake_right"].limit_share.value > 0
+
+
+def test_whoever_dies_on_one_case_goes_on_with_the_next(tmp_path):
+    source = SOURCES["fake_dying_later"].replace("> 0.5", "> 0.5 and inputs[0].size == 1000")
+    (tmp_path / "fake_dying_once.py").write_text(source)
+    paths = [str(tmp_path / "fake_dying_once.py"), *write(tmp_path, "fake_right")]
+    dying, right = (Participant.of(path, threads=1) for path in paths)
+    found = compare(
+        dict.fromkeys(CASES, (dying, right)),
+        baseline="fake_right",
+        control="",
+        budget=1.0,
+        command="xent-numba compare",
+    )
+    first, second = (dict(_by_label(rows)) for _, rows in found.content.cases())
+    assert first["fake_dying_once"].preparation.status == "crashed"
+    assert "its process ended with exit code 4" in first["fake_dying_once"].preparation.reason
+    assert second["fake_dying_once"].preparation.status == "ok"
+    assert second["fake_dying_once"].seconds.value > 0
+
+
+def _by_label(rows):
+    return ((row.implementation, row) for row in rows)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import Any
 
 import psutil
 
@@ -18,7 +19,7 @@ from xent_numba.measurement.comparison import Comparison, Row, overall_resolutio
 from xent_numba.measurement.participant import MEMORY_LIMIT, Participant, Preparation
 from xent_numba.measurement.pool import Pool
 from xent_numba.measurement.schedule import SEED, dealt, groups, with_control
-from xent_numba.measurement.worker import WarmUp, WorkerError
+from xent_numba.measurement.worker import WarmUp, Worker, WorkerError
 from xent_numba.results import machine
 from xent_numba.results.provenance import Provenance
 from xent_numba.results.store import Stored
@@ -73,11 +74,12 @@ def compare(
             base = len({row.case for row in rows}) / len(full)
             labels = {case: [one.label for one in full[case]] for case in group}
             prepared = prepare(pool, labels, _part(progress, "judging", base, share / 2))
-            numba = pool[MEMORY_LIMIT].do("describe")
+            homes = dict(pool.workers)
+            numba = _describe(pool)
             for index, case in enumerate(group):
                 others.append(idle.others_percent())
                 start = base + (share + index / len(full)) / 2
-                timing = _Timing(pool, case, dealt(case, labels[case], control))
+                timing = _Timing(pool, homes, case, dealt(case, labels[case], control))
                 rows += timing.rows(
                     prepared[case],
                     (baseline, control),
@@ -193,6 +195,16 @@ def _calls(names: Iterable[str]) -> dict[str, dict[str, str]]:
     }
 
 
+def _describe(pool: Pool) -> dict[str, Any]:
+    """What Numba uses in the process of the memory limit."""
+    try:
+        found: dict[str, Any] = pool[MEMORY_LIMIT].do("describe")
+    except WorkerError:
+        pool.dismiss(MEMORY_LIMIT)
+        return {"simd_bits": None, "threading_layer": None}
+    return found
+
+
 def _forget(pool: Pool) -> None:
     """Have all let go of what they prepared."""
     for label in list(pool.workers):
@@ -212,15 +224,23 @@ class _Timing:
     Parameters
     ----------
     pool : Pool
-        The workers that have prepared it.
+        The workers.
+    homes : mapping of str to Worker
+        By label, those that have prepared it; who was lost since has another in the pool, or none.
     case : Case
         What is timed.
     processes : mapping of str to str
         For each label, that of its process.
     """
 
-    def __init__(self, pool: Pool, case: Case, processes: Mapping[str, str]) -> None:
-        self.pool, self.case, self.processes = pool, case, processes
+    def __init__(
+        self,
+        pool: Pool,
+        homes: Mapping[str, Worker],
+        case: Case,
+        processes: Mapping[str, str],
+    ) -> None:
+        self.pool, self.homes, self.case, self.processes = pool, homes, case, processes
         self.key = dataclasses.asdict(case)
 
     def rows(
@@ -244,6 +264,7 @@ class _Timing:
             Called with the fraction of the budget that is spent.
         """
         self.pool.disturbed.clear()
+        prepared = self._replaced(prepared)
         plans, lost = self._warm_up(prepared)
         series = turns.rounds(
             {label: functools.partial(self._turn, label, plan) for label, plan in plans.items()},
@@ -253,10 +274,10 @@ class _Timing:
             progress=progress,
         )
         lost |= {label: one.lost for label, one in series.items() if one.lost}
-        prepared = dict(prepared) | {
-            label: dataclasses.replace(prepared[label], status="crashed", reason=reason)
-            for label, reason in lost.items()
-        }
+        for label, reason in lost.items():
+            self.pool.dismiss(self.processes[label])
+            crashed = dataclasses.replace(prepared[label], status="crashed", reason=reason)
+            prepared[label] = crashed
         found = {label: Row(self.case, label, prepared[label]) for label in prepared}
         rounds = {label: one.seconds for label, one in series.items() if not one.lost}
         for label in rounds:
@@ -264,6 +285,16 @@ class _Timing:
             row = dataclasses.replace(found[label], warm_up=plans[label], disturbed_by=disturbed)
             found[label] = row.timed(rounds, *references)
         return list(found.values())
+
+    def _replaced(self, prepared: Mapping[str, Preparation]) -> dict[str, Preparation]:
+        """Have the case prepared anew by processes in the place of those lost before."""
+        gone = {
+            process: label
+            for label, process in self.processes.items()
+            if prepared[label].timed and self.pool.workers.get(process) is not self.homes[process]
+        }
+        anew = prepare(self.pool, {self.case: list(gone)})[self.case] if gone else {}
+        return {**prepared, **{gone[process]: one for process, one in anew.items()}}
 
     def _warm_up(
         self, prepared: Mapping[str, Preparation]
