@@ -77,6 +77,7 @@ def test_refuses_the_journal_of_other_sources(tmp_path, capsys, monkeypatch):
     ("option", "message"),
     [
         (["--samples", "0"], "'0'; accepted is a whole number"),
+        (["--samples", "2^40"], "'2^40'; accepted is a whole number from 1 to 1000000000"),
         (["--implementation", "numpy_stabel"], "did you mean 'numpy_stable'?"),
         (["--output", __file__], "accepted is a folder"),
     ],

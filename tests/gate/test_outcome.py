@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import math
 import re
 
 import pytest
@@ -163,3 +165,16 @@ def test_annotations_are_one_line_each():
         )
     ]
     assert kinds == ["::error", "::warning", "::notice"]
+
+
+def test_what_is_kept_is_strict_json():
+    value = Value("one", "ULP", math.inf, math.nan, Verdict.WORSE)
+    found = outcome(values=[value], others=[math.inf])
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    provenance = Provenance("xent-numba gate", "2026-01-01", "0" * 40, False, Machine())
+    text = store.dumps(OUTCOME, provenance, found)
+    json.loads(text, parse_constant=refuse)
+    assert store.loads(text, OUTCOME).content.values[0].baseline == math.inf

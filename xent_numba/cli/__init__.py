@@ -15,6 +15,7 @@ from typing import NoReturn
 from xent_numba import __version__
 from xent_numba.cli.output import Output
 from xent_numba.errors import ResultFileError, UsageError
+from xent_numba.results import table
 
 _COMMANDS = {
     "info": "what this machine is, and what can run on it",
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status, said = _failure(error, options)
     name = f"xent-numba {options.subcommand}"
     if said:
-        print(f"{name}: {said}", file=options.errors)
+        print(f"{name}: {_printable(said)}", file=options.errors)
     failed = options.output.error
     if failed is not None and failed.errno not in (errno.EPIPE, errno.EINVAL):
         said = f"standard output: {failed.strerror}; files are complete"
@@ -82,9 +83,14 @@ def _failure(error: BaseException, options: argparse.Namespace) -> tuple[int, st
     return 2, f"{shown}; `xent-numba --debug {options.subcommand}` shows where"
 
 
+def _printable(said: str) -> str:
+    """What is said, in lines; names in it may hold what would steer a terminal."""
+    return "\n".join(map(table.printable, said.splitlines()))
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+        self.exit(2, f"{self.prog}: {_printable(message)}\n")
 
 
 def parser(argv: Sequence[str]) -> argparse.ArgumentParser:

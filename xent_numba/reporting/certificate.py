@@ -37,5 +37,5 @@ def markdown(check: Certificates, provenance: Provenance) -> str:
         "The reference against mpmath",
         _LEGEND,
         table.markdown(Table(_HEADS, rows)),
-        str(provenance),
+        table.prose(str(provenance)),
     )

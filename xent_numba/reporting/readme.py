@@ -5,6 +5,7 @@ from __future__ import annotations
 from xent_numba.errors import ResultFileError
 from xent_numba.reporting import headline, study, tables
 from xent_numba.reporting.sources import Sources
+from xent_numba.results import table
 
 BEGIN, END = "<!-- `xent-numba report --readme` writes {} -->", "<!-- to here -->"
 
@@ -58,4 +59,4 @@ def _results(sources: Sources) -> str:
             f"On the page of [all results](reports/index.html), {', '.join(doubtful)} failed "
             "this control: doubt those rows."
         ]
-    return "\n\n".join([*parts, tables.provenance(run)])
+    return "\n\n".join([*parts, table.prose(tables.provenance(run))])

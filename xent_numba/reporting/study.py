@@ -72,7 +72,8 @@ def markdown(study: Study) -> str:
     made = []
     for number, run in enumerate(study.runs):
         of_run = (row.quantity.implementation for row in study.rows if row.run == number)
-        made.append(f"{number + 1}. {', '.join(dict.fromkeys(of_run))}: {run}")
+        line = f"{', '.join(dict.fromkeys(of_run))}: {run}"
+        made.append(f"{number + 1}. {table.prose(line)}")
     return table.page(
         "Accuracy",
         "Largest error in ULP, over both labels.",

@@ -73,7 +73,7 @@ def markdown(sums: SumErrors, provenance: Provenance) -> str:
         for part in (f"## {reduction}, {dtype}", _table(sums, dtype, reduction))
     ]
     omitted = [f"- {table.escape(f'{what}: {why}.')}" for what, why in sums.omitted.items()]
-    return table.page("Sums", _LEGEND, *parts, omitted, str(provenance))
+    return table.page("Sums", _LEGEND, *parts, omitted, table.prose(str(provenance)))
 
 
 def _table(sums: SumErrors, dtype: str, reduction: str) -> str:

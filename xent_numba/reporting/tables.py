@@ -177,7 +177,7 @@ def markdown(run: Stored[Comparison]) -> str:
     """Return the tables as Markdown."""
     lines = [f"{table.markdown(shown)}\n" for shown in _tables(run.content)]
     lines += [f"- {table.escape(note)}" for note in notes(run.content)]
-    return "\n".join([*lines, "", "\n\n".join(legend(run)), ""])
+    return "\n".join([*lines, "", "\n\n".join(map(table.prose, legend(run))), ""])
 
 
 def as_csv(run: Stored[Comparison]) -> str:

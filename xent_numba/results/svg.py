@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+from xent_numba.results import table
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -38,4 +40,4 @@ def render(figure: Figure, *, name: str = "xent-numba", text: bool = False) -> s
 
 def plain(text: str) -> str:
     """Return text that matplotlib shows as it is; between dollar signs it reads formulas."""
-    return text.replace("$", r"\$")
+    return table.printable(text).replace("$", r"\$")

@@ -142,6 +142,12 @@ def escape(text: str) -> str:
     return _SPECIAL.sub(r"\\\g<0>", printable(text))
 
 
+def prose(text: str) -> str:
+    """Return a sentence that Markdown shows as it is, and as code what is between backticks."""
+    parts = text.split("`")
+    return "".join(code(part) if i % 2 else escape(part) for i, part in enumerate(parts))
+
+
 def code(text: str) -> str:
     """Return text that Markdown shows as code, in one line, in a table too."""
     shown = printable(text)
