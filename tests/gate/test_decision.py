@@ -41,12 +41,14 @@ def at_most(count, runs, rate):
 
 
 @pytest.mark.parametrize("noise", ["normal", "as measured"])
-@pytest.mark.parametrize("benchmarks", [1, 8])
+@pytest.mark.parametrize("benchmarks", [1, 8, 20])
 def test_at_most_one_run_in_a_hundred_is_a_false_alarm(noise, benchmarks):
     """Noise is so much larger than the threshold that nothing but the interval holds it back."""
     rng = np.random.default_rng(5)
     size = (benchmarks, decision.MIN_PAIRS)
-    wrong = sum(alarms(conclude(20 * pairs(rng, size, noise))) > 0 for _ in range(RUNS))
+    # Half of them spread four times as far, which is not what shrinking assumes.
+    scale = 20 * np.where(rng.random((RUNS, benchmarks, 1)) < 0.5, 4, 1)
+    wrong = sum(alarms(conclude(one * pairs(rng, size, noise))) > 0 for one in scale)
     assert at_most(wrong, RUNS, decision.PROMISE)
 
 
@@ -91,6 +93,24 @@ def test_what_is_detectable_is_detected():
         conclude(2 * pairs(rng, size, "normal") + slowdown) == [Verdict.SLOWER] for _ in range(RUNS)
     )
     assert found / RUNS == pytest.approx(decision.POWER, abs=0.04)
+
+
+@pytest.mark.parametrize(("benchmarks", "alone", "together"), [(20, 0.65, 0.8), (54, 0.5, 0.7)])
+def test_benchmarks_that_spread_alike_need_fewer_pairs(monkeypatch, benchmarks, alone, together):
+    """Of ten pairs with 1.2 % of noise and one outlier in seven, how many find 5 %."""
+
+    def power():
+        rng = np.random.default_rng(9)
+        found = 0
+        for _ in range(RUNS // 5):
+            values = 1.2 * pairs(rng, (benchmarks, decision.MIN_PAIRS), "as measured")
+            values[:5] += math.log1p(THRESHOLD)
+            found += sum(verdict is Verdict.SLOWER for verdict in conclude(values)[:5])
+        return found / RUNS
+
+    assert power() > together
+    monkeypatch.setattr(decision, "moderated", lambda variances, freedom: (variances, freedom))
+    assert power() < alone
 
 
 def spread(mean, error):

@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 SAMPLE_SHARE = 0.1
 """Of asv's sample time, 10 ms: of many short samples more are undisturbed."""
 
+KINDS = {
+    **dict.fromkeys(("TimeBenchmark", "TimerawBenchmark"), "time"),
+    **dict.fromkeys(("TrackBenchmark", "MemBenchmark"), "track"),
+    "PeakMemBenchmark": "peak",
+}
+"""What is done with asv's kinds: calls are timed, values are taken as they are."""
+
 
 class Commands:
     """The benchmarks of one process, one of them open."""
@@ -54,7 +61,7 @@ class Commands:
                     {
                         "name": name,
                         "place": f"{benchmark.name}-{index}" if values else benchmark.name,
-                        "kind": {"TimeBenchmark": "time", "TrackBenchmark": "track"}.get(kind, ""),
+                        "kind": KINDS.get(kind, ""),
                         "unit": str(benchmark.unit),
                         "better": getattr(benchmark.func, "better", ""),
                         "timeout": sum(float(one) for one in seconds if one),
@@ -84,7 +91,9 @@ class Commands:
             if key not in self.caches:
                 self.caches[key] = benchmark.do_setup_cache()
             benchmark.set_cache(self.caches[key])
-        self.call = functools.partial(benchmark.func, *benchmark._build_params())
+        kind = KINDS[type(benchmark).__name__]
+        function = benchmark.func if kind == "time" else benchmark.run
+        self.call = functools.partial(function, *benchmark._build_params())
         self.is_set_up = not benchmark.do_setup()
         if not self.is_set_up:
             raise NotImplementedError("by its setup")
@@ -106,8 +115,27 @@ class Commands:
 
     def sampler(self, place: str) -> tuple[Callable[[int], float], dict[str, Any]]:
         """Return what times the benchmark that is open."""
-        goal = self.benchmark.sample_time * SAMPLE_SHARE
-        return self._sample, {"goal": goal, "number": int(self.benchmark.number or 0)}
+        benchmark = self.benchmark
+        match type(benchmark).__name__:
+            case "TrackBenchmark":
+                return self._values, {"goal": 0.0, "number": 1}
+            case "TimerawBenchmark":
+                sample = benchmark._get_timer(*benchmark._build_params()).timeit
+            case _:
+                sample = self._sample
+        goal = benchmark.sample_time * SAMPLE_SHARE
+        return sample, {"goal": goal, "number": int(benchmark.number or 0)}
+
+    def peak(self, place: str) -> float:
+        """The most memory that this process has ever had, in bytes, after a benchmark."""
+        if get_benchmark_from_name(self.folder, place).setup_cache_key is not None:
+            raise NotImplementedError("the peak of its setup_cache would be measured with it")
+        try:
+            self.open(place)
+            most = float(self.call())
+            return _own_peak() or most
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Tear the benchmark down."""
@@ -118,22 +146,49 @@ class Commands:
         gc.collect()
 
     def _sample(self, number: int) -> float:
-        benchmark, call, timer = self.benchmark, self.call, self.benchmark.timer
-        if not benchmark._setups:
+        call, timer = self.call, self.benchmark.timer
+        if not self.benchmark._setups:
             return timeit.Timer(call, timer=timer).timeit(number)
         # As asv has it: where there is a setup, every call sees what it left.
         total = 0.0
         gc.disable()
         try:
             for _ in range(number):
-                benchmark.do_teardown()
-                benchmark.do_setup()
+                self._set_up_again()
                 started = timer()
                 call()
                 total += timer() - started
         finally:
             gc.enable()
         return total
+
+    def _values(self, number: int) -> float:
+        """The sum of what calls return that measure by a clock of their own."""
+        total = 0.0
+        for _ in range(number):
+            self._set_up_again()
+            value = float(self.call())
+            if not 0 < value < math.inf:
+                raise ValueError(f"it returned {value!r}, which is no time and no rate")
+            total += value
+        return total
+
+    def _set_up_again(self) -> None:
+        self.benchmark.do_teardown()
+        self.benchmark.do_setup()
+
+
+def _own_peak() -> float:
+    """Bytes of memory that this program had at most, where Linux tells; else 0.
+
+    What getrusage says is at least what the process had that started this one.
+    """
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:  # noqa: PTH123
+            lines = dict(line.split(":", 1) for line in file)
+        return 1024.0 * int(lines["VmHWM"].split()[0])
+    except (OSError, KeyError, ValueError):
+        return 0.0
 
 
 def _import(name: str) -> Iterator[tuple[str, str]]:

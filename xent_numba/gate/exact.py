@@ -8,10 +8,9 @@ a clock's, and is left to the clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from xent_numba.gate import units
 from xent_numba.gate.decision import Verdict
 from xent_numba.gate.sides import BASELINE, CANDIDATE, SIDES, Chosen, Sides, why
 from xent_numba.measurement.worker import LostError, WorkerError
@@ -63,12 +62,7 @@ def judge(baseline: float | None, candidate: float | None, better: str) -> Verdi
     return Verdict.WORSE if (candidate > baseline) == (better == "lower") else Verdict.BETTER
 
 
-def count(
-    sides: Sides,
-    chosen: Chosen,
-    directions: Mapping[str, str],
-    progress: Callable[[str, float], None],
-) -> list[Value]:
+def count(sides: Sides, chosen: Chosen, progress: Callable[[str, float], None]) -> list[Value]:
     """Count on both sides.
 
     Parameters
@@ -77,8 +71,6 @@ def count(
         What runs.
     chosen : Chosen
         Which benchmarks; those that the baseline cannot run are left out.
-    directions : mapping of str to str
-        By unit, whether lower or higher values are better; what is not in it, the unit tells.
     progress : callable
         Called with what goes on, and the fraction that is done.
 
@@ -102,14 +94,16 @@ def count(
                     reasons[side] = why("run", error)
                     if isinstance(error, LostError):
                         pool.dismiss(side)
+            sides.note_sources(pool, name, [side for side in SIDES if side not in reasons])
             if BASELINE in reasons:
                 chosen.leave_out(name, reasons)
                 continue
             known = sides.known[CANDIDATE][name]
-            better = known.better or directions.get(known.unit) or units.better(known.unit)
+            better = sides.better(name)
             verdict = judge(found[BASELINE], found[CANDIDATE], better)
             reason = "".join(f"{side} {text}" for side, text in reasons.items())
             values.append(
                 Value(name, known.unit, found[BASELINE], found[CANDIDATE], verdict, reason)
             )
+    sides.check_sources()
     return values

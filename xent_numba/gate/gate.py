@@ -81,19 +81,14 @@ def run(
     started = time.monotonic()
     ready = _make_ready(project, request, progress)
     progress("listing benchmarks", 0.0)
-    sides = Sides(*ready, project.benchmarks(ready[1]), project.timeout)
-    if request.exact:
-        chosen = sides.choose("track", request.chosen, set(project.directions))
-    else:
-        chosen = sides.choose("time", request.chosen)
-    if request.python is not None and chosen.names:
-        sides.check_sources(chosen.names)
+    sides = Sides(*ready, project.benchmarks(ready[1]), project.timeout, project.directions)
+    chosen = sides.choose(request.exact, request.chosen)
     built = time.monotonic() - started
     timings: list[Timing] = []
     values: list[exact.Value] = []
     others: list[float] = []
     if request.exact:
-        values = exact.count(sides, chosen, project.directions, progress)
+        values = exact.count(sides, chosen, progress)
     else:
         timings, others = _time(sides, chosen, request, progress)
     return Outcome(
@@ -126,7 +121,10 @@ def _time(
         name: {side: statistics.median(evidence.seconds[name][side]) for side in SIDES}
         for name in findings
     }
-    timings = [Timing(name, found, **medians[name]) for name, found in findings.items()]
+    timings = [
+        Timing(name, found, **medians[name], unit=sides.unit(name))
+        for name, found in findings.items()
+    ]
     return timings, evidence.others
 
 

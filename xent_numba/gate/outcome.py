@@ -24,13 +24,16 @@ class Timing:
     finding : Finding
         The conclusion.
     baseline, candidate : float
-        Seconds of a call, the median over pairs.
+        Seconds of a call, or the value that a benchmark measures itself; the median over pairs.
+    unit : str
+        Of both.
     """
 
     benchmark: str
     finding: Finding
     baseline: float
     candidate: float
+    unit: str = "s"
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,9 +49,10 @@ class Evidence:
     Attributes
     ----------
     log_ratios : dict of str to list of float
-        By benchmark, log of the candidate's time over the baseline's, one for each pair.
+        By benchmark, log of the candidate's time over the baseline's, one for each pair; of a rate,
+        the other way round.
     seconds : dict of str to dict of str to list of float
-        By benchmark and side, the time of each pair.
+        By benchmark and side, the time of each pair, or whatever is measured.
     others : list of float
         Share of the CPUs that other programs used, for each pair.
     """
@@ -117,6 +118,7 @@ def measure(
     progress("warming up", 0.0)
     pairs = _Pairs(sides, chosen, limits.seed)
     pairs.take()
+    sides.check_sources()
     pairs.found = Evidence()
     started = time.monotonic()
     count = 0
@@ -169,7 +171,8 @@ class _Pairs:
         while todo:
             name = todo.pop()
             try:
-                seconds = self._turns(name, pool)
+                is_peak = self._sides.known[CANDIDATE][name].kind == "peak"
+                seconds = self._peaks(name) if is_peak else self._turns(name, pool)
             except _DroppedError as dropped:
                 self._chosen.names.remove(name)
                 self._chosen.leave_out(name, dropped.reasons)
@@ -179,11 +182,21 @@ class _Pairs:
                     with contextlib.suppress(WorkerError):
                         worker.do("close")
                 continue
+            self._sides.note_sources(pool, name)
             ratio = math.log(seconds[CANDIDATE] / seconds[BASELINE])
+            ratio = -ratio if self._sides.better(name) == "higher" else ratio
             self.found.log_ratios.setdefault(name, []).append(ratio)
             for side, value in seconds.items():
                 self.found.seconds.setdefault(name, {}).setdefault(side, []).append(value)
         return True
+
+    def _peaks(self, name: str) -> dict[str, float]:
+        """Bytes of memory at most, for each side: of processes that have run nothing else."""
+        with self._sides.pool(dict.fromkeys(SIDES, 0)) as pool:
+            self._sides.start(pool, "peak", name)
+            found = _each("run", {side: pool[side].receive for side in SIDES})
+            self._sides.note_sources(pool, name)
+            return found
 
     def _turns(self, name: str, pool: Pool) -> dict[str, float]:
         """Seconds of a call, for each side."""

@@ -88,14 +88,13 @@ class Repository:
         self._reads: dict[str, str] = {}
         self._writes: dict[str, str] = {}
         if local:
-            objects, shallow, self._source = (
+            objects, self._source = (
                 str(self._folder / _git(self._folder, "rev-parse", *asked))
-                for asked in (("--git-path", "objects"), ("--git-path", "shallow"), _COMMON)
+                for asked in (("--git-path", "objects"), ("--git-common-dir",))
             )
             (kept / "objects" / "info" / "alternates").write_text(f"{objects}\n")
             self._reads = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(kept / "objects")}
             self._writes = {"GIT_OBJECT_DIRECTORY": str(kept / "objects")}
-            self._shallow = Path(shallow)
         else:
             _git(kept, "fetch", "--quiet", "--prune", source, *_refs("heads", "tags"))
 
@@ -210,10 +209,6 @@ class Repository:
     def publish(self, name: str, commit: str) -> Path:
         """Return a repository that a commit can be cloned from: it has a branch there."""
         if self._writes:
-            # A clone takes what a branch leads to; git knows by this file where history ends.
-            (self._kept / "shallow").unlink(missing_ok=True)
-            if self._shallow.exists():
-                shutil.copyfile(self._shallow, self._kept / "shallow")
             options = ("--quiet", "--prune", "--update-shallow")
             _git(self._kept, "fetch", *options, self._source, "+refs/*:refs/*")
         branch = f"refs/heads/gate-{name}"
@@ -268,9 +263,6 @@ class Repository:
 
 def _name(address: str) -> str:
     return address.rstrip("/").removesuffix(".git").replace(":", "/").rpartition("/")[2]
-
-
-_COMMON = ("--git-common-dir",)
 
 
 def _up_to_a_link(top: Path, path: str) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xent_numba.gate import GateError
+from xent_numba.gate import GateError, units
 from xent_numba.gate.project import Side
-from xent_numba.gate.units import by_clock
 from xent_numba.measurement.pool import Pool
 from xent_numba.measurement.worker import NotApplicableError, Program, WorkerError
 
@@ -33,7 +32,7 @@ class Benchmark:
     place : str
         As asv finds it.
     kind : str
-        time, track, or empty for anything else.
+        time, track, peak, or empty for anything else.
     unit : str
         Of its values.
     better : str
@@ -92,6 +91,8 @@ class Sides:
         The folder that both run.
     timeout : float
         Seconds that an answer may take.
+    directions : mapping of str to str, optional
+        By unit, whether lower or higher values are better; what is not in it, the unit tells.
 
     Raises
     ------
@@ -99,7 +100,15 @@ class Sides:
         If a side cannot say which benchmarks it has.
     """
 
-    def __init__(self, baseline: Side, candidate: Side, benchmarks: Path, timeout: float) -> None:
+    def __init__(
+        self,
+        baseline: Side,
+        candidate: Side,
+        benchmarks: Path,
+        timeout: float,
+        directions: Mapping[str, str] | None = None,
+    ) -> None:
+        self._directions = directions or {}
         self._sides = dict(zip(SIDES, (baseline, candidate), strict=True))
         self._benchmarks = benchmarks
         self._programs = {
@@ -111,6 +120,7 @@ class Sides:
         self.known: dict[str, dict[str, Benchmark]] = {}
         self._packages: dict[str, dict[str, str]] = {}
         self._unimportable: dict[str, dict[str, str]] = {}
+        self._own_sources: dict[str, bool] = {}
         with self.pool() as pool:
             for name in SIDES:
                 # Large projects take long to import; a benchmark has a time of its own.
@@ -141,17 +151,25 @@ class Sides:
             pool[side].timeout = max(self._programs[side].timeout, found.timeout)
             pool[side].start(command, found.place)
 
-    def choose(self, kind: str, patterns: Sequence[str], units: Container[str] = ()) -> Chosen:
+    def unit(self, name: str) -> str:
+        """Of what is measured of a benchmark."""
+        known = self.known[CANDIDATE][name]
+        return "s" if known.kind == "time" else known.unit
+
+    def better(self, name: str) -> str:
+        """Whether lower or higher values of a benchmark are better."""
+        known = self.known[CANDIDATE][name]
+        return known.better or self._directions.get(known.unit) or units.better(known.unit)
+
+    def choose(self, exact: bool, patterns: Sequence[str]) -> Chosen:
         """Choose what both sides have.
 
         Parameters
         ----------
-        kind : str
-            time or track.
+        exact : bool
+            Whether what is counted is chosen, or what is measured.
         patterns : sequence of str
             Regular expressions, one of which a benchmark's name must match; none for all.
-        units : container of str
-            Those that are counted although they are a clock's.
 
         Returns
         -------
@@ -163,7 +181,7 @@ class Sides:
         GateError
             If they share none.
         """
-        asked = {side: self._asked(side, kind, patterns, units) for side in SIDES}
+        asked = {side: self._asked(side, exact, patterns) for side in SIDES}
         chosen = Chosen([name for name in asked[CANDIDATE] if name in asked[BASELINE]])
         for side, other in ((CANDIDATE, BASELINE), (BASELINE, CANDIDATE)):
             for name in asked[side]:
@@ -171,25 +189,37 @@ class Sides:
                     chosen.leave_out(name, {other: self._why_missing(other, name)})
         self._leave_out_modules(chosen)
         if not (chosen.names or chosen.broken or chosen.unknown):
-            what = f" that match {' or '.join(patterns)}" if patterns else ""
+            what = "that are counted" if exact else "to be timed"
+            match = f" and match {' or '.join(patterns)}" if patterns else ""
+            others = self._asked(CANDIDATE, not exact, patterns).keys()
+            where = "without --exact" if exact else "with --exact"
+            hint = f" ({len(others)} can be compared {where})" if others else ""
             raise GateError(
-                f"the two revisions share no {kind} benchmarks{what}; accepted are "
+                f"the two revisions share no benchmarks {what}{match}{hint}; accepted are "
                 "those that asv run --bench would select"
             )
         return chosen
 
-    def check_sources(self, names: Sequence[str]) -> None:
-        """Raise `GateError` unless each side runs its own sources, not a package installed."""
-        # One that can be set up imports what it measures, and so one of each module will do.
-        known = self.known[CANDIDATE]
-        first = {known[name].place.rpartition(".")[0]: name for name in reversed(names)}
-        for side in SIDES:
-            with self.pool() as pool:
-                if not any(self._imports_sources(pool, side, name) for name in first.values()):
-                    raise GateError(
-                        f"--python: the benchmarks import nothing from the sources of the {side}; "
-                        "accepted is a project that needs no building"
-                    )
+    def note_sources(self, pool: Pool, name: str, sides: Iterable[str] = SIDES) -> None:
+        """Take note of which sides have imported their own sources, now that a benchmark has run.
+
+        Only where they are put before the packages of a Python, which may hold another revision.
+        """
+        for side in sides:
+            if "PYTHONPATH" in self._sides[side].variables and not self._own_sources.get(side):
+                with contextlib.suppress(WorkerError):
+                    loaded = pool[side].do("loaded_from", str(self._sides[side].sources))
+                    # What starts a Python for itself imports nothing in this one.
+                    self._own_sources[side] = loaded or "timeraw_" in name
+
+    def check_sources(self) -> None:
+        """Raise `GateError` if what a side has run was not its own, but a package installed."""
+        for side, own in self._own_sources.items():
+            if not own:
+                raise GateError(
+                    f"--python: the benchmarks import nothing from the sources of the {side}; "
+                    "accepted is a project that needs no building"
+                )
 
     def differing_packages(self) -> dict[str, dict[str, str]]:
         """Packages with another version on one side, the project itself apart."""
@@ -197,24 +227,18 @@ class Sides:
         versions = {p: {side: self._packages[side].get(p, "none") for side in SIDES} for p in every}
         return {p: found for p, found in versions.items() if len(set(found.values())) > 1}
 
-    def _asked(
-        self, side: str, kind: str, patterns: Sequence[str], units: Container[str]
-    ) -> dict[str, None]:
+    def _asked(self, side: str, exact: bool, patterns: Sequence[str]) -> dict[str, None]:
         return {
             one.name: None
             for one in self.known[side].values()
-            if one.kind == kind
+            if one.kind
             and (not patterns or any(re.search(pattern, one.name) for pattern in patterns))
-            and (kind == "time" or one.unit in units or not by_clock(one.unit))
+            and exact == self._is_counted(one)
         }
 
-    def _imports_sources(self, pool: Pool, side: str, name: str) -> bool:
-        with contextlib.suppress(WorkerError):  # which of them cannot is reported later
-            pool[side].do("open", self.known[side][name].place)
-        try:
-            return bool(pool[side].do("loaded_from", str(self._sides[side].sources)))
-        except WorkerError:
-            return True
+    def _is_counted(self, one: Benchmark) -> bool:
+        by_clock = units.by_clock(one.unit) and one.unit not in self._directions
+        return one.kind == "track" and not by_clock
 
     def _leave_out_modules(self, chosen: Chosen) -> None:
         """Take note of the modules that neither side can import."""

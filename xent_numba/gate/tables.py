@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.markup import escape
 
+from xent_numba.gate import units
 from xent_numba.gate.decision import POWER, PROMISE, Verdict
 from xent_numba.gate.exact import Value
 from xent_numba.gate.outcome import Outcome, Timing
@@ -21,7 +22,10 @@ _COLOURS: dict[str, str] = {
     Verdict.WORSE: "bold red",
     Verdict.BETTER: "green",
 }
-_UNITS = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
+_UNITS = {
+    "s": (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)),
+    "bytes": (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("bytes", 1.0)),
+}
 _ANNOTATIONS = {
     Verdict.SLOWER: "error",
     Verdict.WORSE: "error",
@@ -101,8 +105,8 @@ def _table(outcome: Outcome) -> Table:
 def _timing_cells(timing: Timing) -> list[str]:
     return [
         Code(timing.benchmark),
-        _time(timing.baseline),
-        _time(timing.candidate),
+        _amount(timing.baseline, timing.unit),
+        _amount(timing.candidate, timing.unit),
         _change(timing),
         _interval(timing),
         f"{timing.finding.detectable:.1%}",
@@ -157,9 +161,12 @@ def _interval(timing: Timing) -> str:
     return f"[{timing.finding.ratio.low - 1:+.1%}, {timing.finding.ratio.high - 1:+.1%}]"
 
 
-def _time(seconds: float) -> str:
-    name, unit = next((x for x in _UNITS if seconds >= x[1]), _UNITS[-1])
-    return f"{seconds / unit:.3g} {name}"
+def _amount(value: float, unit: str) -> str:
+    scale = _UNITS.get(unit)
+    if scale is None:
+        return f"{value:.4g} {units.plain(unit)}"
+    name, unit_size = next((x for x in scale if value >= x[1]), scale[-1])
+    return f"{value / unit_size:.3g} {name}"
 
 
 def _number(value: float | None) -> str:

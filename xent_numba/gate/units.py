@@ -44,8 +44,12 @@ def better(unit: str) -> str:
     return "higher" if is_rate else "lower"
 
 
+def plain(unit: str) -> str:
+    """Return a unit without what stands in brackets, which is a remark."""
+    return " ".join(re.sub(r"\(.*?\)|\[.*?\]", " ", unit).split())
+
+
 def _parts(unit: str) -> tuple[str, str]:
-    """Last word of what is measured, and what it is per; what stands in brackets is a remark."""
-    plain = re.sub(r"\(.*?\)|\[.*?\]", " ", unit.lower())
-    value, *per = re.split(r"/|\bper\b", plain, maxsplit=1)
+    """Last word of what is measured, and what it is per."""
+    value, *per = re.split(r"/|\bper\b", plain(unit.lower()), maxsplit=1)
     return (value.split() or [""])[-1], "".join(per).strip()
