@@ -8,6 +8,7 @@ costs more than it saves; ``kernels/cpu/threads.py`` has the figure that is used
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import timeit
 from dataclasses import dataclass
@@ -79,21 +80,19 @@ def measure() -> Crossover:
 
 def page(provenance: Provenance, found: Crossover) -> str:
     """Return the times as a page."""
-    heads = ["samples"]
-    cells: dict[int, list[str]] = {}
-    for row in found.rows:
-        heads += (
-            [f"{row.dtype}, serial", "parallel"] if row.samples == found.rows[0].samples else []
-        )
-        times = cells.setdefault(row.samples, [f"{row.samples:,}"])
-        times += [f"{row.serial:.1f}", f"{row.parallel:.1f}"]
+    dtypes = dict.fromkeys(row.dtype for row in found.rows)
+    heads = ["samples", *(head for dtype in dtypes for head in (f"{dtype}, serial", "parallel"))]
+    cells = [
+        [f"{size:,}", *(f"{time:.1f}" for row in rows for time in (row.serial, row.parallel))]
+        for size, rows in itertools.groupby(found.rows, lambda row: row.samples)
+    ]
     return table.page(
         "Where threads begin to pay",
         f"Microseconds of one call of the logistic loss, summed, on one thread and on "
         f"{found.threads}: medians\nof {ROUNDS} rounds in turn. `kernels/cpu/threads.py` uses "
         f"{found.parallel_from:,}: at half of that two threads gain\nmicroseconds, and a launch of "
         "more, which costs more, is not measured.",
-        table.markdown(Table(heads, list(cells.values()), right=range(len(heads)))),
+        table.markdown(Table(heads, cells, right=range(len(heads)))),
         str(provenance),
     )
 

@@ -149,7 +149,7 @@ def remez(samples: list[Sample], degree: int) -> list[mpf]:
 
 
 def rounded(value: mpf, bits: int) -> mpf:
-    """Return the value rounded to nearest at a precision of so many bits."""
+    """Return the value rounded to nearest at a precision of `bits` bits."""
     with mpmath.workprec(bits):
         return +value
 

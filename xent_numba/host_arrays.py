@@ -143,7 +143,7 @@ def label_dtype(dtype: np.dtype) -> np.dtype:
     if native in _LABELS:
         return native
     if native.kind == "f":
-        return np.dtype(np.float32 if native == np.float16 else np.float64)
+        return float_dtype("labels", native)
     # Of uint64 that is float64: what an integer cannot hold must not wrap into the label set.
     return np.promote_types(native, np.int32)
 

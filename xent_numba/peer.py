@@ -11,6 +11,7 @@ import numpy as np
 from numpy import ndarray
 
 from xent_numba.known_failures import CLIFFS, KnownFailure
+from xent_numba.results.machine import usable_cpus
 
 REDUCE: dict[str, Callable[[ndarray], Any]] = {"none": np.asarray, "sum": np.sum, "mean": np.mean}
 
@@ -62,11 +63,7 @@ def missing(package: str, install: str) -> str | None:
 
 def threads() -> int:
     """Return the number of threads every library gets: the one that Numba takes."""
-    try:
-        available = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        available = os.cpu_count() or 1
-    return int(os.environ.get("NUMBA_NUM_THREADS") or available)
+    return int(os.environ.get("NUMBA_NUM_THREADS") or usable_cpus())
 
 
 def tensor(array: ndarray) -> Any:

@@ -26,7 +26,6 @@ The folder is listed without importing anything; a file is imported when it is a
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import inspect
@@ -39,7 +38,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, cast
 import numpy as np
 from numpy import ndarray
 
-from xent_numba.errors import ImplementationUnavailableError
+from xent_numba.errors import ImplementationUnavailableError, not_one_of
 from xent_numba.host_arrays import HOST
 from xent_numba.known_failures import KnownFailure
 from xent_numba.operations import OPERATIONS, Call
@@ -120,7 +119,7 @@ def implements(
     """
     for operation in operations:
         if operation not in OPERATIONS:
-            raise ValueError(_not_found("operation", operation, OPERATIONS))
+            raise ValueError(f"operation is {not_one_of(OPERATIONS, operation)}")
 
     def declare(function: _F) -> _F:
         signature = inspect.signature(function, follow_wrapped=False)
@@ -130,23 +129,11 @@ def implements(
                 "xent_numba.operations.Call, as in CONTRIBUTING.md"
             )
         said = summary or (function.__doc__ or "").partition("\n")[0]
-        declared = getattr(function, "declarations", ())
+        how = function, said, device, formulation
+        how_well = max_ulp, max_ulp_gradient or {}, known_failures, max_ulp_soft or {}
         function.declarations = (  # type: ignore[attr-defined]
-            *declared,
-            *(
-                Declaration(
-                    operation,
-                    function,
-                    said,
-                    device,
-                    formulation,
-                    max_ulp,
-                    max_ulp_gradient or {},
-                    known_failures,
-                    max_ulp_soft or {},
-                )
-                for operation in operations
-            ),
+            *getattr(function, "declarations", ()),
+            *(Declaration(operation, *how, *how_well) for operation in operations),
         )
         return function
 
@@ -252,7 +239,7 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> Implementation:
     """The implementation called `name`; ValueError with the nearest name where there is none."""
     if name not in names():
-        raise ValueError(_not_found("implementation", name, names()))
+        raise ValueError(f"implementation is {not_one_of(names(), name)}")
     module = importlib.import_module(f"{_PACKAGE}.{name}")
     if getattr(module.__spec__, "_initializing", False):
         raise ImplementationUnavailableError(
@@ -284,9 +271,3 @@ def resolve(name: str, operation: str) -> Callable[[Call], Any]:
             f"it computes {', '.join(implementation.operations)}"
         )
     return implementation.operations[operation].function
-
-
-def _not_found(argument: str, value: str, accepted: Any) -> str:
-    near = difflib.get_close_matches(str(value), list(accepted), n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"{argument} is {value!r}{hint}; accepted are {', '.join(accepted)}"

@@ -7,7 +7,6 @@ import dataclasses
 import pytest
 from in_process import Here
 
-from xent_numba.accuracy import plans
 from xent_numba.accuracy.journal import Journal, OtherSweepError
 from xent_numba.accuracy.plans import Exhaustive, float_to_bits
 from xent_numba.accuracy.sweep import Sweep, total
@@ -16,14 +15,8 @@ from xent_numba.results.machine import Machine
 from xent_numba.results.provenance import Provenance
 
 SWEEP = Sweep("numpy_stable", "float32", ("sigmoid", "logistic_loss"))
-PLAN = Exhaustive(float_to_bits(1.0), float_to_bits(1.0) + 3 * 64)
+PLAN = Exhaustive(float_to_bits(1.0), float_to_bits(1.0) + 3 * 64, chunk=64, piece=16)
 HERE = Provenance("xent-numba accuracy", "", None, False, Machine(versions={"numpy": "2"}))
-
-
-@pytest.fixture(autouse=True)
-def small_chunks(monkeypatch):
-    monkeypatch.setattr(plans, "CHUNK", 64)
-    monkeypatch.setattr(plans, "PIECE", 16)
 
 
 @pytest.fixture
@@ -56,10 +49,11 @@ def test_begins_anew_without_resume(journal):
     "other",
     [
         {"sweep": Sweep("numpy_textbook", "float32", SWEEP.operations)},
-        {"plan": Exhaustive(PLAN.first, PLAN.stop + 1)},
+        {"plan": dataclasses.replace(PLAN, stop=PLAN.stop + 1)},
+        {"plan": dataclasses.replace(PLAN, piece=32)},
         {"provenance": dataclasses.replace(HERE, machine=Machine(versions={"numpy": "3"}))},
     ],
-    ids=["sweep", "plan", "version"],
+    ids=["sweep", "plan", "piece", "version"],
 )
 def test_refuses_the_journal_of_another(journal, other):
     journal.carry_out(Here())

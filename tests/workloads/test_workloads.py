@@ -171,7 +171,7 @@ def test_flights_repeat_and_sample_the_same_data():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("gausian", 1), "workload is 'gausian'; accepted are gaussian, saturated, flights"),
+        (("gausian", 1), r"workload is 'gausian' \(did you mean 'gaussian'\?\); accepted are g"),
         (("gaussian", -1), "n is -1; accepted is a number of samples >= 0"),
         (("gaussian", 1, "float16"), "dtype is float16; accepted are float32, float64"),
         (("gaussian", 1, "float32", "int16"), "label_dtype is int16; accepted are bool, int8"),

@@ -212,11 +212,11 @@ def _soft_values(first: str, inputs: ndarray, seed: int) -> Iterator[_Value]:
 
 
 def _of_curve(curve: Curve, i: int) -> Any:
-    if not curve.rest.size:
+    if curve.rounded is None:
         return mpmath.mpf(curve.values[i])
+    truth = curve.rounded[i]
     with mpmath.workprec(oracle.PRECISION):
-        units = mpmath.mpf(curve.units[i]) + mpmath.mpf(curve.rest[i])
-        return units / mpmath.mpf(curve.scales[0, i]) / mpmath.mpf(curve.scales[1, i])
+        return mpmath.mpf(truth.nearest) + mpmath.ldexp(truth.residual, int(truth.exponent))
 
 
 def _of_pairs(pairs: Pairs, i: int) -> Any:

@@ -48,7 +48,6 @@ class ErrorCounter:
     def __init__(self, dtype: str, decide: Decide, *, rises: bool, signed: bool) -> None:
         info = np.finfo(dtype)
         self._decide, self._rises, self._signed = decide, rises, signed
-        self._integer = np.dtype(f"i{info.bits // 8}")
         self._bound = BOUND_ULP[dtype]
         self._tiny = float(info.smallest_normal)
         self._grades = np.full((2, _where(math.inf) + 1), -1, np.int8)
@@ -79,16 +78,13 @@ class ErrorCounter:
         ndarray of float64, shape (n,)
             Errors in ULP, as far as `truth` knows.
         """
-        error = np.empty(got.size)
-        bits = got.view(self._integer)
-        if truth.rest.size:
-            differing, signs = _errors_float64(
-                got, bits, truth.units, truth.rest, truth.scales, error
-            )
+        if truth.rounded is None:
+            error = np.empty(got.size)
+            differing = _errors(got, truth.values, error)
         else:
-            differing, signs = _errors_float32(got, bits, truth.values, error)
-        if signs and self._signed:
-            self._sign.add(_signed(inputs, negative), np.signbit(got) & ~np.isnan(got))
+            error, differing = truth.rounded.error(got), 1
+        if self._signed and (signs := np.signbit(got)).any():
+            self._sign.add(_signed(inputs, negative), signs & ~np.isnan(got))
         if differing or not self._add_alike(inputs, got, truth, error, negative):
             self._add_each(inputs, got, truth, error, negative)
         return error
@@ -219,39 +215,20 @@ def _sign(value: float, negative: bool) -> float:
 
 
 @_compile
-def _errors_float32(got: ndarray, bits: ndarray, truth: ndarray, error: ndarray) -> tuple[int, int]:
-    """Errors in ULP; how many are not in the first one's step, and how many have a minus sign."""
+def _errors(got: ndarray, truth: ndarray, error: ndarray) -> int:
+    """Errors of float32 in ULP, and how many are not in the first one's step."""
     integers = truth.view(np.int64)
-    differing, signs, low = 0, 0, 0.0
+    differing, low = 0, 0.0
     for i in range(got.size):
         g, t = np.float64(got[i]), truth[i]
         exponent = np.int64(2069) - max(integers[i] >> np.int64(52), np.int64(897))
-        scale = np.int64(exponent << np.int64(52)).view(np.float64)
-        steps = abs(g - t) * scale
+        steps = abs(g - t) * np.int64(exponent << np.int64(52)).view(np.float64)
         steps = steps if steps < math.inf else _of_nonfinite(g, t)
         error[i] = steps
         if i == 0:
             low = math.floor(min(steps, FINE) * STEPS) / STEPS
         differing += (steps < low) | (steps >= low + 1 / STEPS)
-        signs += (bits[i] < 0) & (g == g)
-    return differing, signs
-
-
-@_compile
-def _errors_float64(
-    got: ndarray, bits: ndarray, units: ndarray, rest: ndarray, scales: ndarray, error: ndarray
-) -> tuple[int, int]:
-    differing, signs, low = 0, 0, 0.0
-    for i in range(got.size):
-        g = got[i]
-        steps = abs((g * scales[0, i] * scales[1, i] - units[i]) - rest[i])
-        steps = steps if steps < math.inf else _of_nonfinite(g, units[i])
-        error[i] = steps
-        if i == 0:
-            low = math.floor(min(steps, FINE) * STEPS) / STEPS
-        differing += (steps < low) | (steps >= low + 1 / STEPS)
-        signs += (bits[i] < 0) & (g == g)
-    return differing, signs
+    return differing
 
 
 @_compile

@@ -322,26 +322,3 @@ def multiply(
         product, n = _scaled_product(value, (factors[i], 0.0))
         heads[i], tails[i] = _quotient(product, (part, 0.0))
         exponents[i] = n + shift
-
-
-@_compile
-def in_units(
-    heads: ndarray, tails: ndarray, exponents: ndarray, rests: ndarray, scales: ndarray
-) -> None:
-    """Turn (head + tail) 2^-exponent into the double nearest to it, and its ULPs.
-
-    Overwrites `heads` with values and `tails` with units.
-    """
-    for i in range(heads.size):
-        head, tail, shift = heads[i], tails[i], -exponents[i]
-        if head == 0 or not abs(head) < math.inf:
-            tails[i], rests[i], scales[0, i], scales[1, i] = head, 0.0, 1.0, 1.0
-            continue
-        fraction, exponent = math.frexp(head)
-        if fraction == 0.5 and tail < 0:
-            exponent -= 1  # the pair is in the binade below its head
-        ulp = max(exponent + shift - 53, -1074)
-        heads[i] = max(math.ldexp(head, shift), 5e-324)
-        tails[i], rests[i] = math.ldexp(head, shift - ulp), math.ldexp(tail, shift - ulp)
-        half = -ulp // 2
-        scales[0, i], scales[1, i] = math.ldexp(1.0, half), math.ldexp(1.0, -ulp - half)

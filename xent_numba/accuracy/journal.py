@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import xent_numba
-from xent_numba.accuracy import plans
 from xent_numba.accuracy.error_counts import ErrorCounts
 from xent_numba.accuracy.plans import Plan
 from xent_numba.accuracy.sweep import Quantity, Sweep, inspect
@@ -37,17 +36,13 @@ class Header:
     sweep : Sweep
         What is swept.
     plan : str
-        On which inputs.
-    chunk, piece : int
-        Magnitudes of a chunk, and of the pieces it is computed in.
+        On which inputs, in which chunks.
     sources : str
         Digest of the code on which the counts depend.
     """
 
     sweep: Sweep
     plan: str
-    chunk: int
-    piece: int
     sources: str
 
 
@@ -58,7 +53,7 @@ class Chunk:
     counts: dict[str, ErrorCounts]
 
 
-HEADER = store.Kind("sweep", 1, Header)
+HEADER = store.Kind("sweep", 2, Header)
 CHUNK = store.Kind("chunk of a sweep", 1, Chunk)
 _FIRST = "sweep.json"
 
@@ -132,8 +127,7 @@ class Journal:
 
     @property
     def _header(self) -> Header:
-        digest = sources_digest(self.sweep.implementation)
-        return Header(self.sweep, repr(self.plan), plans.CHUNK, plans.PIECE, digest)
+        return Header(self.sweep, repr(self.plan), sources_digest(self.sweep.implementation))
 
     def _path(self, chunk: int) -> Path:
         return self.folder / f"chunk-{chunk}.json"

@@ -16,7 +16,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,15 +72,11 @@ class Verdict:
 
 
 class _DisagreementError(Exception):
-    def __init__(
-        self,
-        reason: str,
-        index: int | None = None,
-        got: float | None = None,
-        expected: float | None = None,
-    ) -> None:
+    """What was wrong first; `where` are attributes of the verdict."""
+
+    def __init__(self, reason: str, **where: Any) -> None:
         super().__init__(reason)
-        self.index, self.got, self.expected = index, got, expected
+        self.verdict = Verdict(False, reason=reason, **where)
 
 
 def judge(
@@ -134,15 +130,7 @@ def judge(
         if reduction != "none":
             _judge_prefixes(compute, samples, reduction)
     except _DisagreementError as wrong:
-        return Verdict(
-            False,
-            worst["loss"],
-            worst["gradient"],
-            str(wrong),
-            wrong.index,
-            wrong.got,
-            wrong.expected,
-        )
+        return replace(wrong.verdict, max_ulp=worst["loss"], max_ulp_gradient=worst["gradient"])
     reasons = "; ".join(dict.fromkeys(failure.reason for failure, _ in failures))
     note = f"{np.count_nonzero(excused)} of {samples.size} samples lie where it fails: {reasons}"
     return Verdict(True, worst["loss"], worst["gradient"], note if failures else "")
@@ -184,14 +172,13 @@ def _judge_every(
         bad = ~(error <= allowed)
         if bad.any():
             at = int(bad.argmax())
-            first_wrong = first_wrong or _Wrong(
-                part.start + at, truth.nearest[at], error[at], allowed[at]
-            )
+            here = part.start + at, truth.nearest[at], error[at], allowed[at]
+            first_wrong = first_wrong or here
             wrong += int(bad.sum())
     peaks = heapq.nlargest(_CHECKED_BY_MPMATH, peaks)
     worst[kind] = max(peaks, default=(0.0, 0))[0]
     if first_wrong:
-        raise first_wrong.disagreement(samples, kind, got, wrong)
+        raise _disagreement(samples, kind, got, first_wrong, wrong)
     return [index for _, index in peaks]
 
 
@@ -207,33 +194,25 @@ def _judge_some(samples: Samples, kind: Kind, got: ndarray, suspects: list[int])
     truth = samples[index].exact(kind)
     error = truth.error(got[index], nonnegative=kind == "loss")
     for i in np.flatnonzero(~(error <= allowed))[:1]:
-        one = _Wrong(int(index[i]), truth.nearest[i], error[i], allowed[i])
-        raise one.disagreement(samples, kind, got, 1)
+        one = int(index[i]), truth.nearest[i], error[i], allowed[i]
+        raise _disagreement(samples, kind, got, one, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Wrong:
-    """One wrong sample: where, the true value, and the errors in ULP that it has and may have."""
-
-    index: int
-    expected: Any
-    error: float
-    allowed: float
-
-    def disagreement(
-        self, samples: Samples, kind: Kind, got: ndarray, wrong: int
-    ) -> _DisagreementError:
-        """Return the sentence about the first of some wrong samples."""
-        column = "result" if samples.operation.labels is None else kind
-        inputs = ", ".join(str(array[self.index]) for array in samples.arguments)
-        return _DisagreementError(
-            f"{column}[{self.index}] is {got[self.index]} and should be {self.expected} "
-            f"({self.error:.3g} ULP off, {self.allowed:.3g} allowed) at ({inputs}); "
-            f"{wrong} of {samples.size} samples are wrong",
-            self.index,
-            float(got[self.index]),
-            float(self.expected),
-        )
+def _disagreement(
+    samples: Samples, kind: Kind, got: ndarray, first: tuple[int, Any, float, float], wrong: int
+) -> _DisagreementError:
+    """Say of some wrong samples the first: where, the true value, its error and what is allowed."""
+    index, expected, error, allowed = first
+    column = "result" if samples.operation.labels is None else kind
+    inputs = ", ".join(str(array[index]) for array in samples.arguments)
+    return _DisagreementError(
+        f"{column}[{index}] is {got[index]} and should be {expected} "
+        f"({error:.3g} ULP off, {allowed:.3g} allowed) at ({inputs}); "
+        f"{wrong} of {samples.size} samples are wrong",
+        index=index,
+        got=float(got[index]),
+        expected=float(expected),
+    )
 
 
 def _judge_prefixes(compute: Callable[..., Any], samples: Samples, reduction: Reduction) -> None:
@@ -276,9 +255,8 @@ def _compare_reduced(got: Any, expected: float, steps: float, what: str) -> None
     error = abs(float(got) / expected - 1) if expected else math.inf
     raise _DisagreementError(
         f"{what} is {got} and should be {expected} (relative error {error:.3g}, {rtol:g} allowed)",
-        None,
-        float(got),
-        expected,
+        got=float(got),
+        expected=expected,
     )
 
 

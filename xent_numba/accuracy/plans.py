@@ -47,10 +47,14 @@ class Exhaustive:
     ----------
     first, stop : int
         Range of bit patterns of magnitudes.
+    chunk, piece : int
+        Magnitudes of a chunk, and of the pieces it is computed in.
     """
 
     first: int
     stop: int
+    chunk: int = CHUNK
+    piece: int = PIECE
 
     @classmethod
     def over(cls, operation: Operation) -> Exhaustive:
@@ -60,19 +64,19 @@ class Exhaustive:
     @property
     def chunks(self) -> int:
         """Number of chunks."""
-        return -(-(self.stop - self.first) // CHUNK)
+        return -(-(self.stop - self.first) // self.chunk)
 
     def pieces(self, chunk: int) -> Iterator[ndarray]:
         """The inputs of a chunk."""
-        start = self.first + chunk * CHUNK
-        stop = min(start + CHUNK, self.stop)
-        for low in range(start, stop, PIECE):
-            yield bits_to_floats(low, min(low + PIECE, stop))
+        start = self.first + chunk * self.chunk
+        stop = min(start + self.chunk, self.stop)
+        for low in range(start, stop, self.piece):
+            yield bits_to_floats(low, min(low + self.piece, stop))
 
     def lead(self, chunk: int) -> ndarray | None:
         """A whole piece, as the last samples of a short one may be computed by other code."""
-        start = self.first + chunk * CHUNK
-        return bits_to_floats(max(start - PIECE, self.first), start) if chunk else None
+        start = self.first + chunk * self.chunk
+        return bits_to_floats(max(start - self.piece, self.first), start) if chunk else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,17 +63,13 @@ class Curve:
         The true values rounded to double.
     units : ndarray of float64, shape (n,)
         The true values in ULPs.
-    rest : ndarray of float64, shape (n,) or (0,)
-        What to add to `units`; empty for float32.
-    scales : ndarray of float64, shape (2, n) or (2, 0)
-        Two powers of 2 whose product turns a result into ULPs; empty for float32, where one is
-        found more quickly than it is read.
+    rounded : Truth or None
+        What results of float64 are held against; those of float32 are held against `values`.
     """
 
     values: ndarray
     units: ndarray
-    rest: ndarray
-    scales: ndarray
+    rounded: Truth | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +107,20 @@ def _curves(
     single: Callable[..., None], double: Callable[..., None], number: int, inputs: ndarray
 ) -> Iterator[Curve]:
     shape = (number, inputs.size)
-    nothing = np.empty(0)
     if inputs.dtype == np.float32:
         values, units = _float32(single, number, inputs), np.empty(shape)
         for value, unit in zip(values, units, strict=True):
             _in_units(value, unit)
-            yield Curve(value, unit, nothing, np.empty((2, 0)))
+            yield Curve(value, unit)
         return
     heads, tails = np.empty(shape), np.empty(shape)
     exponents = np.empty(shape, np.int64)
     double(inputs, heads, tails, exponents)
-    for head, tail, exponent in zip(heads, tails, exponents, strict=True):
-        curve = Curve(head, tail, np.empty_like(head), np.empty((2, head.size)))
-        double_double.in_units(head, tail, exponent, curve.rest, curve.scales)
-        yield curve
+    for pairs in map(Pairs, heads, tails, exponents):
+        truth = pairs.truth(inputs.dtype)
+        # That a value is not zero survives rounding.
+        values = np.where(pairs.heads > 0, np.maximum(truth.nearest, 5e-324), truth.nearest)
+        yield Curve(values, np.ldexp(truth.nearest, -truth.exponent) + truth.residual, truth)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import math
 import os
 import re
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from xent_numba import registry
+from xent_numba.errors import not_one_of
 from xent_numba.measurement.suite import log_spaced
 from xent_numba.results import machine
 
@@ -63,9 +63,7 @@ def one_of(accepted: Iterable[str]) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text in names:
             return text
-        near = difflib.get_close_matches(text, names, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise argparse.ArgumentTypeError(f"{text!r}{hint}; accepted are {', '.join(names)}")
+        raise argparse.ArgumentTypeError(not_one_of(names, text))
 
     return read
 

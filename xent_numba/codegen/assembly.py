@@ -128,18 +128,6 @@ def _compiled(name: str, dtype: str) -> str:
     return assembly(getattr(function, "py_func", function), tuple(array[a] for a in loop.arguments))
 
 
-def faults(found: Code, divisions: int) -> list[str]:
-    """What keeps the code from being what is meant."""
-    reasons = []
-    if found.width != machine_width():
-        reasons.append(f"{found.width}-bit registers where the machine has {machine_width()}")
-    if found.calls:
-        reasons.append("a call")
-    if found.divisions != divisions:
-        reasons.append(f"{found.divisions:g} divisions a sample, not {divisions}")
-    return reasons
-
-
 def assembly(function: Any, signature: tuple[types.Type, ...]) -> str:
     """The assembly of a Python function compiled by itself."""
     compiled = njit(error_model="numpy")(function)

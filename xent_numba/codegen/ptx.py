@@ -127,24 +127,9 @@ class Compiled:
         return sum(name.startswith(("DADD", "DMUL", "DFMA", "DSETP")) for name in self.main_loop)
 
     @property
-    def bytes_ahead(self) -> int:
-        """Bytes that a thread has asked for in the main loop before it computes with the first."""
-        total = 0
-        for name in self.main_loop:
-            if name.startswith("LDG"):
-                total += _BYTES.get(name.rpartition(".")[2], 4)
-            elif _ARITHMETIC.match(name):
-                break
-        return total
-
-    @property
     def loads(self) -> Counter[str]:
         """How often each kind of load from global memory stands in the main loop."""
         return Counter(name for name in self.main_loop if name.startswith("LDG"))
-
-
-_BYTES = {"U8": 1, "S8": 1, "U16": 2, "S16": 2, "64": 8, "128": 16}
-_ARITHMETIC = re.compile(r"[FD](?:FMA|ADD|MUL|MNMX|SETP)|HADD2|MUFU")
 
 
 @cache

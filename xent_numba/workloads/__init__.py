@@ -19,6 +19,7 @@ import numpy as np
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
+from xent_numba.errors import not_one_of
 from xent_numba.host_arrays import LABEL_DTYPES
 from xent_numba.operations import Operation
 from xent_numba.workloads import flights, gaussian, saturated
@@ -169,7 +170,7 @@ def sample(
 
 def _find(name: str) -> ModuleType:
     if name not in _WORKLOADS:
-        raise ValueError(f"workload is {name!r}; accepted are {', '.join(_WORKLOADS)}")
+        raise ValueError(f"workload is {not_one_of(_WORKLOADS, name)}")
     return _WORKLOADS[name]
 
 
