@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import math
 
 import numpy as np
@@ -13,6 +14,7 @@ from xent_numba.gate import decision
 from xent_numba.gate.decision import Verdict, decide, settled
 
 THRESHOLD = 0.05
+THRESHOLDS = collections.defaultdict(lambda: THRESHOLD)
 RUNS = 1000
 
 
@@ -27,7 +29,7 @@ def pairs(rng, size, noise):
 
 def conclude(values):
     """Verdicts of a run, by benchmark."""
-    found = decide({str(i): row for i, row in enumerate(values)}, THRESHOLD)
+    found = decide({str(i): row for i, row in enumerate(values)}, THRESHOLDS)
     return [finding.verdict for finding in found.values()]
 
 
@@ -71,7 +73,7 @@ def test_stopping_early_costs_no_false_alarms_and_finds_the_threshold(benchmarks
         count = next(
             n
             for n in range(decision.MIN_PAIRS, most + 1)
-            if n == most or settled({str(i): row[:n] for i, row in enumerate(values)}, THRESHOLD)
+            if n == most or settled({str(i): row[:n] for i, row in enumerate(values)}, THRESHOLDS)
         )
         wrong += alarms(conclude(values[:, :count])) > 0
         values[0] += math.log1p(THRESHOLD)
@@ -85,7 +87,7 @@ def test_what_is_detectable_is_detected():
     rng = np.random.default_rng(7)
     size = 1, 20
     named = [
-        decide({"one": 2 * pairs(rng, size, "normal")[0]}, THRESHOLD)["one"].detectable
+        decide({"one": 2 * pairs(rng, size, "normal")[0]}, THRESHOLDS)["one"].detectable
         for _ in range(200)
     ]
     slowdown = math.log1p(float(np.median(named)))
@@ -138,7 +140,7 @@ def test_verdicts(mean, error, verdict):
 def test_the_interval_is_yuens():
     """Against SciPy's winsorized error, which divides by n where Yuen has n - 1 and h - 1."""
     values = np.random.default_rng(8).standard_t(2, 20)
-    found = decide({"one": values}, THRESHOLD)["one"]
+    found = decide({"one": values}, THRESHOLDS)["one"]
     n, h = 20, 12
     error = mstats.trimmed_stde(values, limits=(0.2, 0.2)) * math.sqrt(
         (n - 1) / n * (h / n) ** 2 * n**2 / (h * (h - 1))
@@ -151,7 +153,7 @@ def test_the_interval_is_yuens():
 
 
 def test_pairs_without_spread():
-    found = decide({"same": [0.0] * 10, "slower": [0.1] * 10}, THRESHOLD)
+    found = decide({"same": [0.0] * 10, "slower": [0.1] * 10}, THRESHOLDS)
     assert [f.verdict for f in found.values()] == [Verdict.SAME, Verdict.SLOWER]
     assert found["slower"].ratio.value == pytest.approx(math.exp(0.1))
 
@@ -159,9 +161,11 @@ def test_pairs_without_spread():
 def test_a_benchmark_is_held_to_more_where_there_are_more():
     """Holm: the clearest is tested at ALPHA / m, and the rest at what is left once it is found."""
     clear, near = spread(0.5, 0.01), spread(0.04, 0.024)
-    alone = decide({"near": near}, THRESHOLD)["near"]
-    crowd = decide({"near": near, **{str(i): spread(0, 0.1) for i in range(50)}}, THRESHOLD)["near"]
-    helped = decide({"near": near, "clear": clear}, THRESHOLD)["near"]
+    alone = decide({"near": near}, THRESHOLDS)["near"]
+    crowd = decide({"near": near, **{str(i): spread(0, 0.1) for i in range(50)}}, THRESHOLDS)[
+        "near"
+    ]
+    helped = decide({"near": near, "clear": clear}, THRESHOLDS)["near"]
     assert alone.verdict is Verdict.SLOWER
     assert crowd.verdict is Verdict.INCONCLUSIVE
     assert helped.ratio == alone.ratio
@@ -170,8 +174,17 @@ def test_a_benchmark_is_held_to_more_where_there_are_more():
 
 def test_a_run_goes_on_until_it_has_pairs_enough():
     still = [0.0] * decision.MIN_PAIRS
-    assert settled({"one": still}, THRESHOLD)
-    assert not settled({"one": still[1:]}, THRESHOLD)
-    assert not settled({"one": still, "other": spread(0, 0.2)}, THRESHOLD)
+    assert settled({"one": still}, THRESHOLDS)
+    assert not settled({"one": still[1:]}, THRESHOLDS)
+    assert not settled({"one": still, "other": spread(0, 0.2)}, THRESHOLDS)
     # The mean has no say.
-    assert settled({"one": spread(0.4, 0.001)}, THRESHOLD)
+    assert settled({"one": spread(0.4, 0.001)}, THRESHOLDS)
+
+
+def test_a_benchmark_may_have_a_threshold_of_its_own():
+    values = {"one": spread(0.05, 0.01), "other": spread(0.05, 0.01)}
+    found = decide(values, {"one": 0.05, "other": 0.2})
+    assert [one.verdict for one in found.values()] == [Verdict.SLOWER, Verdict.SAME]
+    wide = {"one": spread(0, 0.001), "other": spread(0, 0.05)}
+    assert settled(wide, {"one": 0.05, "other": 0.2})
+    assert not settled(wide, {"one": 0.05, "other": 0.05})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import statistics
 import sys
 
@@ -12,7 +13,7 @@ from fake_implementations import SOURCES, write
 
 from xent_numba.measurement import idle
 from xent_numba.measurement.case import Case
-from xent_numba.measurement.compare import compare, prepare
+from xent_numba.measurement.compare import compare, prepare, room
 from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT, Participant
 from xent_numba.measurement.pool import Pool
 
@@ -40,6 +41,25 @@ def run(tmp_path_factory):
 @pytest.fixture
 def rows(run):
     return {(row.implementation, row.case.size): row for row in run[0].rows}
+
+
+@pytest.mark.parametrize(
+    ("spent", "done", "seconds"),
+    [
+        (0, 0, 10),  # nothing yet: a quarter of all
+        (20, 0, 5),  # judging took half
+        (90, 0, 5),  # and most: half of the budget is for rounds
+        (35, 3, 5),
+        (10, 3, 30),  # what others did not need
+    ],
+)
+def test_judging_is_paid_from_the_budget(spent, done, seconds):
+    assert room(40.0, spent, 4, done) == pytest.approx(seconds)
+
+
+def test_what_judging_will_take_is_said(run):
+    said = {what for what, _ in run[1]}
+    assert any(re.fullmatch(r"judging, about \d+ s more", what) for what in said)
 
 
 def test_every_implementation_has_a_row_for_every_case(rows):
@@ -169,7 +189,7 @@ def test_the_memory_limit_may_die_and_is_replaced(tmp_path, stage):
     died = []
 
     def kill(what, done):
-        if died or what != stage or (stage == "judging" and done < 0.5):
+        if died or not what.startswith(stage) or (stage == "judging" and done < 0.5):
             return
         died.extend(p for p in psutil.Process().children() if MEMORY_LIMIT in p.cmdline())
         for process in died:

@@ -29,7 +29,7 @@ DEFAULT_OPERATIONS = ("sigmoid", "binary_cross_entropy", "logistic_loss")
 DEFAULT_WORKLOAD = "flights"
 DEFAULT_BASELINE = "numpy_stable"
 FOLDER = Path("reports/compare")
-BUDGET, QUICK_BUDGET = 60.0, 4.0
+BUDGET, QUICK_BUDGET = 120.0, 8.0
 SUFFIXES = {"json": ".json", "markdown": ".md", "csv": ".csv"}
 FILES = {
     "json": "everything that was measured",
@@ -68,7 +68,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     cpus, text = machine.usable_cpus(), "for every library; default all CPUs"
     option(parser, "--threads", arguments.whole(1, cpus), "N", text, default=cpus)
     parser.add_argument("--quick", action="store_true", help="float32 only, and few rounds")
-    text = f"for all timed rounds; default {BUDGET:g}, with --quick {QUICK_BUDGET:g}"
+    text = f"for all, judging too; default {BUDGET:g}, with --quick {QUICK_BUDGET:g}"
     option(parser, "--budget", arguments.seconds, "SECONDS", text)
     text = "show a comparison that --json kept, and measure nothing"
     option(parser, "--from-json", arguments.input_file, "FILE", text)
@@ -119,6 +119,7 @@ def _suite(options: argparse.Namespace) -> int:
             f"--suite is given with --{given[0].replace('_', '-')}, which it decides; accepted are "
             "--output, --budget and --threads"
         )
+    from xent_numba.measurement.compare import TIMED_SHARE
     from xent_numba.reporting import tables
 
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -129,7 +130,8 @@ def _suite(options: argparse.Namespace) -> int:
             options.errors,
             baseline=part.baseline,
             control=SUBJECT,
-            budget=options.budget or part.budget,
+            # Judging must not take from what the rounds of a report have.
+            budget=options.budget or part.budget / TIMED_SHARE,
             command=f"xent-numba compare --suite {part.name}",
         )
         stem = options.folder / part.name

@@ -123,12 +123,12 @@ def progress(output: Output) -> Iterator[Callable[[str, float], None]]:
 
 
 class _Lines:
-    """Progress in lines, the first after `EVERY` seconds."""
+    """Progress in lines, the first after `FIRST` seconds, the next each after `EVERY`."""
 
-    EVERY = 30.0
+    FIRST, EVERY = 5.0, 30.0
 
     def __init__(self, output: Output) -> None:
-        self._output, self._next = output, time.monotonic() + self.EVERY
+        self._output, self._next = output, time.monotonic() + self.FIRST
 
     def __call__(self, what: str, done: float) -> None:
         if time.monotonic() >= self._next:

@@ -142,7 +142,9 @@ class _Estimate:
         return math.expm1(bar + float(stdtrit(self.freedom, POWER)) * self.error)
 
 
-def decide(log_ratios: Mapping[str, Sequence[float]], threshold: float) -> dict[str, Finding]:
+def decide(
+    log_ratios: Mapping[str, Sequence[float]], thresholds: Mapping[str, float]
+) -> dict[str, Finding]:
     """Conclude on all benchmarks of a run.
 
     Parameters
@@ -150,8 +152,8 @@ def decide(log_ratios: Mapping[str, Sequence[float]], threshold: float) -> dict[
     log_ratios : mapping of str to sequence of float
         By benchmark, log of the candidate's time over the baseline's, one for each of at least two
         pairs.
-    threshold : float
-        The change that matters; 0.05 is 5 %.
+    thresholds : mapping of str to float
+        By benchmark, the change that matters; 0.05 is 5 %.
 
     Returns
     -------
@@ -168,20 +170,23 @@ def decide(log_ratios: Mapping[str, Sequence[float]], threshold: float) -> dict[
         rejected = rejected and p_values[name] <= levels[name]
         left -= rejected
     return {
-        name: _conclude(estimate, levels[name], ALPHA / len(estimates), threshold)
+        name: _conclude(estimate, levels[name], ALPHA / len(estimates), thresholds[name])
         for name, estimate in estimates.items()
     }
 
 
 def settled(
-    log_ratios: Mapping[str, Sequence[float]], threshold: float, least: int = MIN_PAIRS
+    log_ratios: Mapping[str, Sequence[float]],
+    thresholds: Mapping[str, float],
+    least: int = MIN_PAIRS,
 ) -> bool:
-    """Whether spreads, and they alone, say that a slowdown of the threshold would be found."""
+    """Whether spreads, and they alone, say that slowdowns of the thresholds would be found."""
     if any(len(values) < least for values in log_ratios.values()):
         return False
     level = ALPHA / max(1, len(log_ratios))
-    every = _Estimate.of_all(log_ratios).values()
-    return all(one.detectable(level, threshold) <= threshold for one in every)
+    every = _Estimate.of_all(log_ratios)
+    wanted = {name: thresholds[name] for name in every}
+    return all(one.detectable(level, wanted[name]) <= wanted[name] for name, one in every.items())
 
 
 def _conclude(estimate: _Estimate, level: float, strictest: float, threshold: float) -> Finding:

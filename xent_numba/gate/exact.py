@@ -8,6 +8,7 @@ a clock's, and is left to the clock.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,6 +39,13 @@ class Value:
     candidate: float | None
     verdict: Verdict
     reason: str = ""
+
+    @property
+    def change(self) -> float:
+        """What is lost or added, as a share of what was; infinite where that is nothing."""
+        if not self.baseline or self.candidate is None:
+            return math.inf
+        return abs(self.candidate / self.baseline - 1)
 
 
 def judge(baseline: float | None, candidate: float | None, better: str) -> Verdict:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xent_numba.gate import GateError, exact, pairs
-from xent_numba.gate.decision import decide
+from xent_numba.gate.decision import Verdict, decide
 from xent_numba.gate.outcome import Outcome, Timing
 from xent_numba.gate.pairs import Limits
 from xent_numba.gate.project import Project, Side
+from xent_numba.gate.rules import Rules
 from xent_numba.gate.sides import SIDES, Chosen, Sides
 from xent_numba.measurement import idle
 
@@ -81,20 +82,25 @@ def run(
     started = time.monotonic()
     ready = _make_ready(project, request, progress)
     progress("listing benchmarks", 0.0)
-    sides = Sides(*ready, project.benchmarks(ready[1]), project.timeout, project.directions)
+    sides = Sides(*ready, project.benchmarks(ready[1]), project.timeout, project.rules.better)
     chosen = sides.choose(request.exact, request.chosen)
     built = time.monotonic() - started
+    rules = project.rules
+    thresholds: dict[str, float] = {}
     timings: list[Timing] = []
     values: list[exact.Value] = []
     others: list[float] = []
     if request.exact:
         values = exact.count(sides, chosen, progress)
     else:
-        timings, others = _time(sides, chosen, request, progress)
+        thresholds = {x: rules.threshold(x, request.limits.threshold) for x in chosen.names}
+        timings, others = _time(sides, chosen, request, thresholds, progress)
     return Outcome(
         exact=request.exact,
         sides={one.name: one.revision for one in ready},
         threshold=request.limits.threshold,
+        thresholds={x: y for x, y in thresholds.items() if y != request.limits.threshold},
+        accepted=_accepted(rules, timings, values),
         timings=timings,
         values=values,
         left_out=chosen.left_out,
@@ -107,7 +113,11 @@ def run(
 
 
 def _time(
-    sides: Sides, chosen: Chosen, request: Request, progress: Progress
+    sides: Sides,
+    chosen: Chosen,
+    request: Request,
+    thresholds: Mapping[str, float],
+    progress: Progress,
 ) -> tuple[list[Timing], list[float]]:
     """Time what is chosen; and the share of the CPUs that others used, for each pair."""
     if request.patience is not None:
@@ -115,8 +125,8 @@ def _time(
             idle.wait_for_rest(request.patience, progress)
         except idle.BusyError as error:
             raise GateError(str(error)) from None
-    evidence = pairs.measure(sides, chosen, request.limits, progress)
-    findings = decide(evidence.log_ratios, request.limits.threshold) if chosen.names else {}
+    evidence = pairs.measure(sides, chosen, request.limits, thresholds, progress)
+    findings = decide(evidence.log_ratios, thresholds) if chosen.names else {}
     medians = {
         name: {side: statistics.median(evidence.seconds[name][side]) for side in SIDES}
         for name in findings
@@ -126,6 +136,16 @@ def _time(
         for name, found in findings.items()
     ]
     return timings, evidence.others
+
+
+def _accepted(
+    rules: Rules, timings: Sequence[Timing], values: Sequence[exact.Value]
+) -> dict[str, str]:
+    """Changes for the worse that the project accepts, and why."""
+    changes = {t.benchmark: t.finding.ratio.low - 1 for t in timings if t.is_worse}
+    changes |= {v.benchmark: v.change for v in values if v.verdict is Verdict.WORSE}
+    reasons = {name: rules.accepts(name, change) for name, change in changes.items()}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _make_ready(project: Project, request: Request, progress: Progress) -> tuple[Side, Side]:

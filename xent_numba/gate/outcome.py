@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xent_numba.gate.decision import Finding, Verdict
 from xent_numba.gate.exact import Value
@@ -35,6 +35,11 @@ class Timing:
     candidate: float
     unit: str = "s"
 
+    @property
+    def is_worse(self) -> bool:
+        """Whether that is so beyond doubt."""
+        return self.finding.verdict is Verdict.SLOWER
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -64,6 +69,10 @@ class Outcome:
         Share of all CPUs that other programs used during each pair.
     seconds : dict of str to float
         What building and measuring took.
+    thresholds : dict of str to float
+        By benchmark, where another change matters.
+    accepted : dict of str to str
+        Those that got slower or worse, and why that is accepted.
     """
 
     exact: bool
@@ -77,13 +86,15 @@ class Outcome:
     packages: dict[str, dict[str, str]]
     others: list[float]
     seconds: dict[str, float]
+    thresholds: dict[str, float] = field(default_factory=dict)
+    accepted: dict[str, str] = field(default_factory=dict)
 
     @property
     def regressions(self) -> list[str]:
-        """Names of the benchmarks that got slower or worse."""
-        return [t.benchmark for t in self.timings if t.finding.verdict is Verdict.SLOWER] + [
-            v.benchmark for v in self.values if v.verdict is Verdict.WORSE
-        ]
+        """Names of the benchmarks that got slower or worse, and of which that is not accepted."""
+        worse = [t.benchmark for t in self.timings if t.is_worse]
+        worse += [v.benchmark for v in self.values if v.verdict is Verdict.WORSE]
+        return [name for name in worse if name not in self.accepted]
 
     @property
     def inconclusive(self) -> list[str]:

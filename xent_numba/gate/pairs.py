@@ -88,7 +88,11 @@ class Limits:
 
 
 def measure(
-    sides: Sides, chosen: Chosen, limits: Limits, progress: Callable[[str, float], None]
+    sides: Sides,
+    chosen: Chosen,
+    limits: Limits,
+    thresholds: Mapping[str, float],
+    progress: Callable[[str, float], None],
 ) -> Evidence:
     """Take pairs until spreads are known well enough or the budget is spent.
 
@@ -102,6 +106,8 @@ def measure(
         Which benchmarks; those that cannot be compared are moved to what is left out.
     limits : Limits
         When to stop.
+    thresholds : mapping of str to float
+        By benchmark, the change that matters.
     progress : callable
         Called with what goes on, and the fraction of the budget that is spent.
 
@@ -136,7 +142,7 @@ def measure(
         ratios = {name: pairs.found.log_ratios[name] for name in chosen.names}
         # The next pair must end before the budget does.
         spent = taken * (count + 1) / count > limits.budget
-        if count >= limits.least and (spent or settled(ratios, limits.threshold, limits.least)):
+        if count >= limits.least and (spent or settled(ratios, thresholds, limits.least)):
             break
     # Those that a timing was lost of on the way are left out whole.
     pairs.found.log_ratios = {name: pairs.found.log_ratios[name] for name in chosen.names}

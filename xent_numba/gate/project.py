@@ -12,13 +12,11 @@ from typing import NamedTuple
 
 import platformdirs
 
-from xent_numba.gate import GateError, environments, revisions
+from xent_numba.gate import GateError, environments, revisions, rules
 from xent_numba.results.machine import thread_variables
 
 KEPT = 10
 """Revisions of each side whose sources and compiled code are kept."""
-
-BETTER = ("lower", "higher")
 
 CONFIGURATION = ("asv.conf.json", "asv.conf.jsonc")
 
@@ -92,12 +90,7 @@ class Project:
             self.configuration.pythons = [python] if python else self.configuration.pythons
         self.folder = file.parent
         self.cache = _cache(self.folder, str(self.configuration.env_dir))
-        self.directions = dict(getattr(self.configuration, "gate_better", {}))
-        if wrong := [unit for unit, way in self.directions.items() if way not in BETTER]:
-            raise GateError(
-                f"gate_better of {file.name} says {self.directions[wrong[0]]!r} of the unit "
-                f"{wrong[0]!r}; accepted are {' and '.join(BETTER)}"
-            )
+        self.rules = rules.read(self.configuration, file.name)
         self.timeout = float(self.configuration.default_benchmark_timeout)
         revisions.leave_git()
         self.repository, self._inside = self._find_repository()

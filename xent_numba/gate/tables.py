@@ -62,7 +62,7 @@ def markdown(outcome: Outcome) -> str:
 
 def workflow_commands(outcome: Outcome) -> list[str]:
     """Workflow commands: an error for a regression, a warning for what could not be compared."""
-    lines = []
+    lines: list[tuple[str | None, str, str]] = []
     for timing in outcome.timings:
         verdict = timing.finding.verdict
         text = f"{timing.benchmark}: {_change(timing)} {_interval(timing)}"
@@ -74,6 +74,9 @@ def workflow_commands(outcome: Outcome) -> list[str]:
     for name, reason in outcome.left_out.items():
         kind = "warning" if "could not" in reason else None
         lines.append((kind, "not compared", f"{name}: {reason}"))
+    for number, (_, _, text) in enumerate(lines):
+        if text.split(": ")[0] in outcome.accepted:
+            lines[number] = ("notice", "accepted", text)
     return [_annotation(kind, title, text) for kind, title, text in lines if kind]
 
 
@@ -127,6 +130,10 @@ def _notes(outcome: Outcome) -> Iterator[str]:
             f"detectable: the slowdown that {POWER:.0%} of such runs would find; interval: at the "
             "level that is left after the correction for many benchmarks"
         )
+    for name, reason in outcome.accepted.items():
+        yield f"accepted: {name}: {reason}"
+    for name, threshold in outcome.thresholds.items():
+        yield f"threshold of {name}: {threshold:.1%}"
     yield from _left_out(outcome)
     for package, versions in outcome.packages.items():
         yield f"the sides differ in {package}: {' against '.join(versions.values())}"

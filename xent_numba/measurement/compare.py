@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -29,6 +30,13 @@ Progress = Callable[[str, float], None]
 _MEMORY_SHARE = 0.25
 """Of the memory that is free, what the prepared inputs and outputs of all workers may take."""
 
+TIMED_SHARE = 0.5
+"""Of a budget, what rounds have even where judging takes longer than the rest."""
+
+
+FORESEEN_FROM = 0.05
+"""Fraction that is done of something, from which on it is said what the rest will take."""
+
 
 def compare(
     entries: Mapping[Case, Sequence[Participant]],
@@ -50,7 +58,7 @@ def compare(
     control : str
         Label of the one that is entered twice; empty for none.
     budget : float
-        Seconds for the rounds of all cases together.
+        Seconds for all: rounds have what judging leaves of it, and `TIMED_SHARE` of it at least.
     command : str
         What was typed, for the record.
     progress : callable
@@ -67,6 +75,7 @@ def compare(
     programs = {one.label: one.program() for several in full.values() for one in several}
     rows: list[Row] = []
     others: list[float] = []
+    started = time.monotonic()
     with ThreadPoolExecutor(1) as aside, Pool(programs) as pool:
         provenance = aside.submit(Provenance.now, command)
         for group in groups(full, psutil.virtual_memory().available * _MEMORY_SHARE):
@@ -83,7 +92,7 @@ def compare(
                 rows += timing.rows(
                     prepared[case],
                     (baseline, control),
-                    budget / len(full),
+                    room(budget, time.monotonic() - started, len(full), len(others) - 1),
                     _part(progress, "timing", start, 0.5 / len(full)),
                 )
             _forget(pool)
@@ -104,6 +113,20 @@ def compare(
         overall_resolution(rows, control),
     )
     return Stored(provenance.result(), found)
+
+
+def room(budget: float, spent: float, cases: int, done: int) -> float:
+    """Seconds for the rounds of the next case.
+
+    Parameters
+    ----------
+    budget, spent : float
+        Seconds, of the whole run.
+    cases, done : int
+        How many there are, and how many have been timed.
+    """
+    left = cases - done
+    return max((budget - spent) / left, TIMED_SHARE * budget / cases)
 
 
 def _entered(
@@ -215,7 +238,14 @@ def _forget(pool: Pool) -> None:
 
 
 def _part(progress: Progress, what: str, start: float, extent: float) -> Callable[[float], None]:
-    return lambda done: progress(what, start + extent * done)
+    began = time.monotonic()
+
+    def show(done: float) -> None:
+        left = (time.monotonic() - began) * (1 / max(done, 1e-9) - 1)
+        about = f", about {left:.0f} s more" if done > FORESEEN_FROM else ""
+        progress(what + about, start + extent * done)
+
+    return show
 
 
 class _Timing:
