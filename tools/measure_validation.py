@@ -62,7 +62,7 @@ def compiled(operation: str, checked: bool) -> Any:
     return serial
 
 
-def measure(operation: str, dtype: str, label_dtype: str) -> list[float]:
+def measure(operation: str, dtype: str, label_dtype: str, rounds: int = ROUNDS) -> list[float]:
     """Nanoseconds for each sample, with the checks and without."""
     rng = np.random.default_rng(1)
     first = rng.normal(0, 4, SAMPLES).astype(dtype)
@@ -74,7 +74,7 @@ def measure(operation: str, dtype: str, label_dtype: str) -> list[float]:
     if len({loop(*arguments) for loop in loops}) > 1:
         raise RuntimeError(f"{operation} differs without its checks")
     taken: list[list[float]] = [[] for _ in loops]
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for loop, times in zip(loops, taken, strict=True):
             times.append(timeit.timeit(lambda f=loop: f(*arguments), number=CALLS))
     return [statistics.median(times) / CALLS / SAMPLES * 1e9 for times in taken]

@@ -54,10 +54,10 @@ def test_soft_labels(function, gradients, labels, dtype):
     labels = types.Array(getattr(types, labels), 1, "C")
     slopes = values if gradients else types.none
     text = assembly.assembly(function.py_func, (values, labels, values, slopes))
-    loop = max(assembly._innermost_loops(text), key=len)
-    assert assembly._width(loop) == assembly.machine_width()
-    assert assembly._arithmetic(loop, "pd") > 20
-    assert not assembly._arithmetic(loop, "sd")
+    loop = max(assembly.innermost_loops(text), key=len)
+    assert assembly.width(loop) == assembly.machine_width()
+    assert assembly.arithmetic(loop, "pd") > 20
+    assert not assembly.arithmetic(loop, "sd")
     assert not any(line.startswith("call") for line in loop)
     assert not assembly.read_libm(text)
 

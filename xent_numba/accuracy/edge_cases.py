@@ -20,26 +20,9 @@ SIZES = (0, 1, 2, 255, 256, 257, 4095, 4097, 10007)
 SOFT_LABELS = (0.0625, 0.25, 0.5, 0.75, 1 - 2.0**-24, 1e-10, 0.1, 0.4155281, 0.7, 0.9)
 
 _MAGNITUDES = (
-    *(
-        1e-8,
-        0.3,
-        0.5,
-        1.0,
-        16.6,
-        17.5,
-        25.0,
-        36.7,
-        37.5,
-        87.3,
-        88.7,
-        88.8,
-        100.0,
-        103.9,
-        104.0,
-        232.8,
-    ),
-    *(708.4, 709.7, 709.8, 740.0, 745.1, 745.2, 1000.0, 1e20),
-)
+    1e-8, 0.3, 0.5, 1.0, 16.6, 17.5, 25.0, 36.7, 37.5, 87.3, 88.7, 88.8, 100.0, 103.9, 104.0, 232.8,
+    708.4, 709.7, 709.8, 740.0, 745.1, 745.2, 1000.0, 1e20,
+)  # fmt: skip
 _PROBABILITIES = (1e-30, 1e-8, 1.3e-3, 0.013, 0.25, 0.5, 0.75, 0.99, 0.999)
 
 
@@ -113,15 +96,5 @@ def probabilities(dtype: np.dtype) -> ndarray:
 def _tiny(dtype: np.dtype) -> ndarray:
     info = np.finfo(dtype)
     smallest, normal = info.smallest_subnormal, info.smallest_normal
-    return np.array(
-        [
-            0,
-            smallest,
-            3 * smallest,
-            normal / 2,
-            np.nextafter(normal, 0 * normal),
-            normal,
-            info.eps / 3,
-        ],
-        dtype,
-    )
+    below = np.nextafter(normal, 0 * normal)
+    return np.array([0, smallest, 3 * smallest, normal / 2, below, normal, info.eps / 3], dtype)

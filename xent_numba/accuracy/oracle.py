@@ -97,9 +97,6 @@ def _cross_entropy(probability: Any, positive: Any) -> Any:
     if positive > 0:
         loss -= positive * _mp.log(probability)
     if positive < 1:
-        loss -= (1 - positive) * _log_of_complement(probability)
+        rest = -_mp.inf if probability == 1 else _mp.log1p(-probability)
+        loss -= (1 - positive) * rest
     return loss
-
-
-def _log_of_complement(probability: Any) -> Any:
-    return -_mp.inf if probability == 1 else _mp.log1p(-probability)

@@ -6,6 +6,7 @@ and both signs of a score: the true values of one piece of magnitudes serve them
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -147,14 +148,12 @@ class Sweep:
     def compute(self, inputs: ndarray) -> dict[Quantity, ndarray]:
         """What the implementation makes of inputs; of a gradient, the magnitude."""
         computed: dict[Quantity, ndarray] = {}
-        for operation in self.operations:
-            entry = OPERATIONS[operation]
-            for label in entry.labels.hard if entry.labels else (None,):
-                results = _call(self.implementation, entry, inputs, label)
-                for name, result in zip(("loss", "gradient"), results, strict=False):
-                    quantity = Quantity(self.implementation, operation, self.dtype, label, name)
-                    falls = name == "gradient" and not quantity.rises
-                    computed[quantity] = -result if falls else result
+        asked = itertools.groupby(self.quantities(), lambda one: (one.entry, one.label))
+        for (operation, label), quantities in asked:
+            results = _call(self.implementation, operation, inputs, label)
+            for quantity, result in zip(quantities, results, strict=True):
+                falls = quantity.result == "gradient" and not quantity.rises
+                computed[quantity] = -result if falls else result
         return computed
 
 

@@ -137,9 +137,9 @@ def assembly(function: Any, signature: tuple[types.Type, ...]) -> str:
 
 def read_loops(text: str, suffix: str, outputs: tuple[int, ...]) -> Code:
     """Read the loops with packed arithmetic of a suffix, ps or pd; narrow ones are remainders."""
-    packed = [loop for loop in _innermost_loops(text) if _arithmetic(loop, suffix)]
-    widest = max(map(_width, packed), default=0)
-    loops = sorted((loop for loop in packed if _width(loop) == widest), key=_divisions)
+    packed = [loop for loop in innermost_loops(text) if arithmetic(loop, suffix)]
+    widest = max(map(width, packed), default=0)
+    loops = sorted((loop for loop in packed if width(loop) == widest), key=_divisions)
     if len(loops) != len(outputs):
         return NOTHING
     lanes = widest // {"ps": 32, "pd": 64}[suffix]
@@ -157,10 +157,10 @@ def read_loops(text: str, suffix: str, outputs: tuple[int, ...]) -> Code:
 def read_rows(text: str) -> Code:
     """Read the straight piece with most packed float64 arithmetic, a row of a section."""
     pieces = [_instructions(p) for p in re.split(r"^\.LBB\w+:.*$", text, flags=re.MULTILINE)]
-    row = max(pieces, key=lambda piece: _arithmetic(piece, "pd"))
-    if not _arithmetic(row, "pd"):
+    row = max(pieces, key=lambda piece: arithmetic(piece, "pd"))
+    if not arithmetic(row, "pd"):
         return NOTHING
-    lanes = _width(row) // 64
+    lanes = width(row) // 64
     return _code(row, registers=summation.LANES / lanes, lanes=lanes)
 
 
@@ -169,14 +169,14 @@ def _code(instructions: list[str], registers: float, lanes: int) -> Code:
     samples = registers * lanes
     calls = sum(x.startswith("call") for x in instructions)
     return Code(
-        _width(instructions),
+        width(instructions),
         len(instructions) / samples,
         calls / samples,
         _divisions(instructions) / registers,
     )
 
 
-def _innermost_loops(text: str) -> list[list[str]]:
+def innermost_loops(text: str) -> list[list[str]]:
     """The instructions between each label and a jump back to it, without a label in between."""
     lines = text.splitlines()
     labels = {m[1]: i for i, line in enumerate(lines) if (m := re.match(r"(\.LBB\w+):", line))}
@@ -195,12 +195,14 @@ def _instructions(text: str) -> list[str]:
     return [x for x in lines if not x.startswith(".")]
 
 
-def _arithmetic(instructions: list[str], suffix: str) -> int:
+def arithmetic(instructions: list[str], suffix: str) -> int:
+    """Number of additions, multiplications and divisions with a suffix as ps, pd or sd."""
     packed = re.compile(rf"v(f?n?m?add|f?n?m?sub|mul|div)\w*{suffix}\b")
     return sum(bool(packed.match(x)) for x in instructions)
 
 
-def _width(instructions: list[str]) -> int:
+def width(instructions: list[str]) -> int:
+    """Bits of the widest register that is named."""
     return max(_BITS[m] for x in instructions for m in re.findall(r"%([xyz])mm", x))
 
 
