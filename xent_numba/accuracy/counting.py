@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numba import njit
@@ -55,9 +56,7 @@ class ErrorCounter:
         self._right = np.zeros(2, np.int64)
         self._peaks = np.full(2, -1.0)
         self._worst: list[tuple[float, np.floating] | None] = [None, None]
-        self._nonfinite, self._sign = Violations(), Violations()
-        self._monotonicity, self._symmetry = Violations(), Violations()
-        self._hard = 0
+        self._found = ErrorCounts()
 
     def add(self, inputs: ndarray, got: ndarray, truth: Curve, *, negative: bool) -> ndarray:
         """Count the errors of the results for some inputs.
@@ -84,7 +83,7 @@ class ErrorCounter:
         else:
             error, differing = truth.rounded.error(got), 1
         if self._signed and (signs := np.signbit(got)).any():
-            self._sign.add(_signed(inputs, negative), signs & ~np.isnan(got))
+            self._found.sign.add(_signed(inputs, negative), signs & ~np.isnan(got))
         if differing or not self._add_alike(inputs, got, truth, error, negative):
             self._add_each(inputs, got, truth, error, negative)
         return error
@@ -130,9 +129,9 @@ class ErrorCounter:
             if self._peaks[kind] > before[kind]:
                 self._worst[kind] = _sign(inputs[at[kind]], negative), got[at[kind]]
         if wrong:
-            self._nonfinite.merge(Violations(wrong, _sign(inputs[first], negative).hex()))
+            self._found.nonfinite.merge(Violations(wrong, _sign(inputs[first], negative).hex()))
         for i in hard[:hard_count]:
-            self._hard += 1
+            self._found.decided += 1
             _, right = self._decide(_sign(inputs[i], negative), got[i])
             self._right[_SUBNORMAL if 0 < truth.values[i] < self._tiny else _NORMAL] += right
 
@@ -147,14 +146,14 @@ class ErrorCounter:
         with np.errstate(invalid="ignore"):
             back = got[1:] < got[:-1] if up else got[1:] > got[:-1]
             if back.any():
-                self._monotonicity.add(_signed(inputs[1:], negative), back)
+                self._found.monotonicity.add(_signed(inputs[1:], negative), back)
             if before is not None and (got[0] < before if up else got[0] > before):
-                self._monotonicity.merge(Violations(1, _sign(inputs[0], negative).hex()))
+                self._found.monotonicity.merge(Violations(1, _sign(inputs[0], negative).hex()))
 
     def mirror(self, inputs: ndarray, broken: ndarray) -> None:
         """Count inputs whose results do not mirror those of the other sign."""
         if broken.any():
-            self._symmetry.add(inputs, broken)
+            self._found.symmetry.add(inputs, broken)
 
     def counts(self) -> ErrorCounts:
         """What was counted so far; mpmath has the last word on the largest errors."""
@@ -164,16 +163,7 @@ class ErrorCounter:
             for negative, of_sign in enumerate(self._grades)
             for where in np.flatnonzero(of_sign >= 0)
         }
-        return ErrorCounts(
-            normal,
-            subnormal,
-            self._nonfinite,
-            self._sign,
-            self._monotonicity,
-            self._symmetry,
-            self._hard,
-            grades,
-        )
+        return replace(self._found, normal=normal, subnormal=subnormal, grades=grades)
 
     def _errors(self, kind: int) -> Errors:
         counts = self._histogram[kind]

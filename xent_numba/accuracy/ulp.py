@@ -120,14 +120,6 @@ class Truth:
             error = np.where(np.signbit(got) & (got == 0), np.inf, error)
         return np.asarray(error)
 
-    @property
-    def subnormal(self) -> ndarray:
-        """Where the correctly rounded value is subnormal or underflows to zero."""
-        tiny = np.finfo(self.nearest.dtype).smallest_normal
-        return np.asarray(
-            (np.abs(self.nearest) < tiny) & ((self.nearest != 0) | (self.residual != 0))
-        )
-
     def __getitem__(self, key: Any) -> Truth:
         return Truth(self.nearest[key], self.residual[key], self.exponent[key])
 
