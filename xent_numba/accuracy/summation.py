@@ -22,7 +22,7 @@ from numpy import ndarray
 import xent_numba
 from xent_numba import registry
 from xent_numba.accuracy import reference
-from xent_numba.accuracy.exact_sum import ExactSum
+from xent_numba.accuracy.exact_sum import exact_sum
 from xent_numba.accuracy.workers import Workers, WorkersLostError
 from xent_numba.operations import OPERATIONS
 from xent_numba.results import store
@@ -166,10 +166,8 @@ def true_sums(sizes: tuple[int, ...], dtype: str, workers: Workers) -> dict[int,
 
 def _true_sum_of_block(block: int, size: int, dtype: str) -> Fraction:
     scores, labels = (array[:size] for array in _draw(block, dtype))
-    total = ExactSum()
-    for part in reference.samples(OPERATIONS[OPERATION], scores, labels).doubles():
-        total.add(part)
-    return total.exact
+    parts = reference.samples(OPERATIONS[OPERATION], scores, labels).doubles()
+    return sum(map(exact_sum, parts), Fraction(0))
 
 
 def draw(size: int, dtype: str) -> tuple[ndarray, ndarray]:
