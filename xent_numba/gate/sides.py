@@ -189,16 +189,19 @@ class Sides:
                     chosen.leave_out(name, {other: self._why_missing(other, name)})
         self._leave_out_modules(chosen)
         if not (chosen.names or chosen.broken or chosen.unknown):
-            what = "that are counted" if exact else "to be timed"
-            match = f" and match {' or '.join(patterns)}" if patterns else ""
-            others = self._asked(CANDIDATE, not exact, patterns).keys()
-            where = "without --exact" if exact else "with --exact"
-            hint = f" ({len(others)} can be compared {where})" if others else ""
-            raise GateError(
-                f"the two revisions share no benchmarks {what}{match}{hint}; accepted are "
-                "those that asv run --bench would select"
-            )
+            raise self._nothing_shared(exact, patterns)
         return chosen
+
+    def _nothing_shared(self, exact: bool, patterns: Sequence[str]) -> GateError:
+        what = "that are counted" if exact else "to be timed"
+        match = f" and match {' or '.join(patterns)}" if patterns else ""
+        others = self._asked(CANDIDATE, not exact, patterns).keys()
+        where = "without --exact" if exact else "with --exact"
+        hint = f" ({len(others)} can be compared {where})" if others else ""
+        return GateError(
+            f"the two revisions share no benchmarks {what}{match}{hint}; accepted are "
+            "those that asv run --bench would select"
+        )
 
     def note_sources(self, pool: Pool, name: str, sides: Iterable[str] = SIDES) -> None:
         """Take note of which sides have imported their own sources, now that a benchmark has run.
