@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import runpy
 import statistics
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from xent_numba.results.table import Table
 from xent_numba.workloads import flights
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "reports" / "logistic_regression.md"
 REPORT = ROOT / "reports" / "logistic_regression.json"
 ROUNDS = 5
 
@@ -87,9 +85,9 @@ def main() -> None:
     provenance = Provenance.now("python tools/measure_fit.py")
     found = measure()
     store.write(REPORT, FITS, provenance, found)
-    write(PAGE, page(provenance, found))
+    write(REPORT.with_suffix(".md"), page(provenance, found))
     print(page(provenance, found))  # noqa: T201
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -68,14 +68,9 @@ def bands(grades: Mapping[int, int], domain: tuple[float, float]) -> list[Band]:
 
 def where(found: Sequence[Band], grades: Collection[Grade]) -> list[tuple[float, float]]:
     """Intervals of the inputs with some of the grades."""
-    intervals: list[tuple[float, float]] = []
-    last = None
-    for at, band in enumerate(found):
-        if band.grade in grades:
-            low = band.low if last is None or last < at - 1 else intervals.pop()[0]
-            intervals.append((low, band.high))
-            last = at
-    return intervals
+    groups = itertools.groupby(found, lambda band: band.grade in grades)
+    runs = [list(run) for wanted, run in groups if wanted]
+    return [(run[0].low, run[-1].high) for run in runs]
 
 
 def _start(number: int) -> float:

@@ -125,8 +125,8 @@ def measure(
                 found.omitted[f"{name}, {dtype}"] = reason
             for (size, reduction), value in results.items():
                 true = exact[size] / (size if reduction == "mean" else 1)
-                error = _relative_error(value, true)
-                found.rows.append(SumError(name, dtype, reduction, size, error))
+                off = abs(Fraction(value) - true) / true if math.isfinite(value) else math.inf
+                found.rows.append(SumError(name, dtype, reduction, size, float(off)))
     return found
 
 
@@ -146,10 +146,6 @@ def _reduce_apart(
     except WorkersLostError:
         return {}, "its process died"
     return found
-
-
-def _relative_error(value: float, true: Fraction) -> float:
-    return float(abs(Fraction(value) - true) / true) if math.isfinite(value) else math.inf
 
 
 def true_sums(sizes: tuple[int, ...], dtype: str, workers: Workers) -> dict[int, Fraction]:
@@ -174,12 +170,9 @@ def draw(size: int, dtype: str) -> tuple[ndarray, ndarray]:
     """Scores of N(0, 4^2), and labels of int8."""
     scores, labels = np.empty(size, dtype), np.empty(size, np.int8)
     for start in range(0, size, BLOCK):
-        some_scores, some_labels = _draw(start // BLOCK, dtype)
-        stop = min(start + BLOCK, size)
-        scores[start:stop], labels[start:stop] = (
-            some_scores[: stop - start],
-            some_labels[: stop - start],
-        )
+        for whole, drawn in zip((scores, labels), _draw(start // BLOCK, dtype), strict=True):
+            part = whole[start : start + BLOCK]
+            part[:] = drawn[: part.size]
     return scores, labels
 
 

@@ -126,18 +126,16 @@ def processes(number: int) -> Iterator[Processes]:
     number : int
         Number of processes.
     """
-    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    before = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     os.environ.update(_ENVIRONMENT)
     workers = Processes(number)
     try:
         yield workers
     finally:
         workers.close()
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in _ENVIRONMENT:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _end_with_parent() -> None:
