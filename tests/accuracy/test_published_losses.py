@@ -1,4 +1,7 @@
-"""Losses that other projects print, each computed again by mpmath to the digits that they print."""
+"""Losses that other projects print, each computed again by mpmath to the digits that they print.
+
+Each was looked up in the source that it names.
+"""
 
 from __future__ import annotations
 
@@ -98,10 +101,10 @@ TABLE = (
     ),
     Published(
         "PyTorch, BCEWithLogitsLoss, Examples: -log(sigmoid(1.5))",
-        *(SCORES, (1.5,) * 10, (1.0,) * 10, 0.20141, 5e-5),
+        *(SCORES, (1.5,) * 10, (1.0,) * 10, 0.2014, 5e-5),
     ),
     Published(
-        "PyTorch, test/test_nn.py, test_bce_with_logits_stability",
+        "PyTorch, test/test_mps.py, test_bce_with_logits_stability, which asks for finite losses",
         *(SCORES, (0.0, -120.0), (0.0, 1.0), (0.6931, 120.0), 2e-4, "none"),
     ),
     Published(
@@ -131,15 +134,15 @@ TABLE = (
         *(SCORES, (10.0, -10.0, -10.0), (0.95, 0.05, 0.95), 10.5 / 3, 1e-3),
     ),
     Published(
-        "XGBoost, tests/cpp/metric/test_elementwise_metric.cc, LogLoss",
+        "XGBoost, tests/cpp/metric/test_elementwise_metric.h, VerifyLogLoss",
         *(PROBABILITIES, (0.5, 1e-17, 1.0, 0.9), (0, 0, 1, 1), 0.1996, 5e-5),
     ),
     Published(
-        "XGBoost, tests/cpp/metric/test_elementwise_metric.cc, LogLoss",
+        "XGBoost, tests/cpp/metric/test_elementwise_metric.h, VerifyLogLoss",
         *(PROBABILITIES, (0.1, 0.9, 0.1, 0.9), (0, 0, 1, 1), 1.2039, 1e-4),
     ),
     Published(
-        "XGBoost, tests/cpp/metric/test_elementwise_metric.cc, LogLoss with weights",
+        "XGBoost, tests/cpp/metric/test_elementwise_metric.h, VerifyLogLoss with weights",
         *(PROBABILITIES, (0.1, 0.9, 0.1, 0.9), (0, 0, 1, 1), 1.3138, 1e-4),
         weights=(1.0, 2.0, 9.0, 8.0),
     ),
@@ -156,12 +159,12 @@ TABLE = (
         *(SCORES, LINEAR, IMPROVED, tuple(d * d / 2 for d in DEVIANCES), 2e-6, "none"),
     ),
     Published(
-        "LogExpFunctions.jl, test/basicfuns.jl, log1pexp (label -1) and its tails",
+        "LogExpFunctions.jl, test/basicfuns.jl, log1pexp (label -1): inputs, held there to BigFloat",
         *(LOGISTIC, (-1e4, 1e4, 2.0, -2.0), (-1.0,) * 4),
         *((0.0, 1e4, 2.1269280110429727, 0.12692801104297263), 1e-15, "none"),
     ),
     Published(
-        "SciPy, special/tests/test_log1mexp and xsref log_expit, where they are right",
+        "SciPy, special/tests/test_logit.py, TestLogExpit",
         *(LOGISTIC, (500.0, 100.0, 10.0, -35.0), (1.0,) * 4),
         (7.124576406741286e-218, 3.720075976020836e-44, 4.5398899216870535e-05, 35.0),
         *(1e-14, "none"),
@@ -179,7 +182,7 @@ XGBOOST_GRADIENTS = {
     (0.9, 1): -0.28,
     (1.0, 1): -0.26,
 }
-#: PyTorch, test/test_nn.py, test_bce_with_logits_has_correct_grad_at_zero, and with a soft label.
+#: PyTorch, test/test_mps.py, test_bce_with_logits_has_correct_grad_at_zero, and a soft label.
 PYTORCH_GRADIENTS = {(0.0, 0): 0.5, (0.0, 0.25): 0.25}
 
 
