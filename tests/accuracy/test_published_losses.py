@@ -159,7 +159,7 @@ TABLE = (
         *(SCORES, LINEAR, IMPROVED, tuple(d * d / 2 for d in DEVIANCES), 2e-6, "none"),
     ),
     Published(
-        "LogExpFunctions.jl, test/basicfuns.jl, log1pexp (label -1): inputs, held there to BigFloat",
+        "LogExpFunctions.jl, test/basicfuns.jl, log1pexp (label -1): inputs, held to BigFloat",
         *(LOGISTIC, (-1e4, 1e4, 2.0, -2.0), (-1.0,) * 4),
         *((0.0, 1e4, 2.1269280110429727, 0.12692801104297263), 1e-15, "none"),
     ),
