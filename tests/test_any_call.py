@@ -1,19 +1,17 @@
 """Any call gives the right numbers, whatever holds them, or one sentence, whoever computes it.
 
 hypothesis draws the operation, dtypes, memory layouts, values, weights, reduction and outputs, and
-plants faults. The suite draws few, and compiles few kernels; `pytest -m soak` draws many.
+plants faults. It draws few here, and compiles few kernels; `soak/test_trials.py` draws many.
 """
 
 from __future__ import annotations
 
-import os
 import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
 import hypothesis
 import numpy as np
-import pytest
 from hypothesis import strategies as st
 
 import xent_numba as xn
@@ -234,14 +232,3 @@ def holds(drawn: Drawn, names: tuple[str, ...]) -> None:
 @hypothesis.settings(max_examples=150)
 def test_any_call(drawn):
     holds(drawn, NAMES if compiled_already(drawn) else NAMES[:1])
-
-
-@pytest.mark.soak
-@hypothesis.given(calls())
-@hypothesis.settings(
-    max_examples=int(os.environ.get("XENT_EXAMPLES", "100000")),
-    derandomize=False,
-    suppress_health_check=list(hypothesis.HealthCheck),
-)
-def test_any_of_many_calls(drawn):
-    holds(drawn, NAMES)

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from xent_numba.results import store
+from xent_numba.results import files, store, table
 from xent_numba.results.provenance import Provenance
+from xent_numba.results.table import Table
 
 HERE = Path(__file__).parent
 REPORTS = HERE.parents[1] / "reports" / "reliability"
@@ -28,6 +29,20 @@ class Figures:
 
 
 KIND = store.Kind("reliability", 1, Figures)
+
+
+def summary() -> str:
+    """All that is kept, as a table."""
+    rows = []
+    for path in sorted(REPORTS.glob("*.json")):
+        kept = store.read(path, KIND)
+        figures = ", ".join(f"{name} {value}" for name, value in kept.content.figures.items())
+        machine = kept.provenance.machine
+        when = f"{kept.provenance.started[:10]}, {kept.provenance.revision}, {machine.cpu}"
+        rows.append((path.stem, figures, f"{when}, {machine.usable_cpus} CPUs"))
+    shown = Table(("trial", "what it did", "when, at which commit, where"), rows)
+    text = "Written by `pytest -m soak tests/soak`; `tests/soak/test_trials.py` says what each is."
+    return table.page("Reliability, the long trials", text, table.markdown(shown))
 
 
 @pytest.fixture
@@ -60,5 +75,6 @@ def keep(request: pytest.FixtureRequest) -> Callable[[str, dict[str, Any]], None
             REPORTS.mkdir(parents=True, exist_ok=True)
             provenance = Provenance.now("pytest -m soak tests/soak")
             store.write(REPORTS / f"{name}.json", KIND, provenance, Figures(figures))
+            files.write(REPORTS / "README.md", summary())
 
     return write

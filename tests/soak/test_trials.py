@@ -1,4 +1,4 @@
-"""Many callers, processes of every kind, guard pages, no leak, very many samples.
+"""Many callers, processes of every kind, guard pages, no leak, very many samples, interruptions.
 
 Each has a short form, for every run of the suite, and a long one, for ``pytest -m soak``.
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import sys
 
+import hypothesis
 import psutil
 import pytest
+import test_any_call
 
 LAYERS = pytest.mark.parametrize("layer", ["omp", "workqueue", "tbb"])
 UNIX = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -79,3 +81,34 @@ def test_many_samples(trial, keep, power):
     assert figures["relative_error"] < 2**-24
     assert figures["named"]
     keep("many_samples", figures)
+
+
+@UNIX
+@short_and_long("moments, commands", (4, 1), (20, 4))
+def test_interruptions(trial, keep, moments, commands):
+    figures = trial("interruptions", moments, commands, timeout=1500)
+    assert figures["wrong"] == 0
+    assert figures["processes left"] == 0
+    keep("interruptions", figures)
+
+
+@pytest.mark.soak
+def test_any_of_many_calls(keep):
+    """What `test_any_call` tries, on many more draws, and what needs other kernels once in ten."""
+    calls = faults = 0
+
+    @hypothesis.given(test_any_call.calls(), hypothesis.strategies.integers(0, 9))
+    @hypothesis.settings(
+        max_examples=int(os.environ.get("XENT_EXAMPLES", "100000")),
+        derandomize=False,
+        database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    def each(drawn, number):
+        nonlocal calls, faults
+        calls, faults = calls + 1, faults + bool(drawn.faults)
+        compiled = number == 0 or test_any_call.compiled_already(drawn)
+        test_any_call.holds(drawn, test_any_call.NAMES[: 1 + compiled])
+
+    each()
+    keep("any_call", {"calls": calls, "of them with a fault": faults, "wrong": 0})
