@@ -58,7 +58,7 @@ def test_processes(trial, keep, layer, kinds, forks):
 @UNIX
 @short_and_long("offsets, dtypes", (1, 1), (12, 2))
 def test_guard_pages(trial, keep, offsets, dtypes):
-    figures = trial("beside_guards", offsets, dtypes, timeout=900, NUMBA_NUM_THREADS="2")
+    figures = trial("beside_guards", offsets, dtypes, timeout=1700, NUMBA_NUM_THREADS="2")
     assert figures["wrong"] == 0
     assert figures["trials"] > 900 * offsets * dtypes
     keep("guard_pages", figures)
@@ -67,7 +67,7 @@ def test_guard_pages(trial, keep, offsets, dtypes):
 @LINUX
 @short_and_long("calls", (20_000,), (1_000_000,))
 def test_no_leak(trial, keep, calls):
-    figures = trial("leaks", calls, timeout=900)
+    figures = trial("leaks", calls, timeout=1700)
     assert figures["grown_bytes"] < 2**20
     keep("leaks", figures)
 
@@ -86,7 +86,7 @@ def test_many_samples(trial, keep, power):
 @UNIX
 @short_and_long("moments, commands", (4, 1), (20, 4))
 def test_interruptions(trial, keep, moments, commands):
-    figures = trial("interruptions", moments, commands, timeout=1500)
+    figures = trial("interruptions", moments, commands, timeout=1700)
     assert figures["wrong"] == 0
     assert figures["processes left"] == 0
     keep("interruptions", figures)
