@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from xent_numba.accuracy.workers import WorkersLostError, processes
@@ -30,6 +32,14 @@ def die_always(number):
     return square(number)
 
 
+def exhaust(number):
+    """Ask for more memory than this process may have."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, resource.RLIM_INFINITY))
+    return np.empty(number << 30).size
+
+
 def test_a_dead_worker_is_replaced(tmp_path):
     tasks = [(number, str(tmp_path)) for number in range(5)]
     with processes(1) as workers, pytest.warns(RuntimeWarning, match="worker process died; it is"):
@@ -45,3 +55,11 @@ def test_work_that_kills_its_workers_is_given_up():
         pytest.raises(WorkersLostError, match=r"3 times in a row with \d parts of the work left"),
     ):
         found.update(workers.results(die_always, [(number,) for number in (0, 1, 2)]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process")
+def test_work_without_memory_is_an_error_and_no_dead_pool():
+    with processes(1) as workers:
+        with pytest.raises(MemoryError, match=r"Unable to allocate 8\.00 GiB"):
+            list(workers.results(exhaust, [(1,)]))
+        assert list(workers.results(square, [(3,)])) == [(0, 9)]

@@ -237,5 +237,21 @@ def test_whoever_dies_on_one_case_goes_on_with_the_next(tmp_path):
     assert second["fake_dying_once"].seconds.value > 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process")
+def test_a_worker_without_memory_costs_its_row(tmp_path):
+    body = """import resource
+    import numpy as np
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, resource.RLIM_INFINITY))
+    return lambda: np.empty(1 << 30)"""
+    source = SOURCES["fake_wrong_binding"].replace("return lambda: inputs[0] * 0", body)
+    (tmp_path / "fake_exhausting.py").write_text(source)
+    paths = [str(tmp_path / "fake_exhausting.py"), *write(tmp_path, "fake_right")]
+    both = tuple(Participant.of(path, threads=1) for path in paths)
+    found = compare({CASES[0]: both}, baseline="fake_right", control="", budget=0.2, command="")
+    rows = dict(_by_label(found.content.rows))
+    assert "Unable to allocate 8.00 GiB" in rows["fake_exhausting"].preparation.reason
+    assert rows["fake_right"].seconds.value > 0
+
+
 def _by_label(rows):
     return ((row.implementation, row) for row in rows)
