@@ -36,13 +36,19 @@ def summary() -> str:
     rows = []
     for path in sorted(REPORTS.glob("*.json")):
         kept = store.read(path, KIND)
-        figures = ", ".join(f"{name} {value}" for name, value in kept.content.figures.items())
+        figures = ", ".join(f"{name} {_shown(x)}" for name, x in kept.content.figures.items())
         machine = kept.provenance.machine
         when = f"{kept.provenance.started[:10]}, {kept.provenance.revision}, {machine.cpu}"
         rows.append((path.stem, figures, f"{when}, {machine.usable_cpus} CPUs"))
-    shown = Table(("trial", "what it did", "when, at which commit, where"), rows)
+    shown = Table(("trial", "what it did", "when, at which commit, where"), rows, right=())
     text = "Written by `pytest -m soak tests/soak`; `tests/soak/test_trials.py` says what each is."
     return table.page("Reliability, the long trials", text, table.markdown(shown))
+
+
+def _shown(value: float | str | bool) -> str:
+    if isinstance(value, bool | str):
+        return str(value)
+    return f"{value:,.0f}" if value == int(value) else f"{value:.3g}"
 
 
 @pytest.fixture
