@@ -62,10 +62,10 @@ def test_a_sigmoid_of_signalling_nan(dtype, size):
         assert np.isnan(out).all()
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("size", "reduction"), [(6, "none"), (20_000, "mean")])
 @pytest.mark.parametrize("dtype", SIGNALLING)
 @pytest.mark.usefixtures("told")
-def test_a_loss_of_signalling_nan(dtype, size):
+def test_a_loss_of_signalling_nan(dtype, size, reduction):
     labels = np.ones(size, np.int8)
     for operation in OPERATIONS.values():
         if operation.labels is None:
@@ -77,13 +77,12 @@ def test_a_loss_of_signalling_nan(dtype, size):
                 with pytest.raises(ValueError, match=r"probabilities\[0(, 0)?\] is nan"):
                     function(*arguments, **HERE)
                 continue
-            for reduction in ("none", "mean"):
-                found = function(*arguments, reduction=reduction, **HERE)
-                for result in found if operation.gradient else (found,):
-                    assert np.isnan(result).all(), (operation.name, name)
+            found = function(*arguments, reduction=reduction, **HERE)
+            for result in found if operation.gradient else (found,):
+                assert np.isnan(result).all(), (operation.name, name)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", [6, 20_000])
 @pytest.mark.parametrize("dtype", SIGNALLING)
 @pytest.mark.usefixtures("told")
 def test_a_signalling_nan_where_none_may_be(dtype, size):
@@ -94,7 +93,7 @@ def test_a_signalling_nan_where_none_may_be(dtype, size):
         xn.logistic_loss(np.zeros(size), ones, sample_weight=bad)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", [6, 20_000])
 @pytest.mark.parametrize("dtype", SIGNALLING)
 @pytest.mark.usefixtures("told")
 def test_what_underflows(dtype, size):
