@@ -88,9 +88,9 @@ def test_a_loss_of_signalling_nan(dtype, size, reduction):
 def test_a_signalling_nan_where_none_may_be(dtype, size):
     ones, bad = np.ones(size, np.int8), nans(dtype, size)
     with pytest.raises(ValueError, match=r"labels\[0\] is nan"):
-        xn.logistic_loss(np.zeros(size), bad, **HERE)
+        xn.logistic_loss(np.zeros(size, dtype), bad, **HERE)
     with pytest.raises(ValueError, match=r"sample_weight\[0\] is nan"):
-        xn.logistic_loss(np.zeros(size), ones, sample_weight=bad)
+        xn.logistic_loss(np.zeros(size, dtype), ones, sample_weight=bad)
 
 
 @pytest.mark.parametrize("size", [6, 20_000])

@@ -155,24 +155,28 @@ def is_worker(process: psutil.Process) -> bool:
     return False
 
 
-def end_at(subject, moment: float, kind: str, draw: random.Random) -> int:
-    """End a command in some way at a moment; how many of its processes are left."""
+def end_at(subject, moment: float, kind: str, draw: random.Random) -> tuple[bool, int]:
+    """End a command in some way at a moment; whether it was, and how many processes are left."""
     running = start(subject, draw.randrange(1, 4096) if kind == "full disk" else None)
     with contextlib.suppress(subprocess.TimeoutExpired):
         running.wait(moment)
     handle = psutil.Process() if running.poll() is not None else psutil.Process(running.pid)
     family = descendants(handle) if handle.pid == running.pid else []
-    if running.poll() is None:
+    workers = [one for one in family if is_worker(one)]
+    ended = running.poll() is None and (kind != "worker" or bool(workers))
+    if ended:
         if kind == "kill":
             running.kill()
         elif kind == "interrupt":
             os.killpg(running.pid, signal.SIGINT)
-        elif kind == "worker" and (workers := [one for one in family if is_worker(one)]):
+        elif kind == "worker":
             with contextlib.suppress(psutil.Error):
                 draw.choice(workers).kill()
     # Whoever reads what it says waits for all that may write there.
     running.communicate(timeout=600)
-    return len(psutil.wait_procs(family, timeout=PATIENCE)[1])
+    if kind == "full disk":
+        ended = running.returncode != 0
+    return ended, len(psutil.wait_procs(family, timeout=PATIENCE)[1])
 
 
 def main() -> None:
@@ -186,14 +190,14 @@ def main() -> None:
             expected = whole.read()
             for number in range(moments):
                 how = WAYS[number % len(WAYS)]
-                left = end_at(subject, lasts * (number + 0.5) / moments, how, draw)
-                figures[f"{kind.__name__.lower()}: {how}"] += 1
+                ended, left = end_at(subject, lasts * (number + 0.5) / moments, how, draw)
+                figures[f"{kind.__name__.lower()}: {how}"] += ended
                 figures["processes left"] += left
                 # A file is whole, or not there; and then the next run may find its journal.
                 if subject.file.exists():
                     figures["files"] += 1
                     subject.read()
-                    if number % 4 == 0:
+                    if number % 2 == 0:
                         subject.file.unlink()
             finish(subject)
             figures["wrong"] += subject.read() != expected
