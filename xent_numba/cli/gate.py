@@ -6,10 +6,14 @@ import argparse
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xent_numba.cli import arguments, output
 from xent_numba.cli.arguments import option, several
 from xent_numba.errors import UsageError
+
+if TYPE_CHECKING:
+    from xent_numba.gate.project import Project
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +28,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     option(parser, "--config", arguments.input_file, "FILE", "of asv; default asv.conf.json here")
     text = "as for asv run: virtualenv, or virtualenv:3.12; what FILE says if it is not given"
     option(parser, "--environment", str, "TYPE[:PYTHON]", text, default="")
+    text = "time this program, of both revisions' sources, and no asv benchmarks"
+    option(parser, "--command", str, "LINE", text, dest="line", default="")
+    text = "for --command: run once before, in each side's sources"
+    option(parser, "--build", str, "LINE", text, default="")
     text = "count what needs no clock, and compare exactly: all track_ benchmarks"
     parser.add_argument("--exact", action="store_true", help=text)
     text = "regular expression, as for asv run; all if it is not given"
@@ -54,7 +62,6 @@ def run(options: argparse.Namespace) -> int:
     from xent_numba.gate import GateError, gate, tables
     from xent_numba.gate.outcome import OUTCOME
     from xent_numba.gate.pairs import Limits
-    from xent_numba.gate.project import Project
     from xent_numba.results import store
     from xent_numba.results.files import write
     from xent_numba.results.provenance import Provenance
@@ -70,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         patience=options.patience,
     )
     try:
-        project = Project(options.config or Path.cwd(), options.environment)
+        project = _project(options)
         provenance = Provenance.now(options.command)
         with output.progress(options.errors) as progress:
             outcome = gate.run(project, request, progress)
@@ -87,6 +94,17 @@ def run(options: argparse.Namespace) -> int:
     if os.environ.get("GITHUB_ACTIONS") == "true":
         print("\n".join(tables.workflow_commands(outcome)), file=options.output)
     return outcome.status(strict=options.strict)
+
+
+def _project(options: argparse.Namespace) -> Project:
+    from xent_numba.gate.project import CommandProject, Project
+
+    if not options.line:
+        return Project(options.config or Path.cwd(), options.environment)
+    given = {"--exact": options.exact, "--config": options.config, "--bench": options.bench}
+    if wrong := next((name for name, value in given.items() if value), ""):
+        raise UsageError(f"--command is given with {wrong}; accepted is either")
+    return CommandProject(Path.cwd(), options.line, options.build)
 
 
 def _program(text: str | None) -> str | None:

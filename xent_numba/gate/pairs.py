@@ -168,7 +168,9 @@ class _Pairs:
             self._shuffled.shuffle(order)
             padding = {side: self._shuffled.randrange(_PADDING) for side in order}
             with self._sides.pool(padding) as pool:
-                others = idle.Others(worker.cpu_time for worker in pool.workers.values())
+                workers = pool.workers.values()
+                clocks = [clock for one in workers for clock in (one.cpu_time, one.children_time)]
+                others = idle.Others(clocks)
                 if self._compare(todo, pool):
                     self.found.others.append(others.share())
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shlex
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import platformdirs
 
-from xent_numba.gate import GateError, environments, revisions, rules
+from xent_numba.gate import GateError, command, environments, revisions, rules
 from xent_numba.results.machine import thread_variables
+
+COMMAND_SECONDS = 600.0
+"""A command may take this long."""
 
 KEPT = 10
 """Revisions of each side whose sources and compiled code are kept."""
@@ -105,7 +111,7 @@ class Project:
         commit = self.repository.snapshot([path for path in inside if not path.startswith("..")])
         return Revision(revisions.WORKING_TREE, commit)
 
-    def benchmarks(self, side: Side) -> Path:
+    def benchmarks(self, side: Side) -> Path | str:
         """The benchmark folder of a side; of both, where the project is another repository."""
         home = self.folder if self._inside is None else side.sources / self._inside
         folder = home / str(self.configuration.benchmark_dir)
@@ -179,6 +185,70 @@ class Project:
         return repository, folder.relative_to(top) if folder.is_relative_to(top) else None
 
 
+class CommandProject(Project):
+    """Any project under git, of which a command is timed; it needs no configuration.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the project: in its counterpart of each side the command is run.
+    command : str
+        The command line.
+    build : str
+        Another, run once in each side's sources before; none if it is empty.
+    """
+
+    def __init__(self, folder: Path, command: str, build: str = "") -> None:
+        revisions.leave_git()
+        self.folder, self.rules, self.timeout = folder, rules.Rules(), COMMAND_SECONDS
+        self.cache = _cache(folder)
+        self._command, self._build = command, build
+        self.repository = revisions.Repository(str(folder), self.cache / "repository")
+        self._inside = folder.resolve().relative_to((self.repository.top or folder).resolve())
+
+    def resolve(self, revision: str | None) -> Revision:
+        """Find the commit of a revision; of the working tree, if it is None."""
+        if revision is not None:
+            return Revision(revision, self.repository.commit(revision))
+        return Revision(revisions.WORKING_TREE, self.repository.snapshot([]))
+
+    def benchmarks(self, side: Side) -> str:
+        """The command line."""
+        return self._command
+
+    def side(
+        self, name: str, revision: Revision, python: str | None, cpus: tuple[int, ...] = ()
+    ) -> Side:
+        """Make one side ready; `python` is the one that is found as ``python`` by the command."""
+        kept = self.cache / name
+        # Kept apart from those of another build: it writes among them.
+        digest = hashlib.sha256(self._build.encode()).hexdigest()[:16] if self._build else ""
+        sources = self.repository.export(revision.commit, kept / f"sources{digest}")
+        home = sources / (self._inside or "")
+        variables = {command.SOURCES: str(home), "PYTHONPATH": f"{home}{os.pathsep}{home / 'src'}"}
+        if python is not None:
+            programs = (str(Path(python).parent), os.environ.get("PATH", ""))
+            variables["PATH"] = os.pathsep.join(programs)
+        variables["NUMBA_CACHE_DIR"] = str(kept / "numba" / revision.commit)
+        variables |= thread_variables(len(cpus)) if cpus else {}
+        self._build_in(home, sources.parent / "built", variables, name)
+        _forget(sources.parents[1])
+        return Side(name, revision, sys.executable, variables, sources, cpus)
+
+    def _build_in(self, home: Path, mark: Path, variables: dict[str, str], name: str) -> None:
+        if not self._build or mark.exists():
+            return
+        environment = {**os.environ, **variables}
+        done = subprocess.run(  # noqa: S603 - what the user asks for
+            shlex.split(self._build), cwd=home, env=environment, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        if done.returncode:
+            said = next(reversed(f"{done.stdout}{done.stderr}".split("\n")[:-1]), "")
+            raise GateError(f"--build ends with {done.returncode} on the {name}: {said}")
+        mark.touch()
+
+
 def _configuration(path: Path) -> Path:
     found = [path / name for name in CONFIGURATION if (path / name).is_file()]
     if not (found or path.is_file()):
@@ -189,11 +259,12 @@ def _configuration(path: Path) -> Path:
     return found[0] if found else path
 
 
-def _cache(folder: Path, env_dir: str) -> Path:
+def _cache(folder: Path, env_dir: str = "") -> Path:
     """The folder for all that the gate makes: asv's, or the user's where that cannot be written."""
-    wanted = (folder / env_dir).absolute() / "gate"
     digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    for cache in (wanted, platformdirs.user_cache_path("xent-numba") / "gate" / digest):
+    of_user = platformdirs.user_cache_path("xent-numba") / "gate" / digest
+    wanted = (folder / env_dir).absolute() / "gate" if env_dir else of_user
+    for cache in (wanted, of_user):
         try:
             cache.mkdir(parents=True, exist_ok=True)
             (cache / "written").touch()

@@ -18,7 +18,7 @@ DISCOVERY_SECONDS = 600.0
 
 BASELINE, CANDIDATE = SIDES = ("baseline", "candidate")
 
-_COMMANDS = Path(__file__).with_name("benchmarks.py")
+_OF_BENCHMARKS, _OF_A_COMMAND = map(Path(__file__).with_name, ("benchmarks.py", "command.py"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,8 @@ class Sides:
     ----------
     baseline, candidate : Side
         The sides.
-    benchmarks : Path
-        The folder that both run.
+    benchmarks : Path or str
+        The folder that both run, or a command line.
     timeout : float
         Seconds that an answer may take.
     directions : mapping of str to str, optional
@@ -104,16 +104,17 @@ class Sides:
         self,
         baseline: Side,
         candidate: Side,
-        benchmarks: Path,
+        benchmarks: Path | str,
         timeout: float,
         directions: Mapping[str, str] | None = None,
     ) -> None:
         self._directions = directions or {}
         self._sides = dict(zip(SIDES, (baseline, candidate), strict=True))
         self._benchmarks = benchmarks
+        commands = _OF_BENCHMARKS if isinstance(benchmarks, Path) else _OF_A_COMMAND
         self._programs = {
             name: Program(
-                _COMMANDS, (str(benchmarks),), side.python, side.variables, side.cpus, timeout, True
+                commands, (str(benchmarks),), side.python, side.variables, side.cpus, timeout, True
             )
             for name, side in self._sides.items()
         }
@@ -255,7 +256,7 @@ class Sides:
     def _is_changed(self, module: str) -> bool:
         """Whether the two revisions differ in a module of the benchmarks that both have."""
         sources = [side.sources for side in self._sides.values()]
-        if not self._benchmarks.is_relative_to(sources[1]):
+        if isinstance(self._benchmarks, str) or not self._benchmarks.is_relative_to(sources[1]):
             return False  # of a repository of their own, and the same for both
         names = self._benchmarks.relative_to(sources[1]) / module.replace(".", "/")
         for name in (names.with_suffix(".py"), names / "__init__.py"):

@@ -43,6 +43,12 @@ def cpu_time(pid: int) -> Clock:
     return lambda: sum(process.cpu_times()[:2])
 
 
+def children_time(pid: int) -> Clock:
+    """Return a clock of the CPU seconds of the processes that one has started and that ended."""
+    process = psutil.Process(pid)
+    return lambda: sum(process.cpu_times()[2:4])
+
+
 def awake(clocks: Mapping[str, Clock], patience: float = PATIENCE) -> list[str]:
     """Wait until all rest; name those that have not come to it.
 
@@ -103,7 +109,7 @@ class Others:
     Parameters
     ----------
     clocks : iterable of callable
-        Of the workers, their `cpu_time`.
+        Of the workers, their `cpu_time` and `children_time`.
     """
 
     def __init__(self, clocks: Iterable[Clock]) -> None:

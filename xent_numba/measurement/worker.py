@@ -101,8 +101,8 @@ class Worker:
 
     Attributes
     ----------
-    cpu_time : callable
-        Returns the CPU seconds that the process has used.
+    cpu_time, children_time : callable
+        Return the CPU seconds that the process has used, and those that it has started.
     timeout : float
         Seconds that an answer may take.
     """
@@ -125,6 +125,7 @@ class Worker:
             start_new_session=True,
         )
         self.cpu_time = idle.cpu_time(self._process.pid)
+        self.children_time = idle.children_time(self._process.pid)
 
     def __enter__(self) -> Self:
         return self
