@@ -22,6 +22,7 @@ _COMMANDS = {
     "compare": "judge and time implementations",
     "accuracy": "measure errors over the whole range",
     "report": "show what was measured as one page",
+    "history": "where the history that asv keeps has changed",
     "gate": "whether a change made anything slower or worse",
 }
 _GATE = ("asv", "msgspec", "platformdirs", "psutil", "rich", "scipy")

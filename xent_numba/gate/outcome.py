@@ -122,5 +122,5 @@ class Outcome:
         return UNKNOWN if strict and (self.inconclusive or self.unknown) else OK
 
 
-OUTCOME = Kind("gate", 1, Outcome)
+OUTCOME = Kind("gate", 2, Outcome)
 """How an outcome is kept."""
