@@ -56,8 +56,9 @@ def test_processes(trial, keep, layer, kinds, forks):
 
 
 @UNIX
-@short_and_long("offsets, dtypes", (1, 1), (12, 2))
+@short_and_long("offsets, dtypes", (1, 1), (64, 2))
 def test_guard_pages(trial, keep, offsets, dtypes):
+    """From every place within a cache line: 64 distances of an item or a byte from a guard."""
     figures = trial("beside_guards", offsets, dtypes, timeout=1700, NUMBA_NUM_THREADS="2")
     assert figures["wrong"] == 0
     assert figures["trials"] > 900 * offsets * dtypes
