@@ -6,7 +6,15 @@ array. `implementations` lists them. Nothing is compiled before the first call.
 
 Of device arrays float16 and bfloat16 are computed in float32, and no other dtype becomes float64;
 on which device and stream a call computes is in ``docs/cuda.md``.
+
+`vectormath` has the functions of one number for loops of your own; it is imported, and Numba with
+it, when it is asked for.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 # The folder first: an import of it sets the name that the function below is to have.
 import xent_numba.implementations  # noqa: F401
@@ -21,6 +29,9 @@ from xent_numba.api import (
 from xent_numba.errors import ImplementationUnavailableError
 from xent_numba.registry import implementations
 
+if TYPE_CHECKING:
+    from xent_numba import vectormath
+
 __all__ = [
     "ImplementationUnavailableError",
     "binary_cross_entropy",
@@ -30,8 +41,15 @@ __all__ = [
     "logistic_loss",
     "logistic_loss_and_grad",
     "sigmoid",
+    "vectormath",
 ]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "vectormath":
+        return import_module("xent_numba.vectormath")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

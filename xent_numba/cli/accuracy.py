@@ -15,12 +15,15 @@ from xent_numba.results import machine
 DEFAULT_IMPLEMENTATION = "numba_parallel"
 SAMPLES, MAX_SAMPLES = 1_000_000, 10**9
 FOLDER = Path("reports/accuracy")
-STUDIES = ("sweep", "sums", "reference")
+STUDIES = ("sweep", "sums", "functions", "reference")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare its arguments."""
-    text = f"{ALL}, sweep (default), sums, or reference, which holds the judge itself to mpmath"
+    text = (
+        f"{ALL}, sweep (default), sums, functions, which are those of vectormath, or reference, "
+        "which holds the judge itself to mpmath"
+    )
     several(parser, "--study", one_of((*STUDIES, ALL)), text)
     several(parser, "--operation", one_of((*OPERATIONS, ALL)), f"{ALL} (default) or a name")
     several(parser, "--dtype", one_of((*DTYPES, ALL)), f"{ALL} (default), float32 or float64")
@@ -45,7 +48,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Carry out the studies, each of which is written as it ends."""
-    from xent_numba.accuracy import certify, study, summation
+    from xent_numba.accuracy import certify, functions, study, summation
     from xent_numba.accuracy.workers import processes
     from xent_numba.reporting import accuracy
     from xent_numba.results.provenance import Provenance
@@ -80,6 +83,16 @@ def run(options: argparse.Namespace) -> int:
             folder.add_sums(
                 summation.measure(names, dtypes, options.decades, workers=workers, progress=show)
             )
+        if "functions" in studies:
+            with workers() as some:
+                of_functions = functions.measure(
+                    dtypes,
+                    exhaustive=options.exhaustive,
+                    samples=options.samples,
+                    workers=some,
+                    progress=show,
+                )
+            folder.add_functions(of_functions)
         if "reference" in studies:
             about = functools.partial(show, "reference against mpmath")
             with workers() as some:

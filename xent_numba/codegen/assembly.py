@@ -106,6 +106,11 @@ def code(name: str, dtype: str) -> Code:
     return read_loops(text, SUFFIXES[dtype], outputs) if outputs else read_rows(text)
 
 
+def array_type(dtype: str) -> types.Type:
+    """The type of a contiguous array of a dtype."""
+    return types.Array(_TYPES[dtype], 1, "C")
+
+
 def libm_functions(name: str, dtype: str) -> set[str]:
     """Compile a loop of `LOOPS`; the functions of the C library that it calls, for one sample."""
     return read_libm(_compiled(name, dtype))
@@ -120,7 +125,7 @@ def read_libm(text: str) -> set[str]:
 def _compiled(name: str, dtype: str) -> str:
     loop = LOOPS[name]
     array = {
-        "f": types.Array(_TYPES[dtype], 1, "C"),
+        "f": array_type(dtype),
         "l": types.Array(types.int8, 1, "C"),
         "d": types.Array(types.float64, 1, "C"),
     }

@@ -8,9 +8,10 @@ from typing import TypeVar
 from rich.console import Console
 
 from xent_numba.accuracy.certify import CERTIFICATES, Certificates
+from xent_numba.accuracy.functions import VECTOR_MATH, VectorMath
 from xent_numba.accuracy.study import STUDY, Study
 from xent_numba.accuracy.summation import SUM_ERRORS, SumErrors
-from xent_numba.reporting import certificate, stability, study, sums
+from xent_numba.reporting import certificate, functions, stability, study, sums
 from xent_numba.results import store
 from xent_numba.results.files import write
 from xent_numba.results.provenance import Provenance
@@ -63,6 +64,11 @@ class Report:
         self._keep("sums", SUM_ERRORS, found)
         write(self._folder / "sums.md", sums.markdown(found, self._provenance))
         write(self._folder / "sums.svg", sums.draw(found))
+
+    def add_functions(self, found: VectorMath) -> None:
+        """Write the errors of the functions of vectormath."""
+        self._keep("functions", VECTOR_MATH, found)
+        write(self._folder / "functions.md", functions.markdown(found, self._provenance))
 
     def add_certificates(self, found: Certificates) -> None:
         """Write how the reference stands up to mpmath."""

@@ -75,7 +75,7 @@ def gpu(nan32, nan64):
     from xent_numba.kernels.cuda import intrinsics
 
     instruction("at_least", lambda low, x: lambda low, x: canonical(intrinsics.at_least(low, x)))
-    instruction("product", lambda a, b: lambda a, b: canonical(intrinsics.product(a, b)))
+    instruction("product", lambda a, b: lambda a, b: canonical(bits.product(a, b)))
     instruction("fma", lambda a, b, c: lambda a, b, c: canonical(bits.fma(a, b, c)))
     instruction("horner", lambda x, c: lambda x, c: canonical(bits.horner(x, c)))
     instruction(

@@ -67,6 +67,34 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
     return a(a, b, c), generate
 
 
+def on_gpu(builder: Any) -> bool:
+    """Whether the code that is being built is for a GPU."""
+    return "nvptx" in builder.module.triple
+
+
+def instruction(builder: Any, text: str, *args: Any) -> Any:
+    """Emit one PTX instruction on values of one type."""
+    kind = args[0].type
+    letter = "d" if isinstance(kind, ir.DoubleType) else "f"
+    signature = ir.FunctionType(kind, [kind] * len(args))
+    return builder.asm(signature, text, f"={letter}" + f",{letter}" * len(args), args, False)
+
+
+@intrinsic
+def product(typing: Any, a: Any, b: Any) -> Any:
+    """Return a b rounded: ptxas may fuse any other multiplication with an addition behind it."""
+    if a != b or a not in _SIGNIFICAND_BITS:
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if not on_gpu(builder):
+            return builder.fmul(*args)
+        suffix = "f32" if a == types.float32 else "f64"
+        return instruction(builder, f"mul.rn.{suffix} $0, $1, $2;", *args)
+
+    return a(a, b), generate
+
+
 @intrinsic
 def low_bits_to_exponent(typing: Any, x: Any) -> Any:
     """The float whose sign and exponent fields are the lowest bits of x's significand."""

@@ -78,14 +78,35 @@ _constants = by_precision(FLOAT32, FLOAT64)
 
 
 @exact
-def exp_parts(x: float) -> tuple[float, float, float]:
-    """Return (high, low, lowest) with e^x their sum, for x <= 1; NaN stays NaN.
+def exp_reduced(x: float, round_to_int: float) -> tuple[float, float, float, float]:
+    """Return (shifted, leading, tail, finer): e^x = 2^n (1 + leading + tail), n in shifted's bits.
+
+    ``round_to_int`` is 1.5 * 2^(p-1) and what else is to be in the low bits.
 
     The reduced argument is x - n ln2_high - n ln2_low.  The first difference is exact: n is the
     nearest integer to x / ln 2, so both terms are multiples of ulp(ln2_high) and their
     difference, below ln(2)/2 + ulp, fits into the significand; fma does not round the product.
     The second difference is kept apart in ``tail``, except inside Q where it is too small to
-    matter.  What is rounded then is only tail (far below 1) and exp(r) - 1 (up to 0.41).
+    matter; ``finer`` is what tail lacks since r and r Q are rounded, for those who want it.
+    """
+    k = _constants(x)
+    shifted = fma(x, k.inverse_ln2, round_to_int)
+    n = shifted - round_to_int
+    leading = fma(n, -k.ln2_high, x)
+    correction = n * k.ln2_low
+    r = leading - correction
+    q = polynomial(r, k.tail)
+    product = r * q
+    tail = fma(r, product, -correction)
+    finer = fma((leading - r) - correction, leading + tail, r * fma(r, q, -product))
+    return shifted, leading, tail, finer
+
+
+@exact
+def exp_parts(x: float) -> tuple[float, float, float]:
+    """Return (high, low, lowest) with e^x their sum, for x <= 1; NaN stays NaN.
+
+    What is rounded of `exp_reduced` is only tail (far below 1) and exp(r) - 1 (up to 0.41).
 
     high is 2^n (1 + (exp(r) - 1)) by one fma, and low what that rounded off: 2^n - high is exact
     (Sterbenz), and fma adds the same product back.  2^n may be subnormal, and only high is
@@ -94,14 +115,8 @@ def exp_parts(x: float) -> tuple[float, float, float]:
     """
     k = _constants(x)
     x = k.lowest if x < k.lowest else x
-    shifted = fma(x, k.inverse_ln2, k.round_to_int)
-    n = shifted - k.round_to_int
+    shifted, leading, tail, _ = exp_reduced(x, k.round_to_int)
     scale = low_bits_to_exponent(shifted) * k.unlift
-
-    leading = fma(n, -k.ln2_high, x)
-    correction = n * k.ln2_low
-    r = leading - correction
-    tail = fma(r, r * polynomial(r, k.tail), -correction)
     expm1 = leading + tail
     high = fma(scale, expm1, scale)
     return high, fma(scale, expm1, scale - high), scale * ((leading - expm1) + tail)

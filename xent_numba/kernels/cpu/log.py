@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xent_numba.kernels.cpu.bits import by_precision, exact, fma, polynomial, split_octave
+from xent_numba.kernels.cpu.bits import by_precision, exact, fma, polynomial, product, split_octave
 from xent_numba.kernels.cpu.coefficients import (
     LOG1P_FLOAT32,
     LOG1P_FLOAT64,
@@ -103,34 +103,46 @@ def log1p_parts(
     t/2 and 2t (Sterbenz).  ``low`` enters by dq/dt = 1/(1 + t/2)^2; what it adds to q^3 A is
     less than a thirtieth of an ulp.  q^3 A = t q^2 A reciprocal.
     """
-    q = t * reciprocal
+    q = product(t, reciprocal)
     square = q * q
     residual = fma(low, reciprocal, fma(-q, half_t, t - q))
     return q, fma(t * square, polynomial(square, tail), residual)
 
 
 @exact
-def log_sum(u: float, low: float) -> tuple[float, float]:
-    """Return (log, rest) with log(u + low) = log + rest, for u >= 0 and |low| <= ulp(u).
-
-    u = 2^n (1 + t) with 1 + t from sqrt(1/2) to sqrt(2).  n ln 2 and log(1 + t) have opposite
-    signs at worst for n = -1 or 1, where they cancel one bit; n ln2_high is exact and is added to
-    q without error (Fast2Sum; for n = 0 it is trivial, otherwise |n ln2_high| > |q|).
-    """
+def log_reduced(u: float) -> tuple[float, float, float]:
+    """Return (n, t, 2^-n) with u = 2^n (1 + t), 1 + t from sqrt(1/2) to sqrt(2), for u > 0."""
     k = _constants(u)
     tiny = u < k.smallest_normal
     lifted = u * k.lift if tiny else u
     n, significand, scale = split_octave(lifted, k.sqrt_half)
     n -= k.lift_exponent if tiny else k.zero
-    t = significand - k.one
-    low *= scale
+    return n, significand - k.one, scale
 
+
+@exact
+def log_of_reduced(n: float, t: float, low: float) -> tuple[float, float]:
+    """Return (log, rest) with log(2^n (1 + t + low)) = log + rest.
+
+    n ln 2 and log(1 + t) have opposite signs at worst for n = -1 or 1, where they cancel one bit;
+    n ln2_high is exact and is added to q without error (Fast2Sum; for n = 0 it is trivial,
+    otherwise |n ln2_high| > |q|).
+    """
+    k = _constants(t)
     half_t = k.half * t
     reciprocal = k.one / (k.one + half_t)
     q, rest = log1p_parts(t, low, half_t, reciprocal, k.log_tail)
     head = n * k.ln2_high
     total = head + q
-    rest = fma(rest, reciprocal, fma(n, k.ln2_low, q - (total - head)))
+    return total, fma(rest, reciprocal, fma(n, k.ln2_low, q - (total - head)))
+
+
+@exact
+def log_sum(u: float, low: float) -> tuple[float, float]:
+    """Return (log, rest) with log(u + low) = log + rest, for u >= 0 and |low| <= ulp(u)."""
+    k = _constants(u)
+    n, t, scale = log_reduced(u)
+    total, rest = log_of_reduced(n, t, low * scale)
     return -k.infinity if u == k.zero else total, rest
 
 

@@ -34,11 +34,12 @@ from xent_numba.kernels.cpu.bits import (
     fma,
     horner,
     low_bits_to_exponent,
+    product,
     split_octave,
 )
 from xent_numba.kernels.cpu.coefficients import LOG1P_DIRECT_FLOAT32, LOG_DIRECT_FLOAT32
 from xent_numba.kernels.cpu.summation import rounded_sum
-from xent_numba.kernels.cuda.intrinsics import approximate_reciprocal, at_least, product
+from xent_numba.kernels.cuda.intrinsics import approximate_reciprocal, at_least
 
 # 2^-lift times Q, so that the sum that ends in 1 ends in 2^-lift, with every bit the same.
 exp_constants = by_precision(

@@ -20,22 +20,12 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from xent_numba.kernels.cpu.bits import instruction, on_gpu
+
 VECTOR_BYTES = 16
 """What one instruction moves at most."""
 _FLOATS = (types.float32, types.float64)
 _GLOBAL = 1
-
-
-def _on_gpu(builder: Any) -> bool:
-    return "nvptx" in builder.module.triple
-
-
-def _instruction(builder: Any, text: str, *args: Any) -> Any:
-    """Emit one PTX instruction on values of one type."""
-    kind = args[0].type
-    letter = "d" if isinstance(kind, ir.DoubleType) else "f"
-    signature = ir.FunctionType(kind, [kind] * len(args))
-    return builder.asm(signature, text, f"={letter}" + f",{letter}" * len(args), args, False)
 
 
 @intrinsic
@@ -45,10 +35,10 @@ def approximate_reciprocal(typing: Any, x: Any) -> Any:
         return None
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        if not _on_gpu(builder):
+        if not on_gpu(builder):
             return builder.fdiv(args[0].type(1.0), args[0])
         suffix = "f32" if x == types.float32 else "f64"
-        return _instruction(builder, f"rcp.approx.ftz.{suffix} $0, $1;", args[0])
+        return instruction(builder, f"rcp.approx.ftz.{suffix} $0, $1;", args[0])
 
     return x(x), generate
 
@@ -61,26 +51,11 @@ def at_least(typing: Any, low: Any, x: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         low, x_ = args
-        if _on_gpu(builder) and x == types.float32:
-            return _instruction(builder, "max.NaN.f32 $0, $1, $2;", low, x_)
+        if on_gpu(builder) and x == types.float32:
+            return instruction(builder, "max.NaN.f32 $0, $1, $2;", low, x_)
         return builder.select(builder.fcmp_unordered(">", x_, low), x_, low)
 
     return x(low, x), generate
-
-
-@intrinsic
-def product(typing: Any, a: Any, b: Any) -> Any:
-    """Return a b rounded: ptxas may fuse any other multiplication with an addition behind it."""
-    if a != b or a not in _FLOATS:
-        return None
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        if not _on_gpu(builder):
-            return builder.fmul(*args)
-        suffix = "f32" if a == types.float32 else "f64"
-        return _instruction(builder, f"mul.rn.{suffix} $0, $1, $2;", *args)
-
-    return a(a, b), generate
 
 
 @intrinsic

@@ -17,9 +17,9 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from xent_numba.kernels.cpu.bits import exact, fma
+from xent_numba.kernels.cpu.bits import exact, fma, product
 from xent_numba.kernels.cuda.elementary import constants, exp, log1p, minus_log, quotient
-from xent_numba.kernels.cuda.intrinsics import at_least, flip_sign, product
+from xent_numba.kernels.cuda.intrinsics import at_least, flip_sign
 
 Sample = tuple[np.int32, float, float]
 """What is wrong with a sample (0 for nothing), its loss, and its gradient."""
