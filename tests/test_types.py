@@ -44,9 +44,16 @@ def test_pairs_are_typed_by_the_reduction() -> None:
     assert_type(both, tuple[Array, Array])
 
 
+def test_functions_of_a_number_are_typed_by_it() -> None:
+    assert_type(xent_numba.vectormath.exp(1.0), float)
+    assert_type(xent_numba.vectormath.log1p(np.float32(1)), np.float32)
+    assert xent_numba.vectormath.sigmoid(0) == 0.5
+
+
 def misuse(scores: NDArray[np.float32], labels: NDArray[np.int8]) -> None:
     xent_numba.logistic_loss(scores, labels, reduction="median")  # type: ignore[call-overload]  # pyright: ignore
     xent_numba.logistic_loss(scores, labels, "sum")  # type: ignore[call-overload]  # pyright: ignore
+    xent_numba.vectormath.exp(scores)  # type: ignore[type-var]  # pyright: ignore
     xent_numba.sigmoid(scores, implementation=1)  # type: ignore[call-overload]  # pyright: ignore
 
 

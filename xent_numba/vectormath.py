@@ -102,10 +102,7 @@ def exp(x: _Number) -> _Number:
     Notes
     -----
     exp(+-0) = 1, exp(inf) = inf, exp(-inf) = 0, exp(NaN) = NaN; inf from 88.72284 (float32) or
-    709.78271 (float64) on.
-
-    Within 1 ULP of the true value, subnormal results too. Range reduction by ln 2 in two parts [1]_
-    and a minimax polynomial.
+    709.78271 (float64) on. Range reduction by ln 2 in two parts [1]_ and a minimax polynomial.
 
     References
     ----------
@@ -140,10 +137,8 @@ def expm1(x: _Number) -> _Number:
 
     Notes
     -----
-    expm1(+-0) = +-0, expm1(inf) = inf, expm1(-inf) = -1, expm1(NaN) = NaN.
-
-    Within 1 ULP of the true value, subnormal results too. 2^n - 1 + 2^n (e^r - 1), where both
-    additions keep what they round off [1]_.
+    expm1(+-0) = +-0, expm1(inf) = inf, expm1(-inf) = -1, expm1(NaN) = NaN. 2^n - 1 + 2^n (e^r -
+    1), where both additions keep what they round off [1]_.
 
     References
     ----------
@@ -178,11 +173,9 @@ def log(x: _Number) -> _Number:
 
     Notes
     -----
-    log(+-0) = -inf, log(1) = 0, log(inf) = inf, log(NaN) = NaN; NaN for x < 0. The derivative is
-    1 / x.
-
-    Within 1 ULP of the true value, subnormal results too. x = 2^n (1 + t), log(1 + t) = 2 artanh(t
-    / (2 + t)) by one division and a minimax polynomial [1]_.
+    log(+-0) = -inf, log(1) = 0, log(inf) = inf, log(NaN) = NaN; NaN for x < 0. The derivative
+    is 1 / x. x = 2^n (1 + t), log(1 + t) = 2 artanh(t / (2 + t)) by one division and a minimax
+    polynomial [1]_.
 
     References
     ----------
@@ -217,10 +210,8 @@ def log1p(x: _Number) -> _Number:
 
     Notes
     -----
-    log1p(+-0) = +-0, log1p(-1) = -inf, log1p(inf) = inf, log1p(NaN) = NaN; NaN for x < -1.
-
-    Within 1 ULP of the true value, subnormal results too. As `log`, of 1 + x with what rounding
-    that sum lost [1]_.
+    log1p(+-0) = +-0, log1p(-1) = -inf, log1p(inf) = inf, log1p(NaN) = NaN; NaN for x < -1. As
+    `log`, of 1 + x with what rounding that sum lost [1]_.
 
     References
     ----------
@@ -255,10 +246,7 @@ def log1p_derivative(x: _Number) -> _Number:
 
     Notes
     -----
-    inf at -1, 0 at inf, -0 at -inf, NaN at NaN.
-
-    Within 1 ULP of the true value, subnormal results too. A quotient corrected by its residual
-    [1]_.
+    inf at -1, 0 at inf, -0 at -inf, NaN at NaN. A quotient corrected by its residual [1]_.
 
     References
     ----------
@@ -269,8 +257,6 @@ def log1p_derivative(x: _Number) -> _Number:
     >>> from xent_numba import vectormath
     >>> vectormath.log1p_derivative(1.0)
     0.5
-    >>> vectormath.log1p_derivative(-1.0)
-    inf
     """
     raise NotImplementedError
 
@@ -293,10 +279,8 @@ def sigmoid(x: _Number) -> _Number:
 
     Notes
     -----
-    g(+-0) = 0.5, g(inf) = 1, g(-inf) = 0, g(NaN) = NaN. 1 - g(x) = g(-x) to rounding.
-
-    Within 1 ULP of the true value, subnormal results too. e / (1 + e) of e = e^-|x|, corrected by
-    its residual [1]_.
+    g(+-0) = 0.5, g(inf) = 1, g(-inf) = 0, g(NaN) = NaN. 1 - g(x) = g(-x) to rounding. e / (1 +
+    e) of e = e^-|x|, corrected by its residual [1]_.
 
     References
     ----------
@@ -307,8 +291,6 @@ def sigmoid(x: _Number) -> _Number:
     >>> from xent_numba import vectormath
     >>> vectormath.sigmoid(0.0)
     0.5
-    >>> vectormath.sigmoid(-745.0)
-    5e-324
     """
     raise NotImplementedError
 
@@ -331,10 +313,8 @@ def sigmoid_derivative(x: _Number) -> _Number:
 
     Notes
     -----
-    1/4 at +-0, 0 at +-inf, NaN at NaN. An even function, to the bit.
-
-    Within 1 ULP of the true value, subnormal results too. h (1 - h) of h = g(-|x|), each factor
-    with what rounding it lost [1]_.
+    1/4 at +-0, 0 at +-inf, NaN at NaN. An even function, to the bit. h (1 - h) of h = g(-|x|),
+    each factor with what rounding it lost [1]_.
 
     References
     ----------
@@ -345,8 +325,6 @@ def sigmoid_derivative(x: _Number) -> _Number:
     >>> from xent_numba import vectormath
     >>> vectormath.sigmoid_derivative(0.0)
     0.25
-    >>> vectormath.sigmoid_derivative(1e3)
-    0.0
     """
     raise NotImplementedError
 
@@ -369,10 +347,8 @@ def softplus(x: _Number) -> _Number:
 
     Notes
     -----
-    log 2 at +-0, inf at inf, 0 at -inf, NaN at NaN. Never overflows before x does.
-
-    Within 1 ULP of the true value, subnormal results too. max(x, 0) + log1p(e^-|x|), where the
-    addition keeps what it rounds off [1]_.
+    log 2 at +-0, inf at inf, 0 at -inf, NaN at NaN. Never overflows before x does. max(x, 0) +
+    log1p(e^-|x|), where the addition keeps what it rounds off [1]_.
 
     References
     ----------
@@ -384,8 +360,6 @@ def softplus(x: _Number) -> _Number:
     >>> from xent_numba import vectormath
     >>> vectormath.softplus(0.0)
     0.6931471805599453
-    >>> vectormath.softplus(1e3)
-    1000.0
     """
     raise NotImplementedError
 
@@ -408,9 +382,7 @@ def log_sigmoid(x: _Number) -> _Number:
 
     Notes
     -----
-    -log 2 at +-0, -0 at inf, -inf at -inf, NaN at NaN.
-
-    Within 1 ULP of the true value, subnormal results too. min(x, 0) - log1p(e^-|x|), where the
+    -log 2 at +-0, -0 at inf, -inf at -inf, NaN at NaN. min(x, 0) - log1p(e^-|x|), where the
     addition keeps what it rounds off [1]_.
 
     References
@@ -423,7 +395,5 @@ def log_sigmoid(x: _Number) -> _Number:
     >>> from xent_numba import vectormath
     >>> vectormath.log_sigmoid(0.0)
     -0.6931471805599453
-    >>> vectormath.log_sigmoid(-1e3)
-    -1000.0
     """
     raise NotImplementedError

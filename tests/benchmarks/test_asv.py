@@ -18,7 +18,7 @@ from numba import njit
 from numba.core import event
 
 ROOT = Path(__file__).parents[2]
-MODULES = ("times", "qualities")
+MODULES = ("times", "qualities", "vectormath")
 TINY, PARALLEL = 100, 40_000
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import itertools
+import operator
 import re
 import tomllib
 from html import unescape
@@ -19,12 +20,16 @@ from tools import plot_house
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = {page.relative_to(DOCS).as_posix(): page.read_text() for page in DOCS.rglob("*.md")}
+SWITCH = "prefer_full_vectors"  # for compiled code alone
 EXAMPLES = {
     name: found
     for name, text in PAGES.items()
     if (found := re.findall(r"^```python\n(>>> .*?)^```", text, re.S | re.M))
 }
-FUNCTIONS = [name for name in xent_numba.__all__ if hasattr(xent_numba.api, name)]
+FUNCTIONS = [
+    *(name for name in xent_numba.__all__ if hasattr(xent_numba.api, name)),
+    *(f"vectormath.{name}" for name in xent_numba.vectormath.__all__ if name != SWITCH),
+]
 
 written_for_numpy_2 = pytest.mark.skipif(
     np.lib.NumpyVersion(np.__version__) < "2.0.0", reason="NumPy 1 shows numbers otherwise"
@@ -54,7 +59,7 @@ def test_there_are_pages_with_examples():
 @written_for_numpy_2
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_examples_of_a_function_run(name):
-    documentation = getattr(xent_numba, name).__doc__
+    documentation = operator.attrgetter(name)(xent_numba).__doc__
     assert "Examples\n    --------\n" in documentation
     run(documentation, {}, name)
 

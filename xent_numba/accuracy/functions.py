@@ -27,8 +27,8 @@ from xent_numba.errors import UsageError
 from xent_numba.results import store
 
 #: Steps to either side of a seam.
-REACH = 2000
-_WIDER = {"float32": np.float64, "float64": np.longdouble}
+REACH = 200
+_WIDER: dict[str, type[np.floating[Any]]] = {"float32": np.float64, "float64": np.longdouble}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ nothing is lost where a compiler fuses what is left, as those for a GPU do.
 
 from __future__ import annotations
 
+from math import ldexp
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,7 +74,7 @@ class LineConstants(NamedTuple):
     large: Any
 
 
-def _of(k: ExpConstants, number: Any, lift: int, highest: float, tiny: float) -> LineConstants:
+def _of(k: ExpConstants, number: Any, lift: int, highest: float, digits: int) -> LineConstants:
     return LineConstants(
         zero=number(0.0),
         half=number(0.5),
@@ -85,17 +86,17 @@ def _of(k: ExpConstants, number: Any, lift: int, highest: float, tiny: float) ->
         round_down=k.round_to_int,
         unlift_down=k.unlift,
         round_up=number(k.round_to_int - 2 * lift),
-        unlift_up=number(2.0**lift),
+        unlift_up=number(ldexp(1.0, lift)),
         minus_one=number(-50.0),
         round_halved=number(k.round_to_int - lift - 1),
-        tiny=number(tiny),
-        large=number(1 / tiny),
+        tiny=number(ldexp(1.0, -digits)),
+        large=number(ldexp(1.0, digits)),
     )
 
 
 _constants = by_precision(
-    _of(exponential.FLOAT32, np.float32, 64, 89.0, 2.0**-40),
-    _of(exponential.FLOAT64, float, 512, 710.0, 2.0**-80),
+    _of(exponential.FLOAT32, np.float32, 64, 89.0, 40),
+    _of(exponential.FLOAT64, float, 512, 710.0, 80),
 )
 
 
