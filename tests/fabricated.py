@@ -87,7 +87,7 @@ def _row(case, label, times, baseline) -> Row:
         if name == "sklearn_loss"
         else Preparation("ok", "", 0.9 if name == SUBJECT else 2.5, None, 0.5),
         warm_up=WarmUp(1, True, False),
-    ).timed(times, baseline, SUBJECT)
+    ).timed(times, baseline, SUBJECT, MEMORY_LIMIT)
 
 
 def write(folder, *parts: str) -> None:

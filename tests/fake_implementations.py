@@ -69,6 +69,28 @@ SOURCES = {
         ),
         body=_RIGHT,
     ),
+    "fake_elsewhere": _SIGMOID.format(
+        name="Right, on a device of its own with a clock of its own",
+        before=_BIND.format(
+            body="""import types
+    from xent_numba.operations import OPERATIONS, Call
+    right = numpy_stable.sigmoid(Call(OPERATIONS["sigmoid"], inputs[0], out=inputs[0] * 0))
+    return lambda: types.SimpleNamespace(fetched=right)
+
+
+def on_host(result):
+    return result.fetched
+
+
+def timer(call):
+    def seconds(number):
+        call()
+        return number / 8
+
+    return seconds"""
+        ),
+        body=_RIGHT,
+    ),
     "fake_hanging": _SIGMOID.format(name="Hanging", before="", body="time.sleep(1000)"),
 }
 

@@ -76,7 +76,7 @@ SMALL = Layout(lanes=32, lane_bytes=32, most_chunks=5)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_sum_over_several_chunks_is_the_rounded_sum_of_the_samples(dtype):
     operation = OPERATIONS["logistic_loss"]
-    size = 2 * LAYOUT.tile(np.dtype(dtype).itemsize) + 3
+    size = LAYOUT.tile(np.dtype(dtype).itemsize) + 3
     first, labels, _ = arguments(operation, size, dtype)
     samples = call(operation, first, labels, reduction="none")
     np.testing.assert_array_equal(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,9 +13,16 @@ from numba import config, cuda
 from simulated_cuda import Elsewhere
 
 from tools import cuda_tuning
+from xent_numba import registry
 from xent_numba.implementations import numba_cuda
-from xent_numba.kernels.cuda import device
+from xent_numba.kernels.cuda import device, events, launch
 from xent_numba.kernels.cuda.passes import ERROR, LAYOUT, SUM, Layout
+from xent_numba.measurement import binding
+from xent_numba.measurement.case import Case
+from xent_numba.measurement.implementation import Commands
+from xent_numba.measurement.inputs import shared
+from xent_numba.measurement.participant import DEVICE_LIMIT
+from xent_numba.operations import REDUCTIONS
 
 assert config.ENABLE_CUDASIM
 
@@ -74,35 +82,79 @@ def test_a_captured_sigmoid_neither_allocates_nor_waits(elsewhere, monkeypatch):
     assert log == [("record", 0), ("wait", 64), "captured", 64]
 
 
-def test_the_clock_of_the_gpu_adds_up_what_is_between_its_events(monkeypatch):
+@pytest.fixture
+def device_time(monkeypatch):
+    """A device whose events are half a second apart, and what is queued for it."""
+    log = []
+
     class Event:
-        def record(self):
-            now[0] += 500
+        def __init__(self):
+            log.append("event")
+            self.at = log.count("event") / 2
 
-        def synchronize(self):
-            self.at = now[0]
+        def seconds_since(self, start):
+            log.append("wait")
+            return self.at - start.at
 
-    now = [0]
-    monkeypatch.setattr(cuda, "event", Event)
-    monkeypatch.setattr(cuda, "event_elapsed_time", lambda a, b: b.at - a.at, raising=False)
+    machine = launch.machine
+    monkeypatch.setattr(machine, "Event", Event, raising=False)
+    monkeypatch.setattr(machine, "cache_bytes", lambda: 50, raising=False)
+    monkeypatch.setattr(
+        machine, "clear", lambda address, size: log.append(("clear", size)), raising=False
+    )
+    monkeypatch.setattr(
+        machine, "copy", lambda target, source, size: log.append(("copy", size)), raising=False
+    )
+    events._room.cache_clear()
+    yield log
+    events._room.cache_clear()
+
+
+def test_the_clock_of_the_gpu_adds_up_what_is_between_its_events(device_time):
     clock = numba_cuda.clock()
     assert [clock(), clock(), clock()] == [0.0, 0.5, 1.0]
 
 
-def test_only_the_second_of_two_calls_is_timed(monkeypatch):
-    log = []
+def test_only_the_second_of_two_calls_is_timed(device_time):
+    assert device.kernel_milliseconds(lambda: device_time.append("call")) == 500.0
+    assert device_time == ["call", "event", "call", "event", "wait"]
 
-    class Event:
-        def record(self):
-            log.append("event")
 
-        def synchronize(self):
-            log.append("wait")
+def test_a_call_is_timed_from_a_cold_cache_and_waited_for_after_many(device_time, monkeypatch):
+    """Twice the cache is overwritten before each call, off the clock."""
+    monkeypatch.setattr(events, "QUEUED", 2)
+    seconds = numba_cuda.timer(lambda: device_time.append("call"))
+    assert seconds(3) == 1.5
+    once = [("clear", 100), "event", "call", "event"]
+    assert device_time == [*once, *once, "wait", "wait", *once, "wait"]
 
-    monkeypatch.setattr(cuda, "event", Event)
-    monkeypatch.setattr(cuda, "event_elapsed_time", lambda a, b: 2.0, raising=False)
-    assert device.kernel_milliseconds(lambda: log.append("call")) == 2.0
-    assert log == ["call", "event", "call", "event", "wait"]
+
+def test_the_limit_of_a_gpu_moves_the_bytes_of_the_case(device_time):
+    """By a copy, which reads as many as it writes: of 9 bytes a sample, 4.5 each."""
+    case = Case("logistic_loss", "gaussian", 1000, "float32", "int8", "none")
+    with shared(case.arguments()) as places:
+        commands = Commands(DEVICE_LIMIT)
+        assert commands.prepare(asdict(case), places)["status"] == "ok"
+        device_time.clear()
+        sample, _ = commands.sampler(asdict(case))
+        assert sample(1) == 0.5
+        commands.forget()
+    assert device_time == [("clear", 100), "event", ("copy", 4500), "event", "wait"]
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_what_is_bound_leaves_its_result_on_the_device_and_is_judged(elsewhere, reduction):
+    """Nothing waits before the result is fetched."""
+    found = registry.get("numba_cuda")
+    case = Case("logistic_loss_and_grad", "gaussian", 40, "float32", "int8", reduction)
+    call = binding.bind(found, case, case.arguments())
+    call()
+    assert elsewhere == []
+    verdict = binding.judge_call(found, case, case.arguments(), call)
+    assert verdict.ok, verdict.reason
+    losses, gradients = found.on_host(call())
+    assert losses.shape == ((40,) if reduction == "none" else ())
+    assert type(gradients) is np.ndarray
 
 
 def test_the_simulator_is_never_to_be_timed():

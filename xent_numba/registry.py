@@ -10,6 +10,13 @@ One file in ``implementations/`` is one implementation. Its functions carry
     A call without arguments that computes the operation on `inputs` (first argument, labels, and
     so on, as NumPy arrays) in the implementation's own array type, for timing. Without it the
     public function is timed.
+``on_host(result) -> ndarray``
+    What a bound call returns, or each of two, as an array of NumPy's. Without it, `numpy.asarray`.
+``timer(call) -> callable``
+    What makes so many calls and returns their seconds by the clock of a device, on which a call
+    leaves its result and waits for nothing. Without it, the clock of the host.
+``clock() -> callable``
+    The clock of a device as asv reads it.
 ``small_sigmoid() -> SmallCall``
     A shorter way to the sigmoid of few samples, without the checks that plain arrays need none of.
 ``short_way(type) -> callable or None``
@@ -30,6 +37,7 @@ import functools
 import importlib
 import inspect
 import pkgutil
+import timeit
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
@@ -189,6 +197,23 @@ class Implementation:
     def device(self) -> Device:
         """Where it computes."""
         return next(iter(self.operations.values())).device
+
+    def bound(
+        self, operation: str, inputs: tuple[ndarray, ...], reduction: str
+    ) -> Callable[[], Any] | None:
+        """What the file binds for timing; None if that is the public function."""
+        bind: Callable[..., Callable[[], Any]] | None = getattr(self.module, "bind", None)
+        return bind(operation, inputs, reduction) if bind else None
+
+    def on_host(self, result: Any) -> Any:
+        """Return what a bound call returns, one result or two, as arrays of NumPy's."""
+        fetch = getattr(self.module, "on_host", np.asarray)
+        return tuple(map(fetch, result)) if isinstance(result, tuple) else fetch(result)
+
+    def timer(self, call: Callable[[], Any]) -> Callable[[int], float]:
+        """Return what makes so many calls and returns their seconds, by the clock of its device."""
+        own: Callable[..., Callable[[int], float]] | None = getattr(self.module, "timer", None)
+        return own(call) if own else timeit.Timer(call).timeit
 
     @property
     def arrays(self) -> Arrays:

@@ -6,16 +6,26 @@ import dataclasses
 import re
 import statistics
 import sys
+from collections import Counter, defaultdict
+from types import SimpleNamespace
 
 import psutil
 import pytest
 from fake_implementations import SOURCES, write
 
+from xent_numba.measurement import compare as comparing
 from xent_numba.measurement import idle
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.compare import compare, prepare, room
-from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT, Participant
+from xent_numba.measurement.participant import (
+    AGAIN,
+    DEVICE_LIMIT,
+    MEMORY_LIMIT,
+    Participant,
+    Preparation,
+)
 from xent_numba.measurement.pool import Pool
+from xent_numba.measurement.worker import WarmUp
 
 CASES = [Case.of("sigmoid", "gaussian", size, "float32", None, "sum") for size in (1000, 3000)]
 NAMES = [name for name in SOURCES if name != "fake_hanging"]
@@ -72,6 +82,7 @@ def test_every_implementation_has_a_row_for_every_case(rows):
     [
         ("fake_right", "ok", ""),
         ("fake_slow", "ok", ""),
+        ("fake_elsewhere", "ok", ""),
         ("fake_half", "wrong", "result[0] is 0.5 and should be"),
         ("fake_nan", "wrong", "is nan and should be"),
         ("fake_raising", "wrong", "raised OverflowError: math range error"),
@@ -106,6 +117,41 @@ def test_a_right_row_is_timed(rows, size):
     assert len(row.rounds) >= 6
     assert row.warm_up.batch > 1
     assert row.preparation.first_call_seconds > 0
+
+
+def test_a_device_is_timed_by_its_own_clock_and_its_result_is_fetched(rows):
+    for case in CASES:
+        row = rows["fake_elsewhere", case.size]
+        assert row.seconds == (1 / 8, 1 / 8, 1 / 8)
+        assert len(row.rounds) >= 6
+
+
+def test_each_device_has_a_share_of_its_own_memory():
+    """A copy on the GPU that takes 2 s, and a pass over the memory of the host that takes 8 s."""
+    seconds = {MEMORY_LIMIT: 8.0, DEVICE_LIMIT: 2.0, "numba_cuda": 4.0, "numba_parallel": 16.0}
+    members = [Participant(name, name, 1) for name in ("numba_cuda", "numba_parallel")]
+    entered = comparing._entered({CASES[0]: members}, 1, "", ["numba_cuda"])[CASES[0]]
+    assert {one.label for one in entered} == set(seconds)
+    alone = comparing._entered({CASES[0]: members[1:]}, 1, "", [])[CASES[0]]
+    assert [one.label for one in alone] == [MEMORY_LIMIT, "numba_parallel"]
+
+    class Fake(SimpleNamespace):
+        def __getitem__(self, label):
+            return SimpleNamespace(warm_up=lambda key: WarmUp(1, True, True))
+
+        def turn(self, label, key, plan):
+            return [seconds[label]]
+
+    labels = {one.label: one.label for one in entered}
+    timing = comparing._Timing(
+        Fake(disturbed=defaultdict(Counter)), CASES[0], labels, ["numba_cuda"]
+    )
+    prepared = dict.fromkeys(labels, Preparation("ok"))
+    found = timing.rows(prepared, ("numba_parallel", ""), 0.01, lambda done: None)
+    shares = {row.implementation: row.limit_share.value for row in found}
+    assert shares == {
+        MEMORY_LIMIT: 1.0, DEVICE_LIMIT: 1.0, "numba_cuda": 0.5, "numba_parallel": 0.5
+    }  # fmt: skip
 
 
 def test_the_limit_is_measured_in_the_same_rounds(rows):

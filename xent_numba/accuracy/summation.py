@@ -208,9 +208,8 @@ def _reduce(name: str, dtype: str, sizes: tuple[int, ...]) -> _Results:
 def _bound(
     implementation: registry.Implementation, inputs: tuple[ndarray, ndarray], reduction: str
 ) -> Callable[[], Any]:
-    if bind := getattr(implementation.module, "bind", None):
-        bound: Callable[[], Any] = bind(OPERATION, inputs, reduction)
-        return bound
+    if bound := implementation.bound(OPERATION, inputs, reduction):
+        return lambda: implementation.on_host(bound())
     function = getattr(xent_numba, OPERATION)
     return lambda: function(*inputs, reduction=reduction, implementation=implementation.name)
 

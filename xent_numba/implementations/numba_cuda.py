@@ -138,34 +138,51 @@ def on_stream(stream: Any) -> AbstractContextManager[None]:
 
 
 def bind(operation: str, inputs: tuple[ndarray, ...], reduction: str) -> Callable[[], Any]:
-    """Return a call that computes on copies of the inputs that are on the device already."""
-    from numba import cuda
+    """Return a call on copies of the inputs that are on the device already; its result stays there.
 
-    columns = [cuda.to_device(np.ascontiguousarray(array)) for array in inputs]
+    Nothing waits for the device.
+    """
+    from xent_numba.kernels.cuda import arrays
+
+    columns = [arrays.to_device(array) for array in inputs]
     first, labels = columns if len(columns) == 2 else (columns[0], None)
-    chosen = OPERATIONS[operation]
+    chosen, dtype = OPERATIONS[operation], str(inputs[0].dtype)
     call = Call(
         chosen,
         first,
         labels,
         reduction=cast(Reduction, reduction),
-        out=cuda.device_array_like(first) if reduction == "none" else None,
-        grad_out=cuda.device_array_like(first) if chosen.gradient else None,
+        out=arrays.room_for(first.shape if reduction == "none" else (), dtype),
+        grad_out=arrays.room_for(first.shape, dtype) if chosen.gradient else None,
     )
+    result = (call.out, call.grad_out) if chosen.gradient else call.out
 
     def run() -> Any:
-        result = compute(call)
-        cuda.synchronize()
+        compute(call)
         return result
 
     return run
 
 
+def on_host(result: Any) -> Any:
+    """See `registry`."""
+    from xent_numba.kernels.cuda import copies
+
+    return copies.to_host(result)
+
+
 def clock() -> Callable[[], float]:
     """Return a clock that reads seconds from events on the GPU."""
-    from xent_numba.kernels.cuda import device
+    from xent_numba.kernels.cuda import events
 
-    return device.Clock()
+    return events.Clock()
+
+
+def timer(call: Callable[[], Any]) -> Callable[[int], float]:
+    """See `registry`."""
+    from xent_numba.kernels.cuda import events
+
+    return events.timer(call)
 
 
 @implements(

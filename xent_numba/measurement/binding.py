@@ -46,8 +46,7 @@ def bind(
     callable
         Computes, and allocates as little as its interface allows.
     """
-    if own := getattr(implementation.module, "bind", None):
-        bound: Callable[[], Any] = own(case.operation, inputs, case.reduction)
+    if bound := implementation.bound(case.operation, inputs, case.reduction):
         return bound
     options: dict[str, Any] = {}
     if case.table_entry.labels is not None:
@@ -83,7 +82,7 @@ def judge_call(
     if case.size > DRAWN:
         return _judge_repeated(implementation, case, inputs, call)
     return judge(
-        _judged(_public(implementation.name, case.operation), case, call),
+        _judged(implementation, case, call),
         case.table_entry,
         inputs,
         reduction=case.reduction,
@@ -104,7 +103,7 @@ def _judge_repeated(
     verdict = judge_call(implementation, drawn, block, once)
     if not verdict.ok:
         return verdict
-    got, pattern = (_parts(case, result) for result in (call(), once()))
+    got, pattern = (_parts(case, implementation.on_host(one())) for one in (call, once))
     reason = ""
     if case.reduction != "none":
         loss = OPERATIONS[case.table_entry.loss]
@@ -129,31 +128,35 @@ def _judge_repeated(
     return dataclasses.replace(verdict, ok=not reason, reason=reason or verdict.reason)
 
 
-def _parts(case: Case, result: Any) -> list[Any]:
-    return [np.asarray(one) for one in (result if case.table_entry.gradient else (result,))]
+def _parts(case: Case, result: Any) -> tuple[Any, ...]:
+    return result if case.table_entry.gradient else (result,)
 
 
-def _judged(public: Callable[..., Any], case: Case, call: Callable[[], Any]) -> Callable[..., Any]:
+def _judged(
+    implementation: Implementation, case: Case, call: Callable[[], Any]
+) -> Callable[..., Any]:
     """Return the public function, with the very call that is timed in place of the one like it.
 
     A binding need not share code with the function, and might be the only wrong of the two.
     """
+    public = _public(implementation.name, case.operation)
 
     def compute(first: ndarray, *labels: ndarray, **options: Any) -> Any:
         if options.get("reduction", "none") != case.reduction or first.size != case.size:
             return public(first, *labels, **options)
-        losses, gradient = call() if case.table_entry.gradient else (call(), None)
+        found = implementation.on_host(call())
+        losses, gradient = found if case.table_entry.gradient else (found, None)
         out, grad_out = options.get("out"), options.get("grad_out")
         if out is None:
             losses = first.dtype.type(losses)
         else:
-            out[...] = np.asarray(losses)
+            out[...] = losses
             losses = out
         if gradient is None:
             return losses
         if grad_out is None:
-            return losses, np.asarray(gradient)
-        grad_out[...] = np.asarray(gradient)
+            return losses, gradient
+        grad_out[...] = gradient
         return losses, grad_out
 
     return compute

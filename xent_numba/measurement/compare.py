@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
@@ -14,10 +14,16 @@ from typing import Any
 import psutil
 
 from xent_numba import registry
-from xent_numba.measurement import idle, inputs, turns
+from xent_numba.measurement import binding, idle, inputs, turns
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import Comparison, Row, overall_resolution
-from xent_numba.measurement.participant import MEMORY_LIMIT, Participant, Preparation
+from xent_numba.measurement.participant import (
+    DEVICE_LIMIT,
+    LIMITS,
+    MEMORY_LIMIT,
+    Participant,
+    Preparation,
+)
 from xent_numba.measurement.pool import Pool
 from xent_numba.measurement.schedule import SEED, dealt, groups, with_control
 from xent_numba.measurement.worker import WarmUp, Worker, WorkerError
@@ -71,7 +77,10 @@ def compare(
     """
     before = machine.activity()
     threads = max(one.threads for several in entries.values() for one in several)
-    full = _entered(entries, threads, control)
+    on_device = {
+        one.label for several in entries.values() for one in several if _is_timed_on_gpu(one)
+    }
+    full = _entered(entries, threads, control, on_device)
     programs = {one.label: one.program() for several in full.values() for one in several}
     rows: list[Row] = []
     others: list[float] = []
@@ -88,7 +97,7 @@ def compare(
             for index, case in enumerate(group):
                 others.append(idle.others_percent())
                 start = base + (share + index / len(full)) / 2
-                timing = _Timing(pool, homes, case, dealt(case, labels[case], control))
+                timing = _Timing(pool, homes, case, dealt(case, labels[case], control), on_device)
                 rows += timing.rows(
                     prepared[case],
                     (baseline, control),
@@ -130,11 +139,22 @@ def room(budget: float, spent: float, cases: int, done: int) -> float:
 
 
 def _entered(
-    entries: Mapping[Case, Sequence[Participant]], threads: int, control: str
+    entries: Mapping[Case, Sequence[Participant]],
+    threads: int,
+    control: str,
+    on_device: Collection[str],
 ) -> dict[Case, list[Participant]]:
-    """Who takes part, with the memory limit and with the A/A control once more."""
-    limit = Participant(MEMORY_LIMIT, MEMORY_LIMIT, threads)
-    return {case: with_control((limit, *several), control) for case, several in entries.items()}
+    """Who takes part, with the memory limits and with the A/A control once more."""
+    limits = [Participant(name, name, threads) for name in (LIMITS if on_device else LIMITS[:1])]
+    return {case: with_control((*limits, *several), control) for case, several in entries.items()}
+
+
+def _is_timed_on_gpu(participant: Participant) -> bool:
+    """Whether it is an implementation of the package that can be timed on a GPU here."""
+    if participant.implementation not in registry.names():
+        return False
+    found = registry.get(participant.implementation)
+    return found.device == "cuda" and binding.unavailable(found) is None
 
 
 def prepare(
@@ -261,6 +281,8 @@ class _Timing:
         What is timed.
     processes : mapping of str to str
         For each label, that of its process.
+    on_device : collection of str
+        Labels of those whose memory is that of a GPU.
     """
 
     def __init__(
@@ -269,8 +291,10 @@ class _Timing:
         homes: Mapping[str, Worker],
         case: Case,
         processes: Mapping[str, str],
+        on_device: Collection[str],
     ) -> None:
         self.pool, self.homes, self.case, self.processes = pool, homes, case, processes
+        self.on_device = {*on_device, DEVICE_LIMIT}
         self.key = dataclasses.asdict(case)
 
     def rows(
@@ -298,7 +322,7 @@ class _Timing:
         plans, lost = self._warm_up(prepared)
         series = turns.rounds(
             {label: functools.partial(self._turn, label, plan) for label, plan in plans.items()},
-            references=[label for label in (MEMORY_LIMIT, references[0]) if label in plans],
+            references=[label for label in (*LIMITS, references[0]) if label in plans],
             budget=budget,
             seed=SEED,
             progress=progress,
@@ -313,7 +337,8 @@ class _Timing:
         for label in rounds:
             disturbed = dict(self.pool.disturbed[self.processes[label]])
             row = dataclasses.replace(found[label], warm_up=plans[label], disturbed_by=disturbed)
-            found[label] = row.timed(rounds, *references)
+            limit = DEVICE_LIMIT if label in self.on_device else MEMORY_LIMIT
+            found[label] = row.timed(rounds, *references, limit)
         return list(found.values())
 
     def _replaced(self, prepared: Mapping[str, Preparation]) -> dict[str, Preparation]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from xent_numba.measurement.case import Case
-from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT, Preparation
+from xent_numba.measurement.participant import AGAIN, Preparation
 from xent_numba.measurement.statistics import Interval, median_interval, ratio_interval
 from xent_numba.measurement.worker import WarmUp
 from xent_numba.operations import OPERATIONS
@@ -24,7 +24,7 @@ class Row:
     case : Case
         What it was measured on.
     implementation : str
-        Label of the participant: its name, as a rule; `MEMORY_LIMIT` for the limit.
+        Label of the participant: its name, as a rule; one of `LIMITS` for a limit.
     preparation : Preparation
         Whether it agreed, and if not, why not. All that follows is None or empty if it did not.
     seconds : Interval or None
@@ -32,7 +32,7 @@ class Row:
     speedup : Interval or None
         The baseline's time divided by its own, round by round.
     limit_share : Interval or None
-        The memory limit's time divided by its own, round by round.
+        The time of the memory limit of its device divided by its own, round by round.
     ratio : Interval or None
         Its own time divided by the A/A control's, round by round.
     rounds : dict of int to float
@@ -54,22 +54,24 @@ class Row:
     warm_up: WarmUp | None = None
     disturbed_by: dict[str, int] = dataclasses.field(default_factory=dict)
 
-    def timed(self, rounds: Mapping[str, Mapping[int, float]], baseline: str, control: str) -> Self:
+    def timed(
+        self, rounds: Mapping[str, Mapping[int, float]], baseline: str, control: str, limit: str
+    ) -> Self:
         """Fill in the statistics.
 
         Parameters
         ----------
         rounds : mapping of str to mapping of int to float
             By the label of each participant in the case, seconds per call by round.
-        baseline, control : str
-            Labels of those that others are compared with.
+        baseline, control, limit : str
+            Labels of those that it is compared with.
         """
         own = rounds[self.implementation]
         return dataclasses.replace(
             self,
             seconds=median_interval(list(own.values())),
             speedup=ratio_interval(rounds.get(baseline, {}), own),
-            limit_share=ratio_interval(rounds.get(MEMORY_LIMIT, {}), own),
+            limit_share=ratio_interval(rounds.get(limit, {}), own),
             ratio=ratio_interval(own, rounds.get(control, {})),
             rounds=dict(own),
         )

@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy import ndarray
 
 from xent_numba import registry
 from xent_numba.measurement import binding
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.inputs import Attached, Place
-from xent_numba.measurement.participant import MEMORY_LIMIT, Preparation
+from xent_numba.measurement.participant import DEVICE_LIMIT, LIMITS, Preparation
 
 CALIBRATION = {"goal": 0.005, "tries": 5, "settle": 0.5}
 """Seconds that a batch takes; batches of which the fastest counts; seconds for them to agree."""
@@ -30,27 +31,27 @@ class Commands:
     Parameters
     ----------
     name : str
-        Of the implementation, the path of a file that is one, or `MEMORY_LIMIT`.
+        Of the implementation, the path of a file that is one, or one of `LIMITS`.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._calls: dict[Case, Callable[[], Any]] = {}
+        self._timers: dict[Case, Callable[[int], float]] = {}
         self._attached: list[Attached] = []
 
     def prepare(self, case: Mapping[str, Any], places: Sequence[Sequence[Any]]) -> dict[str, Any]:
         """Judge a case, whose inputs lie in shared memory, and keep the call; a `Preparation`."""
         self._attached.append(Attached([Place(*place) for place in places]))
-        prepare = self._limit if self._name == MEMORY_LIMIT else self._judged
+        prepare = self._limit if self._name in LIMITS else self._judged
         return dataclasses.asdict(prepare(Case(**case), self._attached[-1].arrays))
 
     def sampler(self, case: Mapping[str, Any]) -> tuple[Callable[[int], float], dict[str, Any]]:
         """Return what times a prepared case."""
-        return timeit.Timer(self._calls[Case(**case)]).timeit, CALIBRATION
+        return self._timers[Case(**case)], CALIBRATION
 
     def forget(self) -> None:
         """Let go of all cases."""
-        self._calls.clear()
+        self._timers.clear()
         gc.collect()
         while self._attached:
             self._attached.pop().close()
@@ -76,7 +77,7 @@ class Commands:
         first_call = time.perf_counter() - started
         verdict = binding.judge_call(implementation, case, inputs, call)
         if verdict.ok:
-            self._calls[case] = call
+            self._timers[case] = implementation.timer(call)
         return Preparation(
             "wrong" if not verdict.ok else "partly" if verdict.reason else "ok",
             verdict.reason,
@@ -86,12 +87,10 @@ class Commands:
         )
 
     def _limit(self, case: Case, inputs: tuple[ndarray, ...]) -> Preparation:
-        from xent_numba.kernels.cpu import memory_limit
-
         started = time.perf_counter()
-        call = memory_limit.bind(inputs, case.reduction == "none", case.table_entry.gradient)
-        call()
-        self._calls[case] = call
+        bind = _of_device if self._name == DEVICE_LIMIT else _of_memory
+        seconds = self._timers[case] = bind(case, inputs)
+        seconds(1)
         return Preparation("ok", first_call_seconds=time.perf_counter() - started)
 
     def _name_of_file(self) -> str:
@@ -104,3 +103,18 @@ class Commands:
             folders.append(str(path.parent))
             importlib.invalidate_caches()
         return path.stem
+
+
+def _of_memory(case: Case, inputs: tuple[ndarray, ...]) -> Callable[[int], float]:
+    from xent_numba.kernels.cpu import memory_limit
+
+    per_sample = case.reduction == "none"
+    return timeit.Timer(memory_limit.bind(inputs, per_sample, case.table_entry.gradient)).timeit
+
+
+def _of_device(case: Case, inputs: tuple[ndarray, ...]) -> Callable[[int], float]:
+    """Time a copy that reads and writes, together, the bytes of the case; never zeros."""
+    from xent_numba.kernels.cuda import events
+
+    half = max(1, case.bytes_moved // 2)
+    return events.timer(events.copying(np.resize(inputs[0].view(np.uint8), half)))

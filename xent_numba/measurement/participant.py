@@ -14,6 +14,9 @@ from xent_numba.results.machine import thread_variables
 
 MEMORY_LIMIT = "memory limit"
 """Takes part like an implementation: it moves the bytes and computes next to nothing."""
+DEVICE_LIMIT = "memory limit (cuda)"
+"""The same for a GPU: the driver copies, on the device, so that as many bytes are moved."""
+LIMITS = (MEMORY_LIMIT, DEVICE_LIMIT)
 
 AGAIN = " (A/A)"
 """Marks the A/A control, which takes part twice: what its rows differ by a run cannot tell."""
@@ -33,7 +36,7 @@ class Participant(NamedTuple):
     label : str
         What its rows are called.
     implementation : str
-        Name of an implementation, path of a file that is one, or `MEMORY_LIMIT`.
+        Name of an implementation, path of a file that is one, or one of `LIMITS`.
     threads : int
         Number of threads its library is told to take.
     """

@@ -19,7 +19,8 @@ Entries = dict[Case, Sequence[Participant]]
 _VALUES = ("sigmoid", "binary_cross_entropy", "logistic_loss", "binary_cross_entropy_with_logits")
 _IN_CACHE = MappingProxyType({"float32": 2**22, "float64": 2**21})
 _IN_MEMORY = MappingProxyType({"float32": 2**27, "float64": 2**26})
-_FAST = (SUBJECT, "torch_eager", "torch_compiled")
+_ON_GPU = ("numba_cuda", "torch_eager_cuda", "torch_compiled_cuda", "cupy_fused")
+_FAST = (SUBJECT, "torch_eager", "torch_compiled", *_ON_GPU)
 #: Largest size of a sweep at which a call still takes less than about a second.
 _FAST_UP_TO = 2**27
 _UP_TO = MappingProxyType({"naive": 2**18, **dict.fromkeys((*_FAST, "jax_jit"), _FAST_UP_TO)})

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
-from xent_numba.measurement.participant import MEMORY_LIMIT
+from xent_numba.measurement.participant import DEVICE_LIMIT, LIMITS, MEMORY_LIMIT
 from xent_numba.results import svg
 
 #: Colours by the names that the page gives them, for light and for dark. Contrast of 3:1 or more.
@@ -49,7 +49,11 @@ MUTED, GRID, LIMIT = (_STAND_INS[name] for name in ("muted", "grid", "limit"))
 #: Colour and marker of each label; the part after an @ does not count.
 _SERIES = {
     MEMORY_LIMIT: ("limit", ""),
+    DEVICE_LIMIT: ("limit", ""),
     "numba_parallel": ("ours", "o"),
+    "numba_cuda": ("ours", "p"),
+    "torch_compiled_cuda": ("torch-compiled", "H"),
+    "torch_eager_cuda": ("torch-eager", "8"),
     "torch_compiled": ("torch-compiled", "s"),
     "torch_eager": ("torch-eager", "D"),
     "jax_jit": ("jax", "^"),
@@ -142,7 +146,7 @@ def time_against_size(lines: Sequence[Line], *, width: int, height: int, name: s
     for label, points in lines:
         color, marker = _mark(label)
         x, y, low, high = zip(*points, strict=True)
-        dashes = _DASHES if label == MEMORY_LIMIT or "@" in label else "-"
+        dashes = _DASHES if label in LIMITS or "@" in label else "-"
         axes.plot(x, y, color=color, ls=dashes, marker=marker, **_LINES[_is_ours(label)])
         axes.fill_between(x, low, high, color=color, alpha=0.15, lw=0, zorder=2)
         names.append(_Name(label, x[-1], y[-1], 1.9 * largest))

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import Comparison, Row
-from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT
+from xent_numba.measurement.participant import AGAIN, LIMITS, MEMORY_LIMIT
 from xent_numba.reporting import tables
 from xent_numba.results import svg
 from xent_numba.results.store import Stored
@@ -54,7 +54,7 @@ def _order(comparison: Comparison) -> list[str]:
     times: dict[str, list[float]] = {}
     for row in comparison.rows:
         if (
-            row.implementation != MEMORY_LIMIT
+            row.implementation not in LIMITS
             and not row.implementation.endswith(AGAIN)
             and (row.preparation.timed or row.preparation.status == "wrong")
         ):

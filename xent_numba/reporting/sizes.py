@@ -8,7 +8,7 @@ from typing import Any
 from xent_numba.measurement import crossover
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import Comparison, Row
-from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT
+from xent_numba.measurement.participant import AGAIN, LIMITS
 from xent_numba.measurement.statistics import Interval
 from xent_numba.measurement.suite import SUBJECT
 from xent_numba.reporting import charts
@@ -48,13 +48,13 @@ def lines(sources: Sources) -> dict[str, Any] | None:
 
 
 def _seconds(cases: Sequence[tuple[Case, list[Row]]]) -> dict[str, dict[int, Interval]]:
-    """Seconds of a call by implementation and size, the memory limit last."""
+    """Seconds of a call by implementation and size, the memory limits last."""
     found: dict[str, dict[int, Interval]] = {}
     for case, rows in cases:
         for row in rows:
             if row.seconds and not row.implementation.endswith(AGAIN):
                 found.setdefault(row.implementation, {})[case.size] = row.seconds
-    return {name: found[name] for name in sorted(found, key=MEMORY_LIMIT.__eq__)}
+    return {name: found[name] for name in sorted(found, key=LIMITS.__contains__)}
 
 
 def crossovers(run: Comparison) -> Iterator[tuple[str, str, str]]:
@@ -99,7 +99,7 @@ def small_calls(sources: Sources) -> dict[str, Any] | None:
     table = {
         name: [found[size].value * 1e6 if size in found else None for size in sizes]
         for name, found in _seconds(shown).items()
-        if name != MEMORY_LIMIT
+        if name not in LIMITS
     }
     return {
         "title": "logistic_loss, float32",

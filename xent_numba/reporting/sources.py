@@ -11,7 +11,7 @@ from xent_numba.accuracy.study import STUDY, Study
 from xent_numba.errors import ResultFileError
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import COMPARISON, Comparison, Row
-from xent_numba.measurement.participant import AGAIN, MEMORY_LIMIT
+from xent_numba.measurement.participant import AGAIN, LIMITS
 from xent_numba.measurement.suite import PARTS
 from xent_numba.results import store
 from xent_numba.results.store import Stored
@@ -98,7 +98,7 @@ class Sources:
 def others(rows: Iterable[Row]) -> Iterator[Row]:
     """Yield the rows of implementations, each once: not of the memory limit or the A/A control."""
     for row in rows:
-        if row.implementation != MEMORY_LIMIT and not row.implementation.endswith(AGAIN):
+        if row.implementation not in LIMITS and not row.implementation.endswith(AGAIN):
             yield row
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import Comparison, Row
-from xent_numba.measurement.participant import MEMORY_LIMIT
+from xent_numba.measurement.participant import LIMITS
 from xent_numba.measurement.statistics import CONFIDENCE, Interval
 from xent_numba.results import table
 from xent_numba.results.store import Stored
@@ -55,7 +55,7 @@ def cells(row: Row, baseline: str, resolution: Interval | None) -> tuple[str, ..
     share = row.limit_share
     return (
         row.implementation,
-        "" if row.implementation == MEMORY_LIMIT else status(row),
+        "" if row.implementation in LIMITS else status(row),
         _short(_max_ulp(row)),
         "" if row.seconds is None else f"{_time(row.seconds.value)} {_spread(row.seconds)}",
         _short(row.ns_per_element),
@@ -111,7 +111,8 @@ def legend(run: Stored[Comparison]) -> list[str]:
         f"{run.content.baseline} divided by the row's, round by round; same: the interval holds 1, "
         "or the ratio is within the resolution. limit: share of the memory limit, the same bytes "
         "moved without arithmetic: a copy where results are written, a dot product where they are "
-        "summed.",
+        "summed, and on a GPU a copy by its driver. Rows of a GPU are timed by its events, from a "
+        "cold cache, with their arrays on it.",
         resolution_text(run.content),
         provenance(run),
     ]
@@ -200,9 +201,7 @@ def _tables(comparison: Comparison) -> Iterator[Table]:
 
 
 def _style(row: Row) -> str:
-    return (
-        "italic" if row.implementation == MEMORY_LIMIT else _STYLE.get(row.preparation.status, "")
-    )
+    return "italic" if row.implementation in LIMITS else _STYLE.get(row.preparation.status, "")
 
 
 def _heading(case: Case, resolution: Interval | None) -> str:

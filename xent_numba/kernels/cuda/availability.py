@@ -24,8 +24,25 @@ def unavailable() -> str | None:
         return f"Numba's own simulator is older than these kernels; for numba-cuda's, {_INSTALL}"
     if reason := _unfit():
         return reason
+    if reason := no_device():
+        return reason
     try:
         from cuda.pathfinder import load_nvidia_dynamic_lib
+
+        load_nvidia_dynamic_lib("nvvm")
+    except Exception as error:  # noqa: BLE001 - see `no_device`
+        return f"NVVM, which compiles for the GPU, is missing ({one_line(error)}); {_INSTALL}"
+    return None
+
+
+def no_device() -> str | None:
+    """Return why no device can be reached from here, or None."""
+    if SIMULATED:
+        return "Numba's CUDA simulator (NUMBA_ENABLE_CUDASIM) has no device"
+    if importlib.util.find_spec("cuda") is None:
+        return f"cuda-core is not installed; {_INSTALL}"
+    try:
+        from cuda import pathfinder  # noqa: F401 - the driver is found by it
 
         from xent_numba.kernels.cuda import driver
     except Exception as error:  # noqa: BLE001 - mismatched versions fail in many ways
@@ -50,10 +67,6 @@ def unavailable() -> str | None:
             )
     if not devices:
         return f"the CUDA driver finds no device; on a machine with an NVIDIA GPU, {_INSTALL}"
-    try:
-        load_nvidia_dynamic_lib("nvvm")
-    except Exception as error:  # noqa: BLE001 - see above
-        return f"NVVM, which compiles for the GPU, is missing ({one_line(error)}); {_INSTALL}"
     return None
 
 

@@ -14,41 +14,16 @@ from xent_numba.kernels.cuda import arrays, copies, launch
 from xent_numba.kernels.cuda.passes import ROWS
 
 
-class Clock:
-    """Seconds by CUDA events on the default stream, as asv's ``timer``.
-
-    An event is recorded at each reading and waited for. Nothing of CUDA is touched before the
-    first; differences are added in float64, as an event's own float32 would lose digits.
-    """
-
-    def __init__(self) -> None:
-        self._before: Any = None
-        self._seconds = 0.0
-
-    def __call__(self) -> float:
-        """Return the time."""
-        now = cuda.event()
-        now.record()
-        now.synchronize()
-        if self._before is not None:
-            self._seconds += cuda.event_elapsed_time(self._before, now) / 1000
-        self._before = now
-        return self._seconds
-
-
 def kernel_milliseconds(call: Callable[[], Any]) -> float:
     """Time between events before and after what a call queues on the default stream.
 
     It is made twice: while the device is at the first, the host queues the second, which is timed,
     and which then waits for nothing but the device.
     """
-    start, stop = cuda.event(), cuda.event()
     call()
-    start.record()
+    start = launch.machine.Event()
     call()
-    stop.record()
-    stop.synchronize()
-    return float(cuda.event_elapsed_time(start, stop))
+    return float(1e3 * launch.machine.Event().seconds_since(start))
 
 
 def wall_milliseconds(call: Callable[[], Any]) -> float:
@@ -97,7 +72,7 @@ def copy_to(target: arrays.DeviceArray, source: arrays.DeviceArray) -> None:
 
 def l2_bytes() -> int:
     """Size of the last-level cache."""
-    return int(cuda.get_current_device().L2_CACHE_SIZE)
+    return int(launch.machine.cache_bytes())
 
 
 def describe() -> dict[str, Any]:

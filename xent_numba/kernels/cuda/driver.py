@@ -190,6 +190,43 @@ def synchronize(stream: int) -> None:
     _done(cu.cuStreamSynchronize(stream))
 
 
+class Event:
+    """A place in what is queued on the default stream.
+
+    Attributes
+    ----------
+    handle : object
+        The driver's.
+    """
+
+    __slots__ = ("handle",)
+
+    def __init__(self) -> None:
+        self.handle = _done(cu.cuEventCreate(cu.CUevent_flags.CU_EVENT_DEFAULT))
+        _done(cu.cuEventRecord(self.handle, 0))
+
+    def seconds_since(self, start: Event) -> float:
+        """Wait until the device is here, and return its time from another event on."""
+        _done(cu.cuEventSynchronize(self.handle))
+        return float(_done(cu.cuEventElapsedTime(start.handle, self.handle))) / 1000
+
+    def __del__(self) -> None:
+        with suppress(Exception):  # as at the end of `Memory`
+            cu.cuEventDestroy(self.handle)
+
+
+def clear(target: int, size: int) -> None:
+    """Queue zeros for device memory on the default stream."""
+    _done(cu.cuMemsetD8Async(target, 0, size, 0))
+
+
+def cache_bytes() -> int:
+    """Return the size of the last cache before the memory of the current device."""
+    handle = _done(cu.cuDeviceGet(current_device()))
+    which = cu.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE
+    return int(_done(cu.cuDeviceGetAttribute(which, handle)))
+
+
 def captured(stream: int) -> bool:
     """Whether what is queued on a stream goes into a CUDA graph instead."""
     return bool(stream > 1 and int(_done(cu.cuStreamIsCapturing(stream))) != 0)
