@@ -204,6 +204,14 @@ def test_what_does_not_fit_is_one_clear_sentence(elsewhere):
 
     refused(ValueError, "labels is on device 1; accepted is device 0, where scores is", here, there)
     refused(TypeError, "labels is a host ndarray; accepted is a device array", here, labels)
+    with_gradient = OPERATIONS["logistic_loss_and_grad"]
+    fits = {"sample_weight": Elsewhere(first), "out": Elsewhere(np.zeros((), np.float32))}
+    fits["grad_out"] = Elsewhere(np.zeros(5, np.float32))
+    for name, other in fits.items():
+        away = fits | {name: Elsewhere(other.array, device=1)}
+        sentence = f"{name} is on device 1; accepted is device 0, where scores is"
+        with pytest.raises(ValueError, match=sentence):
+            call(with_gradient, here, Elsewhere(labels), **away)
     refused(TypeError, "labels is a device array of type Elsewhere", first, Elsewhere(labels))
     refused(TypeError, "scores has dtype int8; accepted on a device are", Elsewhere(labels), labels)
     refused(ValueError, "scores names stream 0", Elsewhere(first, stream=0), Elsewhere(labels))

@@ -82,7 +82,7 @@ CASES = (
     Case("logistic_loss_and_grad", "float32", "int8"),
     Case("binary_cross_entropy_with_logits", "float32", "float32"),
 )
-COPY, SUM, EAGER, COMPILED = "device copy", "cupy sum", "torch eager", "torch.compile"
+COPY, SUM = "device copy", "cupy sum"
 EMPTY, SMALL = "empty kernel", "sigmoid float32, one sample"
 GRAPH = f"{SMALL}, as a CUDA graph"
 BARE = "{}, without arithmetic"
@@ -113,15 +113,12 @@ class Target:
         return f"{self.row} / {self.against} ({self.clock})"
 
 
-LOGITS = CASES[5].name
 TARGETS = (
     Target(CASES[0].name, COPY, 0.95),
     Target(CASES[1].name, SUM, 0.95),
     Target(CASES[2].name, SUM, 0.95),
     Target(CASES[3].name, SUM, 0.95),
     Target(CASES[4].name, COPY, 1.0),
-    Target(LOGITS, COMPILED, 1.0),
-    Target(LOGITS, EAGER, 4.0),
     Target(SMALL, EMPTY, 1 / 1.5, "launch to sync"),
 )
 

@@ -1,12 +1,12 @@
 """What the CUDA kernels reach on the GPU at hand: ``python -m tools.cuda_tuning``.
 
 First the targets, in the layout that is built in: each row on two clocks (CUDA events around the
-kernels; the host's from launch to synchronisation), beside a copy of device memory, sums and losses
-of CuPy and PyTorch where they are installed, a kernel that does nothing, and each kernel without
-its arithmetic, which no faster arithmetic could undercut. Then the experiment: lanes, bytes a lane
-asks for, and chunks, for the kernels that have a target. The rows of a table take turns, and so do
-several copies of the inputs, which are Gaussian, so that no cache helps. A row whose result is not
-that of `numba_parallel` has no time.
+kernels; the host's from launch to synchronisation), beside a copy of device memory, a sum of CuPy's
+where it is installed, a kernel that does nothing, and each kernel without its arithmetic, which no
+faster arithmetic could undercut. Other libraries are rows of ``xent-numba compare``. Then the
+experiment: lanes, bytes a lane asks for, and chunks, for the kernels that have a target. The rows
+of a table take turns, and so do several copies of the inputs, which are Gaussian, so that no cache
+helps. A row whose result is not that of `numba_parallel` has no time.
 
 Everything is compiled ahead of the clock, by several processes.
 
@@ -36,9 +36,7 @@ from tools.cuda_rows import (
     BARE,
     CASES,
     CHECKED,
-    COMPILED,
     COPY,
-    EAGER,
     EMPTY,
     GRAPH,
     PERIOD,
@@ -219,24 +217,14 @@ def _say(done: str) -> None:
 
 
 def library_calls(size: int) -> Iterator[tuple[str, int, list[Call]]]:
-    """Name, bytes of an element, and calls of what other libraries make of logits and labels."""
-    sets = [CASES[5].inputs(size, shift) for shift in range(2)]
+    """Name, bytes of an element, and calls of what CuPy reads of memory, and of a graph."""
     try:
-        import cupy  # type: ignore[import-not-found]
-    except ImportError:
-        pass
-    else:
-        yield SUM, 4, [cupy.asarray(scores).sum for scores, _ in sets]
-        replayed = functools.cache(replayed_sigmoid)
-        yield GRAPH, 0, [lambda: replayed(cupy)()]
-    try:
-        import torch
+        import cupy
     except ImportError:
         return
-    tensors = [tuple(torch.as_tensor(array, device="cuda") for array in pair) for pair in sets]
-    eager = torch.nn.functional.binary_cross_entropy_with_logits
-    for name, function in ((EAGER, eager), (COMPILED, torch.compile(eager))):
-        yield name, 8, [functools.partial(function, *pair, reduction="sum") for pair in tensors]
+    yield SUM, 4, [cupy.asarray(CASES[1].inputs(size, shift)[0]).sum for shift in range(2)]
+    replayed = functools.cache(replayed_sigmoid)
+    yield GRAPH, 0, [lambda: replayed(cupy)()]
 
 
 def replayed_sigmoid(cupy: Any) -> Call:

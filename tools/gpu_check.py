@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from tools.cuda_rows import TARGETS, Target
-from xent_numba.results import provenance
+from xent_numba.measurement.comparison import COMPARISON
+from xent_numba.results import provenance, store
 
 ROOT = Path(__file__).parent.parent
 
@@ -89,32 +90,54 @@ class Promise:
 
 TESTS = ("-m", "pytest", "-q", "-p", "no:benchmark", "-p", "no:cacheprovider", "-n", "8")
 MEASURES = ("-m", "tools.gpu_parts")
+LOGITS = "binary_cross_entropy_with_logits"
+ROWS = ("numba_cuda", "torch_compiled_cuda", "torch_eager_cuda", "cupy_fused", "numba_parallel")
+COMPARED = ("sigmoid", "logistic_loss", LOGITS, f"{LOGITS}_and_grad")
 PARTS = (
-    Part("smoke", "smoke.json", (*MEASURES, "smoke", "{output}"), 60),
     Part("first_call", "first_call.json", (*MEASURES, "first_call", "{output}"), 60),
-    Part("host_cost", "host_cost.json", (*MEASURES, "host_cost", "{output}"), 60),
+    Part("host_cost", "host_cost.json", (*MEASURES, "host_cost", "{output}"), 45),
     Part(
         "tests",
         "tests.xml",
         (*TESTS, "-m", "gpu", "tests/implementations", "--junitxml={output}"),
+        105,
+    ),
+    Part(
+        "compare",
+        "compare.json",
+        (
+            *("-m", "xent_numba", "compare", "--json", "{output}", "--markdown"),
+            *("{folder}/compare.md", "--size", "2^26", "--dtype", "float32", "--workload"),
+            *("gaussian", "--budget", "30", "--baseline", "torch_compiled_cuda"),
+            *(word for name in ROWS for word in ("--implementation", name)),
+            *(word for name in COMPARED for word in ("--operation", name)),
+        ),
         120,
+        quick=False,
     ),
     Part(
         "tuning",
         "tuning.json",
         ("-m", "tools.cuda_tuning", "--rounds", "11", "--output", "{folder}", "--commit={commit}"),
-        240,
+        150,
         quick=False,
     ),
 )
 PROMISES = (
     Promise("tests on the device that fail", "tests", "failed tests", most=0),
     Promise("tests on the device that pass", "tests", "passed tests", least=40),
+    Promise("of them, with soft labels", "tests", "passed with soft labels", least=6),
     Promise("seconds of the first call ever", "first_call", "cold", most=3.0),
     Promise("seconds of the first call from a warm disk cache", "first_call", "warm", most=0.3),
     Promise("sigmoid(out=), host time over torch.sigmoid", "host_cost", "sigmoid ratio", most=2.0),
     Promise("loss(out=), host time over torch.sigmoid", "host_cost", "loss ratio", most=2.0),
     Promise("loss as a number, time over torch's .item()", "host_cost", "number ratio", most=1.3),
+    *(
+        Promise(f"right rows of {name}", "compare", f"right of {name}", least=len(COMPARED))
+        for name in ROWS
+    ),
+    Promise("with logits over torch.compile", "compare", "over torch_compiled_cuda", least=1.0),
+    Promise("with logits over torch, eager", "compare", "over torch_eager_cuda", least=4.0),
     *(
         Promise(f"{target.row} over {target.against}", "tuning", target.name, least=target.least)
         for target in TARGETS
@@ -127,13 +150,16 @@ def outcome_of_tests(path: Path) -> dict[str, Any]:
     """Return how many tests of a JUnit file passed, failed and were skipped."""
     from xml.etree import ElementTree
 
-    suite = ElementTree.parse(path).getroot()[0].attrib  # noqa: S314 - written by the part itself
+    found = ElementTree.parse(path).getroot()[0]  # noqa: S314 - written by the part itself
+    suite = found.attrib
+    soft = [one for one in found.iter("testcase") if "soft_labels" in one.attrib["name"]]
     failed = int(suite["failures"]) + int(suite["errors"])
     skipped = int(suite["skipped"])
     return {
         "passed tests": int(suite["tests"]) - failed - skipped,
         "failed tests": failed,
         "skipped tests": skipped,
+        "passed with soft labels": sum(not len(one) for one in soft),
     }
 
 
@@ -148,7 +174,30 @@ def outcome_of_tuning(path: Path) -> dict[str, Any]:
     }
 
 
-READERS = {"tests.xml": outcome_of_tests, "tuning.json": outcome_of_tuning}
+def outcome_of_compare(path: Path) -> dict[str, Any]:
+    """Return how many rows of each are right, and how many times as long others take as we do."""
+    rows = store.read(path, COMPARISON).content.rows
+    found: dict[str, Any] = {
+        f"right of {name}": sum(
+            row.implementation == name and row.preparation.status == "ok" for row in rows
+        )
+        for name in ROWS
+    }
+    seconds = {
+        row.implementation: row.seconds.value
+        for row in rows
+        if row.case.operation == LOGITS and row.seconds
+    }
+    for name in seconds.keys() & {"torch_compiled_cuda", "torch_eager_cuda"}:
+        found[f"over {name}"] = seconds[name] / seconds.get("numba_cuda", math.nan)
+    return found
+
+
+READERS = {
+    "tests.xml": outcome_of_tests,
+    "tuning.json": outcome_of_tuning,
+    "compare.json": outcome_of_compare,
+}
 
 
 def run(part: Part, folder: Path, commit: str = "") -> dict[str, Any]:

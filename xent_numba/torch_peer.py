@@ -29,8 +29,6 @@ from xent_numba.peer import (
 )
 from xent_numba.registry import Device, implements
 
-Losses = Callable[..., Any]
-
 _OVERFLOWS = "log(1 + exp(-y s)) is computed as it is written, and exp overflows"
 _INFINITE = "an infinite score divided by itself is NaN"
 _SOFT_MARGIN_FAILURES = tuple(
@@ -43,104 +41,76 @@ _SOFT_MARGIN_FAILURES = tuple(
 )
 
 
-def _ulp(of_both: float) -> dict[str, float]:
-    return {"float32": of_both, "float64": of_both}
+def _row(ulp: float, summary: str, failures: Any = (), **more: Any) -> dict[str, Any]:
+    """Return what `implements` takes, with one accuracy for both dtypes."""
+    if "gradient" in more:
+        more["max_ulp_gradient"] = dict.fromkeys(CLIFFS, more.pop("gradient"))
+    accuracy = {"max_ulp": dict.fromkeys(CLIFFS, ulp), "known_failures": failures}
+    return {"formulation": "stable", "summary": summary} | accuracy | more
 
 
-EAGER: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+_SOFT = {"float32": 3}
+Rows = Mapping[str, Mapping[str, Any]]
+
+EAGER: Rows = MappingProxyType(
     {
-        "sigmoid": {
-            "formulation": "stable",
-            "max_ulp": _ulp(3),
-            "known_failures": SIGMOID_FLUSHED,
-            "summary": "torch.sigmoid(s).",
-        },
-        "binary_cross_entropy": {
-            "formulation": "stable",
-            "max_ulp": _ulp(2),
-            "max_ulp_soft": {"float32": 3},
-            "known_failures": TORCH_CLAMPED,
-            "summary": "torch.nn.functional.binary_cross_entropy(p, y); weights multiply.",
-        },
-        "logistic_loss": {
-            "formulation": "textbook",
-            "max_ulp": _ulp(2),
-            "known_failures": _SOFT_MARGIN_FAILURES,
-            "summary": "torch.nn.functional.soft_margin_loss(s, y); weights multiply.",
-        },
-        "binary_cross_entropy_with_logits": {
-            "formulation": "stable",
-            "max_ulp": _ulp(8),
-            "known_failures": TORCH_WITH_LOGITS,
-            "summary": "torch's binary_cross_entropy_with_logits(s, y); weights multiply.",
-        },
-        "logistic_loss_and_grad": {
-            "formulation": "textbook",
-            "max_ulp": _ulp(2),
-            "max_ulp_gradient": _ulp(3),
-            "known_failures": (
+        "sigmoid": _row(3, "torch.sigmoid(s).", SIGMOID_FLUSHED),
+        "binary_cross_entropy": _row(
+            2, "torch's binary_cross_entropy(p, y); weights multiply its losses.", TORCH_CLAMPED,
+            max_ulp_soft=_SOFT,
+        ),
+        "logistic_loss": _row(
+            2, "torch's soft_margin_loss(s, y); weights multiply it.", _SOFT_MARGIN_FAILURES,
+            formulation="textbook",
+        ),
+        "binary_cross_entropy_with_logits": _row(
+            8, "torch's binary_cross_entropy_with_logits(s, y); weights multiply it.",
+            TORCH_WITH_LOGITS,
+        ),
+        "logistic_loss_and_grad": _row(
+            2, "torch's soft_margin_loss(s, y) and torch.autograd.grad.",
+            (
                 *_SOFT_MARGIN_FAILURES,
                 KnownFailure(_INFINITE, np.inf, np.inf, label=-1.0),
                 KnownFailure(_INFINITE, -np.inf, -np.inf, label=1.0),
             ),
-            "summary": "torch.nn.functional.soft_margin_loss(s, y) and torch.autograd.grad.",
-        },
-        "binary_cross_entropy_with_logits_and_grad": {
-            "formulation": "stable",
-            "max_ulp": _ulp(8),
-            "max_ulp_gradient": _ulp(8),
-            "known_failures": TORCH_WITH_LOGITS_AND_GRAD,
-            "summary": "binary_cross_entropy_with_logits(s, y) of torch and torch.autograd.grad.",
-        },
+            gradient=3, formulation="textbook",
+        ),
+        "binary_cross_entropy_with_logits_and_grad": _row(
+            8, "torch's binary_cross_entropy_with_logits(s, y) and torch.autograd.grad.",
+            TORCH_WITH_LOGITS_AND_GRAD, gradient=8,
+        ),
     }
-)
+)  # fmt: skip
 """What the functions of torch.nn.functional declare, by operation."""
 
-COMPILED: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+COMPILED: Rows = MappingProxyType(
     {
-        "sigmoid": {
-            "formulation": "stable",
-            "max_ulp": _ulp(3),
-            "known_failures": SIGMOID_FLUSHED,
-            "summary": "torch.compile(torch.sigmoid).",
-        },
-        "binary_cross_entropy": {
-            "formulation": "stable",
-            "max_ulp": _ulp(2),
-            "max_ulp_soft": {"float32": 3},
-            "known_failures": TORCH_CLAMPED,
-            "summary": "torch.compile of torch's binary_cross_entropy; bound, with its reduction.",
-        },
-        "logistic_loss": {
-            "formulation": "stable",
-            "max_ulp": _ulp(2),
-            "summary": "torch.compile of -logsigmoid(y s); bound, with its reduction.",
-        },
-        "binary_cross_entropy_with_logits": {
-            "formulation": "stable",
-            "max_ulp": _ulp(2),
-            # Its own binary_cross_entropy_with_logits takes as long and loses the tail of label 0.
-            "summary": "torch.compile of w |s| - logsigmoid(|s|), w the label across.",
-        },
-        "logistic_loss_and_grad": {
-            "formulation": "stable",
-            "max_ulp": _ulp(2),
-            "max_ulp_gradient": _ulp(4),
-            "summary": "torch.compile of -logsigmoid(y s) and its torch.func.vjp.",
-        },
-        "binary_cross_entropy_with_logits_and_grad": {
-            "formulation": "stable",
-            "max_ulp": _ulp(8),
-            "max_ulp_gradient": _ulp(8),
-            "known_failures": TORCH_WITH_LOGITS_AND_GRAD,
-            "summary": "torch.compile of torch's binary_cross_entropy_with_logits and its vjp.",
-        },
+        "sigmoid": _row(3, "torch.compile(torch.sigmoid).", SIGMOID_FLUSHED),
+        "binary_cross_entropy": _row(
+            2, "torch.compile of torch's binary_cross_entropy; bound, with its reduction.",
+            TORCH_CLAMPED, max_ulp_soft=_SOFT,
+        ),
+        "logistic_loss": _row(
+            2, "torch.compile of -logsigmoid(y s) of torch's; bound, with its reduction."
+        ),
+        # Its own binary_cross_entropy_with_logits takes as long and loses the tail of label 0.
+        "binary_cross_entropy_with_logits": _row(
+            2, "torch.compile of w |s| - logsigmoid(|s|), w the label across."
+        ),
+        "logistic_loss_and_grad": _row(
+            2, "torch.compile of -logsigmoid(y s) and its torch.func.vjp.", gradient=4
+        ),
+        "binary_cross_entropy_with_logits_and_grad": _row(
+            8, "torch.compile of torch's binary_cross_entropy_with_logits and its vjp.",
+            TORCH_WITH_LOGITS_AND_GRAD, gradient=8,
+        ),
     }
-)
+)  # fmt: skip
 """What torch.compile declares, by operation."""
 
 
-def declared(rows: Mapping[str, Mapping[str, Any]], device: Device) -> Callable[[Any], Any]:
+def declared(rows: Rows, device: Device) -> Callable[[Any], Any]:
     """Return the decorator that declares the operations of `EAGER` or `COMPILED` on a device."""
 
     def declare(function: Any) -> Any:
@@ -174,7 +144,7 @@ def _tensors(inputs: tuple[ndarray, ...], device: str) -> list[Any]:
     return [tensor(array.astype(inputs[0].dtype, copy=False)).to(device) for array in inputs]
 
 
-def _eager_losses() -> dict[str, Losses]:
+def _eager_losses() -> dict[str, Callable[..., Any]]:
     from torch.nn import functional
 
     return {

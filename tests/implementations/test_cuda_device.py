@@ -18,6 +18,7 @@ from xent_numba.implementations import numba_cuda
 from xent_numba.operations import OPERATIONS, REDUCTIONS
 
 pytestmark = pytest.mark.gpu
+SOFT = [operation for operation in LOSSES if operation.labels.soft]
 
 
 def to_host(result):
@@ -58,6 +59,26 @@ def test_agrees_with_the_oracle(cuda, operation, dtype):
                 tolerance=Tolerance(2),
             )
             assert verdict.ok, verdict.reason
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("operation", SOFT, ids=lambda operation: operation.name)
+def test_soft_labels_agree_with_the_oracle(cuda, operation, dtype):
+    """Where two logarithms, or a product and a logarithm, are added; labels of every size."""
+    first, _ = sample(operation, 20_011, dtype)
+    rng = np.random.default_rng(17)
+    labels = np.exp2(rng.uniform(-60, 0, first.size))
+    labels = np.where(rng.random(first.size) < 0.5, labels, 1 - labels).astype(dtype)
+    edges = edge_cases(operation, np.dtype(dtype), soft=True).arguments
+    for arguments in (edges, (first, labels)):
+        verdict = judge(
+            lambda *args, **options: call(operation, *args, **options),
+            operation,
+            arguments,
+            reduction="none",
+            tolerance=Tolerance(2),
+        )
+        assert verdict.ok, verdict.reason
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)

@@ -67,12 +67,11 @@ def right(case, sets, layout, device, *, arithmetic=True):
 def library(size):
     scores = np.ones(size)
     yield cuda_rows.SUM, 4, [scores.sum]
-    yield cuda_rows.EAGER, 8, [scores.sum]
 
     def fails():
-        raise RuntimeError("no compiler")
+        raise RuntimeError("no graph")
 
-    yield cuda_rows.COMPILED, 8, [fails]
+    yield cuda_rows.GRAPH, 0, [fails]
 
 
 @pytest.fixture
@@ -100,9 +99,8 @@ def test_it_runs_to_its_end_and_judges_by_what_it_found(options):
     # All rows take the same time here, so that those that move more bytes have more bandwidth.
     assert verdicts[CASES[0].name, cuda_rows.COPY] == "PASS"
     assert verdicts[CASES[1].name, cuda_rows.SUM] == "PASS"
-    assert verdicts[cuda_rows.LOGITS, cuda_rows.EAGER] == "MISS"
-    assert verdicts[cuda_rows.LOGITS, cuda_rows.COMPILED] == "not measured"
-    assert "torch.compile | WRONG: RuntimeError: no compiler" in tables
+    assert verdicts[CASES[4].name, cuda_rows.COPY] == "PASS"
+    assert f"{cuda_rows.GRAPH} | WRONG: RuntimeError: no graph" in tables
     assert "tool: 2.0200 ms, +1.0%, within 5%" in tables
     assert "other: none" in tables
     assert {"copy", "nothing"} <= set(device.log)
@@ -132,7 +130,7 @@ def test_a_wrong_kernel_has_no_time(options):
             yield (lambda call=call: call() * 1.001) if case.dtype == "float64" else call
 
     report = cuda_tuning.run(options, Device(), off, library)
-    wrong = {row["name"] for row in report["rows"] if row["wrong"]} - {cuda_rows.COMPILED}
+    wrong = {row["name"] for row in report["rows"] if row["wrong"]} - {cuda_rows.GRAPH}
     assert wrong == {CASES[2].name}
     assert not next(r for r in report["rows"] if r["name"] == CASES[2].name)["times"]
     assert next(t for t in report["targets"] if t["row"] == CASES[2].name)["verdict"] == (

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+import xent_numba
 from xent_numba.kernels.cuda.refusals import refusal
 
 ILLEGAL_ADDRESS = 700
@@ -82,3 +85,11 @@ def test_errors_that_kill_a_context_are_told_from_others(number):
     assert "restart the process" in str(refusal(number, "CUDA_ERROR"))
     assert "restart" not in str(refusal(1, "CUDA_ERROR_INVALID_VALUE"))
     assert "CUDA graph" in str(refusal(900, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"))
+
+
+def test_what_depends_on_llvmlite_is_in_one_file():
+    """Another compiler than numba-cuda has other words for it."""
+    folder = Path(xent_numba.__file__).parent / "kernels" / "cuda"
+    named = re.compile(r"^\s*(from|import) (llvmlite|numba\.core)|import.*\bintrinsic\b", re.M)
+    users = {path.name for path in folder.glob("*.py") if named.search(path.read_text())}
+    assert users == {"intrinsics.py"}

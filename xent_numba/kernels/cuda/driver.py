@@ -84,11 +84,6 @@ def enter(device: int) -> bool:
     return True
 
 
-def enter_unless_single(device: int) -> bool:
-    """Do what `enter` does, but for the only device: a launch sees to a context itself."""
-    return devices() > 1 and enter(device)
-
-
 def leave() -> None:
     """Undo an `enter`."""
     _done(cu.cuCtxPopCurrent())

@@ -49,14 +49,13 @@ class Tensors:
         self.kind = torch.Tensor
 
     def look(self, tensor: Any) -> Any:
-        """Return the address, and shape, dtype and device; None where it takes a longer look."""
-        if tensor is None:
-            return _NOTHING
+        """Return the address, and shape, dtype and device; None where it takes a longer look.
+
+        The device is negative for a tensor of the host's, of which there is no plan.
+        """
         if type(tensor) is not self.kind or tensor.requires_grad:
             return None
-        if not tensor.is_cuda or tensor.layout is not self.strided:
-            return None
-        if tensor.is_neg() or not tensor.is_contiguous():
+        if tensor.layout is not self.strided or tensor.is_neg() or not tensor.is_contiguous():
             return None
         return tensor.data_ptr(), (tensor.shape, tensor.dtype, tensor.get_device())
 
@@ -77,8 +76,6 @@ class ArraysOfCupy:
 
     def look(self, array: Any) -> Any:
         """Return the address, and shape, dtype and device; None where it takes a longer look."""
-        if array is None:
-            return _NOTHING
         if type(array) is not self.kind or not array.flags.c_contiguous:
             return None
         data = array.data
@@ -107,8 +104,8 @@ class _Plan(NamedTuple):
         Of the kernel.
     grid, head : tuple of int
         Blocks and threads, and what the kernel is given before addresses.
-    device : int
-        Where the arrays are.
+    device, single : int, bool
+        Where the arrays are, and whether there is no other: then a launch sees to a context itself.
     masks, lengths : tuple of int
         Of the first argument, labels, `out` and `grad_out`: the bits of an address that have to be
         0, and the bytes of the array; zeros for one that there is none of.
@@ -122,6 +119,7 @@ class _Plan(NamedTuple):
     grid: tuple[int, int]
     head: tuple[int, ...]
     device: int
+    single: bool
     masks: tuple[int, ...]
     lengths: tuple[int, ...]
     fold: Any
@@ -159,7 +157,7 @@ def _map(library: Any, call: Any, seen: Any) -> Any:
         return None
     if target < first + plan.lengths[0] and first < target + plan.lengths[2]:
         return None
-    entered = launch.machine.enter_unless_single(plan.device)
+    entered = not plan.single and launch.machine.enter(plan.device)
     try:
         plan.launcher(*plan.grid, library.stream_of(plan.device), *plan.head, first, target)
     finally:
@@ -171,7 +169,9 @@ def _map(library: Any, call: Any, seen: Any) -> Any:
 def _losses(library: Any, call: Any, seen: Any) -> Any:
     operation, _, labels, _, reduction, out, gradient = call
     look = library.look
-    of_labels, of_out, of_gradient = look(labels), look(out), look(gradient)
+    of_labels = look(labels)
+    of_out = _NOTHING if out is None else look(out)
+    of_gradient = _NOTHING if gradient is None else look(gradient)
     if of_labels is None or of_out is None or of_gradient is None:
         return None
     key = operation.name, reduction, (seen[1], of_labels[1], of_out[1], of_gradient[1])
@@ -179,7 +179,7 @@ def _losses(library: Any, call: Any, seen: Any) -> Any:
     places = seen[0], of_labels[0], of_out[0], of_gradient[0]
     if plan is None or _is_odd(places, plan.masks, plan.lengths):
         return None
-    entered = launch.machine.enter_unless_single(plan.device)
+    entered = not plan.single and launch.machine.enter(plan.device)
     try:
         done = _launched(plan, places, reduction == "none", library.stream_of(plan.device))
     finally:
@@ -197,9 +197,10 @@ def _is_odd(places: Any, masks: Any, lengths: Any) -> bool:
     What there is none of has no length, and shares memory with nothing.
     """
     first, labels, out, gradient = places
-    of_first, of_labels, of_out, of_gradient = masks
-    if first & of_first | labels & of_labels | out & of_out | gradient & of_gradient:
-        return True
+    if (first | labels | out | gradient) & 15:
+        of_first, of_labels, of_out, of_gradient = masks
+        if first & of_first | labels & of_labels | out & of_out | gradient & of_gradient:
+            return True
     of_first, of_labels, of_out, of_gradient = lengths
     end = out + of_out
     if (out < first + of_first and first < end) or (out < labels + of_labels and labels < end):
@@ -220,7 +221,12 @@ def _planned(library: Any, key: Any) -> _Plan | None:
     shape, dtype, device = described[0]
     number, size = library.numbers.get(dtype), math.prod(shape)
     numbers = [one and library.numbers.get(one[1]) for one in described]
-    if number not in _RESULTS or not size or not _fits(name, reduction, described, numbers):
+    if (
+        device < 0
+        or number not in _RESULTS
+        or not size
+        or not _fits(name, reduction, described, numbers)
+    ):
         return None
     launcher, fold, head, chunks = _launchers(name, reduction, numbers, (size, device))
     if launcher is None:
@@ -236,7 +242,17 @@ def _planned(library: Any, key: Any) -> _Plan | None:
     grid = launch.DEFAULT.over(chunks, -(-size // width), LAYOUT.lanes)
     if len(_plans) >= MOST_PLANS:
         _plans.clear()
-    plan = _plans[key] = _Plan(launcher, grid, head, device, masks, lengths, fold, _RESULTS[number])
+    plan = _plans[key] = _Plan(
+        launcher,
+        grid,
+        head,
+        device,
+        launch.machine.devices() == 1,
+        masks,
+        lengths,
+        fold,
+        _RESULTS[number],
+    )
     return plan
 
 

@@ -42,11 +42,6 @@ def enter(device: int) -> bool:
     return False
 
 
-def enter_unless_single(device: int) -> bool:
-    """See `driver`."""
-    return False
-
-
 def leave() -> None:
     """See `driver`."""
 
