@@ -77,9 +77,7 @@ def compare(
     """
     before = machine.activity()
     threads = max(one.threads for several in entries.values() for one in several)
-    on_device = {
-        one.label for several in entries.values() for one in several if _is_timed_on_gpu(one)
-    }
+    on_device = _on_gpu(entries)
     full = _entered(entries, threads, control, on_device)
     programs = {one.label: one.program() for several in full.values() for one in several}
     rows: list[Row] = []
@@ -149,12 +147,16 @@ def _entered(
     return {case: with_control((*limits, *several), control) for case, several in entries.items()}
 
 
-def _is_timed_on_gpu(participant: Participant) -> bool:
-    """Whether it is an implementation of the package that can be timed on a GPU here."""
-    if participant.implementation not in registry.names():
-        return False
-    found = registry.get(participant.implementation)
-    return found.device == "cuda" and binding.unavailable(found) is None
+def _on_gpu(entries: Mapping[Case, Sequence[Participant]]) -> set[str]:
+    """Labels of implementations of the package that can be timed on a GPU here."""
+    several = {one for members in entries.values() for one in members}
+    names = {one.implementation for one in several} & set(registry.names())
+    known = {
+        found.name
+        for found in map(registry.get, names)
+        if found.device == "cuda" and binding.unavailable(found) is None
+    }
+    return {one.label for one in several if one.implementation in known}
 
 
 def prepare(

@@ -53,6 +53,8 @@ class Tensors:
 
         The device is negative for a tensor of the host's, of which there is no plan.
         """
+        if tensor is None:
+            return _NOTHING
         if type(tensor) is not self.kind or tensor.requires_grad:
             return None
         if tensor.layout is not self.strided or tensor.is_neg() or not tensor.is_contiguous():
@@ -76,6 +78,8 @@ class ArraysOfCupy:
 
     def look(self, array: Any) -> Any:
         """Return the address, and shape, dtype and device; None where it takes a longer look."""
+        if array is None:
+            return _NOTHING
         if type(array) is not self.kind or not array.flags.c_contiguous:
             return None
         data = array.data
@@ -169,9 +173,7 @@ def _map(library: Any, call: Any, seen: Any) -> Any:
 def _losses(library: Any, call: Any, seen: Any) -> Any:
     operation, _, labels, _, reduction, out, gradient = call
     look = library.look
-    of_labels = look(labels)
-    of_out = _NOTHING if out is None else look(out)
-    of_gradient = _NOTHING if gradient is None else look(gradient)
+    of_labels, of_out, of_gradient = look(labels), look(out), look(gradient)
     if of_labels is None or of_out is None or of_gradient is None:
         return None
     key = operation.name, reduction, (seen[1], of_labels[1], of_out[1], of_gradient[1])
@@ -197,10 +199,9 @@ def _is_odd(places: Any, masks: Any, lengths: Any) -> bool:
     What there is none of has no length, and shares memory with nothing.
     """
     first, labels, out, gradient = places
-    if (first | labels | out | gradient) & 15:
-        of_first, of_labels, of_out, of_gradient = masks
-        if first & of_first | labels & of_labels | out & of_out | gradient & of_gradient:
-            return True
+    of_first, of_labels, of_out, of_gradient = masks
+    if first & of_first | labels & of_labels | out & of_out | gradient & of_gradient:
+        return True
     of_first, of_labels, of_out, of_gradient = lengths
     end = out + of_out
     if (out < first + of_first and first < end) or (out < labels + of_labels and labels < end):
