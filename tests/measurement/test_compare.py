@@ -143,9 +143,9 @@ def test_each_device_has_a_share_of_its_own_memory():
             return [seconds[label]]
 
     labels = {one.label: one.label for one in entered}
-    timing = comparing._Timing(
-        Fake(disturbed=defaultdict(Counter)), CASES[0], labels, ["numba_cuda"]
-    )
+    pool = Fake(disturbed=defaultdict(Counter), workers={})
+    homes = dict.fromkeys(labels)
+    timing = comparing._Timing(pool, homes, CASES[0], labels, ["numba_cuda"])
     prepared = dict.fromkeys(labels, Preparation("ok"))
     found = timing.rows(prepared, ("numba_parallel", ""), 0.01, lambda done: None)
     shares = {row.implementation: row.limit_share.value for row in found}
