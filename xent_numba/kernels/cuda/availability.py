@@ -42,7 +42,7 @@ def no_device() -> str | None:
     if importlib.util.find_spec("cuda") is None:
         return f"cuda-core is not installed; {_INSTALL}"
     try:
-        from cuda import pathfinder  # noqa: F401 - the driver is found by it
+        import cuda.pathfinder  # noqa: F401 - the driver is found by it
 
         from xent_numba.kernels.cuda import driver
     except Exception as error:  # noqa: BLE001 - mismatched versions fail in many ways
