@@ -61,16 +61,20 @@ class Participant(NamedTuple):
         return self._replace(label=self.label + AGAIN)
 
     def program(self, timeout: float = PREPARE_TIMEOUT) -> Program:
-        """What its worker runs: this Python, with the modules that this process can import."""
+        """What its worker runs: this Python, with the modules that this process can import.
+
+        ``XENT_PYTHON_NAME`` names another for the implementation ``name``, which has the modules of
+        its own and this package, and finds shared libraries in the ``lib`` beside its ``bin``.
+        """
+        variables = thread_variables(self.threads)
+        python = os.environ.get(f"XENT_PYTHON_{self.implementation.upper()}")
+        if python:
+            variables["PYTHONPATH"] = str(Path(xent_numba.__file__).parents[1])
+            variables["LD_LIBRARY_PATH"] = str(Path(python).parents[1] / "lib")
+        else:
+            variables["PYTHONPATH"] = os.pathsep.join(path or os.curdir for path in sys.path)
         return Program(
-            _COMMANDS,
-            (self.implementation,),
-            sys.executable,
-            {
-                "PYTHONPATH": os.pathsep.join(path or os.curdir for path in sys.path),
-                **thread_variables(self.threads),
-            },
-            timeout=timeout,
+            _COMMANDS, (self.implementation,), python or sys.executable, variables, timeout=timeout
         )
 
 
