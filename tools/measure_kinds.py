@@ -2,7 +2,7 @@
 
 A project of three benchmarks is made, one that computes, one that moves memory and one of plain
 Python. A commit of it is compared with itself, and with commits in which each benchmark does 3, 5
-or 10 % more. A run takes half a minute: 160 of the same commit and 40 of each slowdown some 140
+or 10 % more. A run takes 15 to 45 s: 160 of the same commit and 40 of each slowdown some 70 to 210
 minutes of a quiet machine. Every run is kept as soon as it ends, in ``reports/gate/kinds.json``;
 what was interrupted, or stopped after ``--minutes``, goes on where it was, as long as the gate's
 own code and the machine are the same.

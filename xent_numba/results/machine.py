@@ -46,7 +46,7 @@ class Machine:
     cpu, architecture : str
         Name of the processor, and its kind; empty where it is not known, as all text here.
     cores, cpus, usable_cpus : int or None
-        Physical cores, logical ones, and those that this process may run on.
+        Physical cores, logical ones, and as many as this process may keep busy.
     affinity : list of int or None
         Which these are; None where the system does not tell.
     caches : dict of str to str
@@ -63,6 +63,8 @@ class Machine:
         Of the operating system and of the interpreter.
     versions : dict of str to str
         Of this package, and of those that compute.
+    cpu_quota : float or None
+        CPUs' worth of time that a container has; None without a limit.
     """
 
     cpu: str = ""
@@ -80,6 +82,7 @@ class Machine:
     system: str = ""
     python: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    cpu_quota: float | None = None
 
     def told(self) -> dict[str, str]:
         """Say by name what people ask of a machine besides its processor."""
@@ -90,6 +93,7 @@ class Machine:
             "memory": _UNKNOWN if size is None else f"{size / 2**30:.1f} GiB",
             "huge pages": self.huge_pages or _UNKNOWN,
             "governor": self.governor or _UNKNOWN,
+            **({} if self.cpu_quota is None else {"CPU quota": f"{self.cpu_quota:g} CPUs"}),
             "turbo": {True: "on", False: "off", None: _UNKNOWN}[self.turbo],
             "GPU": self.gpu or "none",
             "system": self.system,
@@ -121,6 +125,7 @@ def describe() -> Machine:
         system=platform.platform(),
         python=platform.python_version(),
         versions=versions(),
+        cpu_quota=cpu_quota(),
     )
 
 
@@ -141,8 +146,46 @@ def thread_variables(threads: int) -> dict[str, str]:
 
 
 def usable_cpus() -> int:
-    """Return the number of CPUs this process may run on."""
-    return len(affinity() or ()) or os.cpu_count() or 1
+    """Return the number of CPUs this process may run on, and may keep busy all the time."""
+    count = len(affinity() or ()) or os.cpu_count() or 1
+    quota = cpu_quota()
+    # More threads than that would be stopped again and again, all at once.
+    return count if quota is None else max(1, min(count, int(quota)))
+
+
+def cpu_quota(
+    groups: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")
+) -> float | None:
+    """CPUs' worth of time that Linux gives the control group of this process, as of a container.
+
+    Parameters
+    ----------
+    groups : pathlib.Path
+        Where the system names the groups that this process is in.
+    mount : pathlib.Path
+        Where it shows them.
+
+    Returns
+    -------
+    float or None
+        The least of the group and those above it; None where there is no limit.
+    """
+    found = []
+    for line in (_read(groups) or "").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers or "cpu" in controllers.split(","):
+            top = mount / controllers
+            here = top / path.lstrip("/")
+            found += [_quota(x) for x in (here, *here.parents) if x.is_relative_to(top)]
+    return min((quota for quota in found if quota is not None), default=None)
+
+
+def _quota(group: Path) -> float | None:
+    # Version 2 has both numbers in a file, version 1 each in its own; -1 or "max" is no limit.
+    both = (_read(group / "cpu.max") or "").split() or [
+        _read(group / f"cpu.cfs_{what}_us") or "" for what in ("quota", "period")
+    ]
+    return int(both[0]) / int(both[1]) if all(map(str.isdecimal, both)) else None
 
 
 def affinity() -> list[int] | None:
