@@ -81,8 +81,9 @@ WAYS = {"vectormath": _vectormath, "math": _math, "numpy": _numpy, "torch": _tor
 """All on one thread."""
 
 
+@functools.cache
 def prepare(function, way, dtype, size):
-    """A call without arguments, made before."""
+    """A call without arguments, made before: asv runs `setup` before every sample."""
     inputs = inputs_of(function, dtype, size)
     call = WAYS[way](function, inputs, np.empty_like(inputs))
     call()
