@@ -11,7 +11,8 @@ Run it with ``python examples/flights_logistic_regression.py``.
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
@@ -22,6 +23,10 @@ from xent_numba.workloads import flights
 
 PENALTY = 1.0
 TOLERANCE = 1e-10
+ROWS = 2048
+"""Flights that are added up together, wherever an array is cut: sums have the same bits then."""
+
+Evaluate = Callable[[ndarray], tuple[float, ndarray]]
 
 
 class Fit(NamedTuple):
@@ -31,18 +36,67 @@ class Fit(NamedTuple):
     seconds: float
 
 
-def fit(columns: ndarray, late: ndarray) -> Fit:
-    """Minimise the summed logistic loss plus half the squared length of the weights."""
-    labels = np.where(late, 1, -1).astype(np.int8)
-    scores, gradient = np.empty(len(columns)), np.empty(len(columns))
+def scores_of(columns: ndarray, coefficients: ndarray) -> ndarray:
+    """Scores of flights, the intercept last among the coefficients."""
+    return np.einsum("ij,j->i", columns, coefficients[:-1]) + coefficients[-1]
+
+
+def slopes_of(gradient: ndarray, columns: ndarray) -> ndarray:
+    """By the chain rule the slope of the summed loss; a row for each ROWS flights.
+
+    einsum adds one flight after the other, whoever calls it; a product by BLAS would not.
+    """
+    parts = [slice(start, start + ROWS) for start in range(0, len(gradient), ROWS)]
+    sums = (np.einsum("i,ij->j", gradient[part], columns[part]) for part in parts)
+    return np.stack([np.append(s, gradient[p].sum()) for s, p in zip(sums, parts, strict=True)])
+
+
+def in_memory(columns: ndarray, labels: ndarray) -> Evaluate:
+    """The summed loss and its slopes, of NumPy arrays."""
+    gradient = np.empty(len(columns))
+
+    def evaluate(coefficients: ndarray) -> tuple[float, ndarray]:
+        scores = scores_of(columns, coefficients)
+        loss, _ = logistic_loss_and_grad(scores, labels, reduction="sum", grad_out=gradient)
+        return loss, slopes_of(gradient, columns)
+
+    return evaluate
+
+
+def in_chunks(columns: Any, labels: Any) -> Evaluate:
+    """The same of dask arrays, chunk by chunk and with the same bits."""
+    import dask
+    import dask.array as da
+
+    columns = columns.rechunk({0: 32 * ROWS, 1: -1})
+
+    def evaluate(coefficients: ndarray) -> tuple[float, ndarray]:
+        scores = da.blockwise(
+            scores_of, "i", columns, "ij", coefficients, None, dtype=float, concatenate=True
+        )
+        loss, gradient = logistic_loss_and_grad(scores, labels, reduction="sum")
+        rows = {"i": lambda flights: -(-flights // ROWS), "j": lambda width: width + 1}
+        slopes = da.blockwise(
+            slopes_of, "ij", gradient, "i", columns, "ij", dtype=float, adjust_chunks=rows
+        )
+        found: tuple[float, ndarray] = dask.compute(loss, slopes)
+        return found
+
+    return evaluate
+
+
+def fit(columns: Any, late: Any) -> Fit:
+    """Minimise the summed logistic loss plus half the squared length of the weights.
+
+    `columns` and `late` are NumPy arrays, or dask arrays of more flights than memory holds.
+    """
+    labels = (2 * late.astype(np.int8) - 1).astype(np.int8)
+    evaluate = (in_memory if isinstance(columns, ndarray) else in_chunks)(columns, labels)
 
     def objective(coefficients: ndarray) -> tuple[float, ndarray]:
-        weights, intercept = coefficients[:-1], coefficients[-1]
-        np.dot(columns, weights, out=scores)
-        np.add(scores, intercept, out=scores)
-        loss, _ = logistic_loss_and_grad(scores, labels, reduction="sum", grad_out=gradient)
-        # By the chain rule: scores are columns @ weights + intercept.
-        slope = np.append(gradient @ columns + PENALTY * weights, gradient.sum())
+        weights = coefficients[:-1]
+        loss, slopes = evaluate(coefficients)
+        slope = np.add.reduce(slopes) + PENALTY * np.append(weights, 0)
         # Divided by the number of flights, as the optimiser's tolerances are absolute.
         return (loss + PENALTY / 2 * weights @ weights) / len(labels), slope / len(labels)
 

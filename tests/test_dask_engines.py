@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from layers import LAYERS, run
 
 import xent_numba
 
@@ -69,3 +72,44 @@ def test_one_bad_label_on_a_remote_worker(cluster):
     lazy = xent_numba.logistic_loss(da.from_array(SCORES, chunks=7_001), labels)
     with pytest.raises(ValueError, match=r"labels\[77777\] is 5"):
         lazy.compute()
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_script_of_the_page_runs_on_a_cluster(cluster, capsys):
+    page = (Path(__file__).parents[1] / "docs" / "dask.md").read_text()
+    (script,) = re.findall(
+        r"^```python\n(import dask\.array as da\nfrom.*?)^```", page, re.S | re.M
+    )
+    script = script.replace("tcp://scheduler:8786", cluster.scheduler_address)
+    exec(script.replace("50_000_000", "50_000").replace("5_000_000", "7_000"), names := {})
+    names["client"].close()
+    assert len(script.splitlines()) == 10
+    expected = xent_numba.logistic_loss(names["scores"].compute(), names["labels"].compute())
+    assert repr(float(expected)) in capsys.readouterr().out
+
+
+NO_POOL = """
+import dask, dask.array as da
+scores = da.from_array(inputs(np.float32, 400_000)[0], chunks=100_000)
+labels = da.where(scores > 1, 1, -1).astype(np.int8)
+for by in ("auto", "numba_simple"):
+    lazy = [xn.sigmoid(scores, implementation=by)]
+    for reduction in ("none", "sum", "mean"):
+        lazy.append(xn.logistic_loss(scores, labels, reduction=reduction, implementation=by))
+        lazy += xn.logistic_loss_and_grad(scores, labels, reduction=reduction, implementation=by)
+    dask.compute(*lazy, scheduler="threads", num_workers=2)
+    dask.compute(*lazy, scheduler="synchronous")
+try:
+    print(numba.threading_layer())
+except ValueError:
+    print("no pool")
+xn.sigmoid(np.zeros(100_000))
+print(numba.threading_layer())
+"""
+
+
+@LAYERS
+def test_no_pool_of_threads_is_started_inside_a_task(layer):
+    """dask has a thread a chunk already; outside of its tasks a call takes all threads as ever."""
+    output = run(NO_POOL, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="2")
+    assert output.splitlines() == ["no pool", layer]

@@ -12,6 +12,8 @@ da = pytest.importorskip(
     "dask.array", reason="dask is not installed: pip install 'xent-numba[dask]'"
 )
 
+dask = pytest.importorskip("dask")
+
 LOSSES = [operation for operation in OPERATIONS.values() if operation.labels]
 SIZES = (0, 1, 2, 1023, 1024, 1025, 2047, 2048, 2049, 4096, 10_007, 100_003)
 SCALES = (None, 1.0, 1e-300, 1e300, 1e-30, 1e30)
@@ -26,6 +28,9 @@ def partition(rng, size, most=12):
 
 
 def in_pieces(rng, array):
+    if rng.random() < 0.5:  # as what is mapped, or comes from a store, is
+        array = array.copy()
+        array.flags.writeable = False
     return da.from_array(array, chunks=tuple(partition(rng, length) for length in array.shape))
 
 
@@ -55,7 +60,8 @@ def drawn(rng, operation, label_dtypes):
     return first.astype(dtype), labels.astype(kind), options
 
 
-def assert_same_bits(rng, operation, label_dtypes=("int8",)):
+def differing(rng, operation, label_dtypes=("int8",)):
+    """Results of a random call, 0 to 2, that have other bits than those of NumPy arrays."""
     first, labels, options = drawn(rng, operation, label_dtypes)
     function = getattr(xent_numba, operation.name)
     expected = function(first, labels, **options)
@@ -65,30 +71,20 @@ def assert_same_bits(rng, operation, label_dtypes=("int8",)):
     lazy = function(in_pieces(rng, first), in_pieces(rng, labels), **options | weights)
     if not operation.gradient:
         lazy, expected = (lazy,), (expected,)
-    scheduler = str(rng.choice(["synchronous", "threads"]))
-    for got, want in zip(lazy, expected, strict=True):
-        assert got.dtype == want.dtype
-        assert got.shape == want.shape
-        found = got.compute(scheduler=scheduler)
-        assert found.dtype == want.dtype
-        np.testing.assert_array_equal(found, want, err_msg=f"{first.shape} {got.chunks} {options}")
+    found = dask.compute(*lazy, scheduler=str(rng.choice(["synchronous", "threads"])))
+    return sum(
+        (got.dtype, got.shape, got.tobytes()) != (want.dtype, want.shape, want.tobytes())
+        for got, want in zip(found, expected, strict=True)
+    )
 
 
 @pytest.mark.parametrize("operation", LOSSES, ids=lambda o: o.name)
 @pytest.mark.parametrize("seed", range(11))
 def test_random_partitions(operation, seed):
-    assert_same_bits(np.random.default_rng((seed, len(operation.name))), operation)
+    assert not differing(np.random.default_rng((seed, len(operation.name))), operation)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_random_partitions_of_soft_labels(seed):
     operation = OPERATIONS["binary_cross_entropy_with_logits"]
-    assert_same_bits(np.random.default_rng((1, seed)), operation, ("float32",))
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("operation", LOSSES, ids=lambda o: o.name)
-@pytest.mark.parametrize("seed", range(200))
-def test_many_random_partitions(operation, seed):
-    label_dtypes = ("int8", "bool", "float32", "float64", "int64")
-    assert_same_bits(np.random.default_rng((2, seed, len(operation.name))), operation, label_dtypes)
+    assert not differing(np.random.default_rng((1, seed)), operation, ("float32",))

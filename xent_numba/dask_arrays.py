@@ -53,10 +53,8 @@ def evaluate(compute: Callable[..., Any], call: Call, implementation: str) -> An
     first = _chunked(operation.first, call.first)
     first = first.astype(float_dtype(operation.first, first.dtype))
     check_reduction(call, first.shape)
-    if operation.labels is None:
-        return first.map_blocks(compute, dtype=first.dtype, meta=first._meta)
-    arrays = [first, *_others(call, first)]
-    if call.reduction == "none":
+    arrays = [first, *_others(call, first)] if operation.labels else [first]
+    if call.reduction == "none" or operation.labels is None:
         return _per_sample(compute, call, arrays)
     on_host = not is_on_device(operation.first, first._meta)
     if on_host and registry.get(implementation).loss_rows is not None:
@@ -98,7 +96,9 @@ def _chunked(name: str, value: Any) -> Any:
             "that of dask.array.from_delayed"
         )
     if not isinstance(value, da.Array):
-        return da.from_array(take(name, value))
+        array = take(name, value)
+        # dask cannot tell how large objects are; they are refused by their dtype.
+        return da.from_array(array, chunks=-1 if array.dtype.hasobject else "auto")
     if not is_on_device(name, value._meta):
         take(name, value._meta)
     if np.isnan(value.size):
@@ -162,9 +162,9 @@ def _reduced(join: Callable[..., Any], finish: Callable[..., Any], blocks: Any, 
 
 
 def _per_sample(compute: Callable[..., Any], call: Call, arrays: list[Any]) -> Any:
-    """Losses one by one, and the gradient, in the chunks of the scores."""
+    """Sigmoids or losses one by one, and the gradient, in the chunks of the scores."""
     first, operation = arrays[0], call.operation
-    function = partial(piecewise.losses_per_sample, compute, operation)
+    function = partial(piecewise.per_sample, compute, operation)
     if not operation.gradient:
         return _blockwise(function, arrays, first)
     both = _blockwise(function, arrays, None)

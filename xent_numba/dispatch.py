@@ -152,8 +152,11 @@ def _evaluate_chunk(
     sample_weight: Any = None,
     reduction: Reduction = "none",
 ) -> Any:
+    from xent_numba.kernels.cpu import threads
+
     call = Call(OPERATIONS[operation], first, labels, sample_weight, reduction)
-    return evaluate(call, implementation)
+    with threads.alone():
+        return evaluate(call, implementation)
 
 
 def _evaluate_labelled(call: Call, implementation: str) -> Any:

@@ -88,13 +88,21 @@ class Losses(NamedTuple):
 def naming(
     operation: Operation, place: Place, first: Any, labels: Any, sample_weight: Any
 ) -> Iterator[None]:
-    """Make an error of one chunk name the value's place in the whole array."""
+    """Make an error of one chunk name the value's place in the whole array, or the chunk's."""
+    corner = tuple(part.start for part in place)
     try:
         yield
+    except TypeError as error:
+        raise TypeError(f"{error}, in the chunk that begins at {list(corner)}") from None
     except ValueError:
-        corner = tuple(part.start for part in place)
+        first, labels, sample_weight = map(_on_host, (first, labels, sample_weight))
         check_values(operation, first, labels, sample_weight, corner)
         raise
+
+
+def _on_host(block: Any) -> Any:
+    """A chunk of NumPy's as it is, a copy of one of CuPy's."""
+    return block.get() if hasattr(type(block), "get") else block
 
 
 def _flat(name: str, block: Any) -> ndarray:
@@ -112,16 +120,16 @@ def losses_of_chunk(sums: Sums, place: Place, first: Any, *rest: Any) -> tuple[L
     operation = OPERATIONS[sums.operation]
     divisor = float(sums.size) if sums.mean else 1.0
     scaling: Scaling = rest_.pop(0) if rest_ else (partials.UNSCALED, divisor, 0.0)
-    values = _flat(operation.first, first)
-    gradient = np.empty_like(values) if operation.gradient else None
-    samples = (
-        values,
-        _flat("labels", labels),
-        None if sample_weight is None else _flat("sample_weight", sample_weight),
-        gradient,
-    )
     whole = sums.of_losses(scaling[0])
     with naming(operation, place, first, labels, sample_weight):
+        values = _flat(operation.first, first)
+        gradient = np.empty_like(values) if operation.gradient else None
+        samples = (
+            values,
+            _flat("labels", labels),
+            None if sample_weight is None else _flat("sample_weight", sample_weight),
+            gradient,
+        )
         piece = pieces.cut(whole, partial(sums.loss_rows, scaling), sums.start(place), samples)
     return Losses(piece, scaling), None if gradient is None else gradient.reshape(first.shape)
 
@@ -186,15 +194,15 @@ def finish_weights(sums: Sums, piece: pieces.Piece) -> Scaling:
     return scaling
 
 
-def losses_per_sample(
+def per_sample(
     compute: Callable[..., Any],
     operation: Operation,
     place: Place,
     first: Any,
-    labels: Any,
+    labels: Any = None,
     sample_weight: Any = None,
 ) -> Any:
-    """One chunk of the reduction "none"."""
+    """One chunk of the reduction "none", or of an operation that has no labels."""
     with naming(operation, place, first, labels, sample_weight):
         return compute(first, labels, sample_weight=sample_weight, reduction="none")
 
@@ -216,8 +224,8 @@ def sum_of_chunk(
     share, exponent = float(first.size), 0
     if reduction == "mean" and sample_weight is not None:
         with np.errstate(all="ignore"):
-            values = np.asarray(sample_weight, np.float64)
-            exponent = int(np.frexp(values.max(initial=0.0))[1])
+            values = sample_weight.astype(np.float64)  # stays where it is, as on a GPU
+            exponent = math.frexp(float(values.max()))[1] if values.size else 0
             share = float(np.ldexp(values, -exponent).sum())
     if reduction == "mean" and not share > 0:
         reduction = "sum"  # which is 0, or names the weight that is not accepted

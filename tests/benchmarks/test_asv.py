@@ -9,6 +9,7 @@ import math
 import os
 import subprocess
 import sys
+import timeit
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from numba import njit
 from numba.core import event
 
 ROOT = Path(__file__).parents[2]
-MODULES = ("times", "qualities", "vectormath")
+MODULES = ("times", "qualities", "graphs", "vectormath")
 TINY, PARALLEL = 100, 40_000
 
 
@@ -247,6 +248,20 @@ def test_a_gpu_is_timed_by_its_own_clock(benchmarks, monkeypatch):
     assert common.timer() != 42.0
 
 
+def test_graphs_of_dask_arrays_are_small_and_built_in_no_time(benchmarks):
+    pytest.importorskip("dask")
+    module = benchmarks["graphs"]
+    for parameters in itertools.product(*module.Graph.params):
+        if graph := ready(module.Graph, parameters, TINY):
+            assert 1 <= graph.track_tasks(*parameters) < 2.5
+            # The shortest of a few: 50 microseconds a chunk, of which this takes one to ten.
+            timed = ready(module.GraphTime, parameters, TINY)
+            taken = min(timeit.repeat(lambda t=timed, p=parameters: t.time_graph(*p), number=1))
+            assert taken < 50e-6 * module.CHUNKS
+    with pytest.raises(SkipNotImplemented, match="nothing to be reduced"):
+        module.Graph().setup("sigmoid", "sum")
+
+
 def test_first_calls_run(benchmarks, monkeypatch, capsys):
     """Every parameter set in this process, and one as asv has it, in its own."""
     module = benchmarks["qualities"]
@@ -264,8 +279,8 @@ def test_first_calls_run(benchmarks, monkeypatch, capsys):
 
 def test_importing_compiles_and_probes_nothing():
     code = (
-        "import sys, benchmarks.times, benchmarks.qualities\n"
-        "print(sorted({'numba', 'torch', 'jax', 'sklearn', 'numexpr'} & set(sys.modules)))"
+        "import sys, benchmarks.times, benchmarks.qualities, benchmarks.graphs\n"
+        "print(sorted({'numba', 'torch', 'jax', 'dask', 'sklearn', 'numexpr'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr

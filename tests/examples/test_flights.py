@@ -26,6 +26,22 @@ def test_coefficients_are_those_of_sklearn():
     assert np.all(theirs.coefficients != 0)
 
 
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
+def test_a_fit_of_dask_arrays_has_the_same_bits(scheduler):
+    """Chunks of any size, which are not those of the labels."""
+    dask = pytest.importorskip("dask")
+    da = pytest.importorskip("dask.array")
+    example = runpy.run_path(str(EXAMPLE))
+    table = flights.read()
+    columns, late = flights.design_matrix(table)[:150_000], table.late[:150_000]
+    expected = example["fit"](columns, late)
+    with dask.config.set(scheduler=scheduler):
+        found = example["fit"](
+            da.from_array(columns, chunks=(70_001, 9)), da.from_array(late, chunks=40_000)
+        )
+    assert found.coefficients.tobytes() == expected.coefficients.tobytes()
+
+
 def test_it_prints_both_times(capsys, monkeypatch):
     table = flights.read()
     few = table._replace(

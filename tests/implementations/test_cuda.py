@@ -48,6 +48,7 @@ def run_simulated(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("accuracy/test_edge_cases.py", "numba_cuda"),
         ("simulated_cuda.py", ""),
         ("simulated_arrays.py", ""),
+        ("simulated_chunks.py", ""),
         ("simulated_tensors.py", ""),
         ("simulated_tuning.py", ""),
     ],

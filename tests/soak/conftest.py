@@ -1,4 +1,4 @@
-"""Trials run in processes of their own; what the long ones did is kept in reports/reliability."""
+"""Trials run in processes of their own; what the long ones did is kept in the reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from xent_numba.results.provenance import Provenance
 from xent_numba.results.table import Table
 
 HERE = Path(__file__).parent
-REPORTS = HERE.parents[1] / "reports" / "reliability"
+REPORTS = HERE.parents[1] / "reports"
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Figures:
 KIND = store.Kind("reliability", 1, Figures)
 
 
-def summary() -> str:
-    """All that is kept, as a table."""
+def draw(folder: Path) -> None:
+    """Write all that is kept as a table."""
     rows = []
-    for path in sorted(REPORTS.glob("*.json")):
+    for path in sorted(folder.glob("*.json")):
         kept = store.read(path, KIND)
         figures = ", ".join(f"{name} {_shown(x)}" for name, x in kept.content.figures.items())
         machine = kept.provenance.machine
@@ -42,7 +42,8 @@ def summary() -> str:
         rows.append((path.stem, figures, f"{when}, {machine.usable_cpus} CPUs"))
     shown = Table(("trial", "what it did", "when, at which commit, where"), rows, right=())
     text = "Written by `pytest -m soak tests/soak`; `tests/soak/test_trials.py` says what each is."
-    return table.page("Reliability, the long trials", text, table.markdown(shown))
+    page = table.page("Reliability, the long trials", text, table.markdown(shown))
+    files.write(folder / "README.md", page)
 
 
 def _shown(value: float | str | bool) -> str:
@@ -74,13 +75,17 @@ def trial() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def keep(request: pytest.FixtureRequest) -> Callable[[str, dict[str, Any]], None]:
-    """Keep the figures of a long trial under a name; those of a short one tell nobody anything."""
+    """Keep the figures of a long trial under a name; those of a short one tell nobody anything.
+
+    The module of the test names the folder, and may draw what lies there in a way of its own.
+    """
+    folder = REPORTS / request.module.REPORT
 
     def write(name: str, figures: dict[str, Any]) -> None:
         if request.node.get_closest_marker("soak"):
-            REPORTS.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             provenance = Provenance.now("pytest -m soak tests/soak")
-            store.write(REPORTS / f"{name}.json", KIND, provenance, Figures(figures))
-            files.write(REPORTS / "README.md", summary())
+            store.write(folder / f"{name}.json", KIND, provenance, Figures(figures))
+            getattr(request.module, "draw", draw)(folder)
 
     return write

@@ -13,6 +13,7 @@ import psutil
 import pytest
 import test_any_call
 
+REPORT = "reliability"
 LAYERS = pytest.mark.parametrize("layer", ["omp", "workqueue", "tbb"])
 UNIX = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

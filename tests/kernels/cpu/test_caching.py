@@ -136,6 +136,43 @@ def test_kernels_kept_by_two_processes_are_themselves_in_a_third(small, cache):
         assert found == (value, hits, 0)
 
 
+TOGETHER = """
+import pathlib, sys, time
+import small
+pathlib.Path(sys.argv[1]).touch()
+while len(list(pathlib.Path(".").glob("*.ready"))) < 2:
+    time.sleep(0.001)
+small.call()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files are not locked there")
+def test_processes_that_begin_together_compile_once(small, cache):
+    """As the workers of a machine do; the second finds what the first has compiled."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", TOGETHER, f"{number}.ready"],
+            cwd=small, env=environment, stdout=subprocess.PIPE, text=True,
+        )
+        for number in range(2)
+    ]  # fmt: skip
+    hits = [int(one.communicate(timeout=300)[0].split()[1]) for one in both]
+    assert sorted(hits) == [0, 1]
+    assert [path.suffix for path in cache.rglob("*.*")] == [".nbc"]
+
+
+def test_a_compilation_that_fails_keeps_nobody_waiting(small, cache):
+    code = (
+        "import small\n"
+        "for _ in range(2):\n"
+        "    try: small.raised('text')\n"
+        "    except Exception as error: assert 'Typing' in type(error).__name__, error\n"
+        "small.call()"
+    )
+    assert call(small, cache, code) == (1.5, 0, 0)
+
+
 def test_from_a_zip_archive_too(copy, cache, tmp_path):
     def archived():
         archive = tmp_path / "archive.zip"

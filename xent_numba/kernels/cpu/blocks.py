@@ -229,7 +229,7 @@ def loss_kernels(
         scaling: tuple[float, float, float],
         rows: Any,
     ) -> None:
-        nothing = window(first, 0, 0)
+        nothing = np.empty(0, first.dtype)  # first may be read-only, and losses have one type
         for s in range(rows.shape[0]):
             start = s * SECTION
             stop = min(start + SECTION, first.size)

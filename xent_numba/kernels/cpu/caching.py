@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import IO, Any
 
 import llvmlite
 import numba
@@ -52,6 +52,9 @@ _NOT_IN_CODE = (
 
 _DIGEST_BYTES = 32
 _LENGTH_BYTES = 8
+_PATIENCE = 120.0
+"""Seconds after which a process no longer waits for another that compiles."""
+
 _OLD = 30 * 24 * 3600
 """Seconds after which code for other sources, settings or types may be deleted."""
 
@@ -134,6 +137,37 @@ def _open(sealed: bytes, key: bytes) -> bytes:
     return sealed[start + length :]
 
 
+class _Turn:
+    """The right to compile what belongs into a file; no process has it that has ended."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_suffix(".lock")
+        self._file: IO[bytes] | None = None
+
+    def take(self) -> None:
+        """Wait for it, for a while; where files cannot be locked, nobody waits."""
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            self._file = self._path.open("ab")
+            end = time.monotonic() + _PATIENCE
+            while time.monotonic() < end:
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return
+                time.sleep(0.02)
+
+    def withdraw(self) -> None:
+        """Let nobody join those who wait, so that no file is left."""
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+    def give_back(self) -> None:
+        """Let the next one look for the code."""
+        if self._file is not None:
+            self._file.close()
+
+
 class KernelCache(NullCache):  # type: ignore[misc]
     """Where Numba's dispatcher looks for compiled code, and leaves it, by signature.
 
@@ -152,6 +186,7 @@ class KernelCache(NullCache):  # type: ignore[misc]
         self._module = function.__module__
         self._made_of = _imported(self._module), name, sorted(options.items())
         self._enabled = self._made_of[0] is not None
+        self._turns: dict[Path, _Turn] = {}
 
     def disable(self) -> None:
         """Compile from here on."""
@@ -176,6 +211,20 @@ class KernelCache(NullCache):  # type: ignore[misc]
         path, key = self._place(sig, target_context.codegen())
         if path is None:
             return None
+        code = self._read(path, key, target_context)
+        if code is None:
+            if path in self._turns:  # what was compiled last raised an error
+                self._turns.pop(path).give_back()
+            turn = self._turns[path] = _Turn(path)
+            turn.take()
+            code = self._read(path, key, target_context)
+            if code is not None:
+                del self._turns[path]
+                turn.withdraw()
+                turn.give_back()
+        return code
+
+    def _read(self, path: Path, key: bytes, target_context: Any) -> Any:
         try:
             code = pickle.loads(_open(path.read_bytes(), key))  # noqa: S301 -- opened: ours, whole
             return CompileResult._rebuild(target_context, *code)
@@ -188,14 +237,22 @@ class KernelCache(NullCache):  # type: ignore[misc]
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep the code for a signature, unless it holds addresses or its sources have changed."""
         path, key = self._place(sig, data.codegen)
-        if path is None or data.library.has_dynamic_globals:
+        if path is None:
             return
+        turn = self._turns.pop(path, None)
+        if turn is not None:
+            turn.withdraw()
         try:
+            if data.library.has_dynamic_globals:
+                return
             if _digest_of_sources(self._module) == self._made_of[0]:
                 files.write(path, _seal(key, dumps(data._reduce())))
                 self._delete_old(path.parent)
         except Exception as error:  # noqa: BLE001 -- who compiled has the code, kept or not
             _say_once("cannot be written", path, error)
+        finally:
+            if turn is not None:
+                turn.give_back()
 
     def _delete_old(self, folder: Path) -> None:
         # What was interrupted while it was written begins with a dot.

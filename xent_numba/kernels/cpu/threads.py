@@ -7,15 +7,17 @@
   killed when it launches: it computes on one thread.
 * A process that may not start a thread is ended by the OpenMP library: first it is tried.
 * A fork waits until no thread compiles, or the child would wait for that thread for ever.
+* A chunk of a larger array is computed on the thread that has it: others have other chunks.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,12 +108,24 @@ class _Launcher:
         if self._pid != os.getpid():  # a fork that Python was not told of
             self._begin()
         # Not an attempt to acquire: an interrupt right after it would leave the lock locked.
-        if self._inherited or self._lock.locked():
+        if self._inherited or self._lock.locked() or hasattr(self._own, "alone"):
             return serial(*args)
         with self._lock:
             if self._has_place():
                 return parallel(*args)
         return serial(*args)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let the calling thread compute by itself; nothing is launched inside."""
+        if hasattr(self._own, "alone"):
+            yield
+            return
+        self._own.alone = True
+        try:
+            yield
+        finally:
+            del self._own.alone
 
     def _has_place(self) -> bool:
         """Whether this thread may launch; the layer is started by the first that asks."""
@@ -142,6 +156,7 @@ def run(serial: Callable[..., Any], parallel: Callable[..., Any], size: int, *ar
 
 
 launch = _launcher.launch
+alone = _launcher.alone
 
 
 def unavailable() -> str | None:
