@@ -12,7 +12,7 @@ from xent_numba import cli
 from xent_numba.gate import GateError, history
 from xent_numba.results import store
 
-COMMITS = [f"{number:040x}" for number in range(1, 31)]
+COMMITS = [f"{number:02x}" * 20 for number in range(1, 31)]
 
 
 def keep(folder, commit, date, versions, results):

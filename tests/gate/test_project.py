@@ -153,6 +153,7 @@ def test_a_dirty_shallow_clone_can_be_cloned_for_a_build(tiny, tmp_path_factory)
     tiny.edit("width = 256", "width = 512")
     tiny.commit()
     tiny.git("clone", "--quiet", "--depth=1", f"file://{tiny.folder}", str(shallow))
+    subprocess.run(["git", "-C", str(shallow), "tag", "v1"], check=True)
     (shallow / "tiny.py").write_text("changed = True\n")
     project = Project(shallow)
     commit = project.resolve(None).commit
@@ -164,6 +165,11 @@ def test_a_dirty_shallow_clone_can_be_cloned_for_a_build(tiny, tmp_path_factory)
     ):
         subprocess.run(command, check=True)
     assert (built / "tiny.py").read_text() == "changed = True\n"
+    # Where history ends is known, or whatever asks for a version would fail.
+    git = ["git", "-C", str(built)]
+    history = subprocess.check_output([*git, "log", "--format=%s"], text=True)
+    assert history.splitlines() == ["the working tree", "some change"]
+    assert subprocess.check_output([*git, "describe", "--tags"], text=True).startswith("v1-1-")
 
 
 def test_a_built_side_runs_the_programs_of_its_environment_by_name(tiny, monkeypatch):

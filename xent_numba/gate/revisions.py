@@ -88,10 +88,15 @@ class Repository:
         self._reads: dict[str, str] = {}
         self._writes: dict[str, str] = {}
         if local:
-            objects, self._source = (
+            objects, shallow, self._source = (
                 str(self._folder / _git(self._folder, "rev-parse", *asked))
-                for asked in (("--git-path", "objects"), ("--git-common-dir",))
+                for asked in (
+                    ("--git-path", "objects"),
+                    ("--git-path", "shallow"),
+                    ("--git-common-dir",),
+                )
             )
+            self._shallow = Path(shallow)
             (kept / "objects" / "info" / "alternates").write_text(f"{objects}\n")
             self._reads = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(kept / "objects")}
             self._writes = {"GIT_OBJECT_DIRECTORY": str(kept / "objects")}
@@ -209,11 +214,13 @@ class Repository:
     def publish(self, name: str, commit: str) -> Path:
         """Return a repository that a commit can be cloned from: it has a branch there."""
         if self._writes:
-            options = ("--quiet", "--prune", "--update-shallow")
+            # By this file git knows where history ends; its clone takes what branches lead to.
+            (self._kept / "shallow").unlink(missing_ok=True)
+            if self._shallow.exists():
+                shutil.copyfile(self._shallow, self._kept / "shallow")
+            options = ("--quiet", "--prune")
             _git(self._kept, "fetch", *options, self._source, "+refs/*:refs/*")
-        branch = f"refs/heads/gate-{name}"
-        _git(self._kept, "update-ref", branch, commit)
-        _git(self._kept, "symbolic-ref", "HEAD", branch)
+        _git(self._kept, "update-ref", f"refs/heads/gate-{name}", commit)
         return self._kept
 
     def _is_whole(self, target: Path) -> bool:
