@@ -1,63 +1,89 @@
-"""What the benchmarks share: a case bound to an implementation, once in a process."""
+"""What the benchmarks share: a public function bound to its arguments, once in a process."""
 
 import functools
 import timeit
 
-from asv_runner.benchmarks.mark import SkipNotImplemented
+import numpy as np
 
-from xent_numba import registry
-from xent_numba.measurement.case import Case
+import xent_numba
 
-IMPLEMENTATIONS = registry.names()
+SUBJECT = "numba_parallel"
 DTYPES = ("float32", "float64")
+SIZES = (1_000, 1_000_000)
+#: Operations, and what a small picture calls them.
+OPERATIONS = {
+    "sigmoid": "sigmoid",
+    "binary_cross_entropy": "cross-entropy",
+    "logistic_loss": "logistic loss",
+    "binary_cross_entropy_with_logits": "with logits",
+    "logistic_loss_and_grad": "logistic, gradient",
+    "binary_cross_entropy_with_logits_and_grad": "logits, gradient",
+}
 
 
 class Timer:
-    """The clock by which asv times: that of the device, where an implementation has one."""
+    """A clock that shows the time of one call where some are made, or that of a device."""
 
     def __init__(self):
-        self.read = timeit.default_timer
-
-    def follow(self, implementation):
-        own = getattr(registry.get(implementation).module, "clock", None)
-        self.read = own() if own else timeit.default_timer
+        self.read, self.calls = timeit.default_timer, 1
 
     def __call__(self):
-        return self.read()
+        return self.read() / self.calls
 
 
 timer = Timer()
 
 
+def arguments(operation, dtype, size):
+    """The same for all commits and machines, and as an operation wants them."""
+    rng = np.random.default_rng(1)
+    scores = 3 * rng.standard_normal(size)
+    labels = rng.integers(0, 2, size)
+    if operation == "sigmoid":
+        return (scores.astype(dtype),)
+    if operation == "binary_cross_entropy":
+        scores = 1 / (1 + np.exp(-scores))
+    if operation.startswith("logistic"):
+        labels = 2 * labels - 1
+    return scores.astype(dtype), labels.astype(dtype)
+
+
 @functools.cache
-def prepare(operation, implementation, dtype, size, workload):
-    """The call to be timed, made before, so that whatever it compiles is compiled.
+def prepare(operation, implementation, dtype, size):
+    """The call to be measured, made before, so that whatever it compiles is compiled.
 
     asv runs `setup` before every sample: what takes long is done the first time only.
     """
-    from xent_numba.measurement import binding
-
-    found = find(operation, implementation)
-    case = Case.of(operation, workload, size, dtype, None, "sum")
-    call = binding.bind(found, case, case.arguments())
-    try:
-        for _ in range(2):
-            call()
-    except (ArithmeticError, ValueError) as error:
-        # Where its formula fails by nature there is nothing to time; anything else is a fault.
-        if not found.operations[operation].known_failures:
-            raise
-        raise SkipNotImplemented(f"raised {type(error).__name__}: {error}") from None
+    inputs = arguments(operation, dtype, size)
+    options = {} if operation == "sigmoid" else {"reduction": "sum"}
+    if operation == "sigmoid":
+        options["out"] = np.empty_like(inputs[0])
+    if operation.endswith("_and_grad"):
+        options["grad_out"] = np.empty_like(inputs[0])
+    function = getattr(xent_numba, operation)
+    call = functools.partial(function, *inputs, **options, implementation=implementation)
+    for _ in range(2):
+        call()
     return call
 
 
-def find(operation, implementation):
-    """The implementation, if it can run here and computes the operation; else n/a."""
-    from xent_numba.measurement import binding
+def timed(operation, implementations, prepare=prepare):
+    """Return a benchmark of an operation: seconds of one call, whatever its size."""
 
-    found = registry.get(implementation)
-    if reason := binding.unavailable(found):
-        raise SkipNotImplemented(reason)
-    if operation not in found.operations:
-        raise SkipNotImplemented(f"{implementation} does not compute {operation}")
-    return found
+    def time(implementation, dtype, size):
+        call = time.call
+        for _ in range(timer.calls):
+            call()
+
+    def setup(implementation, dtype, size):
+        # With a setup asv times one call: more make small sizes long enough for the clock.
+        timer.calls = max(1, 100 * SIZES[0] // size)
+        time.call = prepare(operation, implementation, dtype, size)
+
+    # asv takes the name of a benchmark from its function.
+    time.__name__ = time.__qualname__ = f"time_{operation}"
+    time.setup, time.timer, time.pretty_name = setup, timer, OPERATIONS[operation]
+    time.params = (implementations, DTYPES, SIZES)
+    time.param_names = ("implementation", "dtype", "size")
+    time.warmup_time, time.repeat = 0, (5, 20, 0.2)
+    return time

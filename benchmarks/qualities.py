@@ -1,51 +1,30 @@
-"""What else is watched over the history: memory, accuracy, and the time to the first result."""
+"""What else is watched over the history: accuracy, memory, machine code, and the first result."""
 
-import importlib.util
 import os
 import subprocess
 import sys
 import tempfile
 import tracemalloc
 
+import numpy as np
 from asv_runner.benchmarks.mark import SkipNotImplemented
 
-from benchmarks.common import DTYPES, IMPLEMENTATIONS, find, prepare
-from xent_numba.measurement.case import Case
-from xent_numba.operations import OPERATIONS
+import xent_numba
+from benchmarks.common import DTYPES, OPERATIONS, SUBJECT, prepare
 
 FIRST_CALL = """
 import sys, time
 import numpy as np
-from xent_numba import registry
-from xent_numba.measurement import binding
-from xent_numba.measurement.case import Case
 implementation, operation = sys.argv[1:]
-case = Case.of(operation, "gaussian", 100_000, "float64", None, "sum")
-inputs = case.arguments()
-found = registry.get(implementation)
+scores, labels = np.full(100_000, 0.5), np.ones(100_000)
 started = time.perf_counter()
-binding.bind(found, case, inputs)()
+import xent_numba
+function = getattr(xent_numba, operation)
+function(scores, *[labels] * (operation != "sigmoid"), implementation=implementation)
 print(time.perf_counter() - started)
 """
-
-
-COMPILATIONS = """
-import sys
-import numpy as np
-from numba.core import event
-import xent_numba
-implementation, operation = sys.argv[1:]
-function = getattr(xent_numba, operation)
-with event.install_recorder("numba:compile") as recorder:
-    for size in (1_000, 100_000):
-        every_other = np.full(2 * size, 0.5)[::2]
-        read_only = np.full(size, 0.5)
-        read_only.flags.writeable = False
-        for first in (np.full(size, 0.5), every_other, read_only):
-            labels = () if operation == "sigmoid" else (np.ones(size, np.int8),)
-            function(first, *labels, implementation=implementation)
-print(sum(one.is_start for _, one in recorder.buffer))
-"""
+#: Up to where results are subnormal: what formulas lose they lose on the way there.
+ENDS = {"float32": 104.0, "float64": 745.0}
 
 
 def run(program, implementation, operation, cache):
@@ -60,95 +39,87 @@ def run(program, implementation, operation, cache):
     return float(done.stdout)
 
 
-class Memory:
-    params = (tuple(OPERATIONS), IMPLEMENTATIONS, ("float32",), (1_000_000,), ("gaussian",))
-    param_names = ("operation", "implementation", "dtype", "size", "workload")
-
-    def setup(self, operation, implementation, dtype, size, workload):
-        self.call = prepare(operation, implementation, dtype, size, workload)
-
-    def peakmem_operation(self, operation, implementation, dtype, size, workload):
-        self.call()
-
-
 class Accuracy:
-    """Largest error over a fixed set of samples, the same for every commit."""
+    """Largest error over the same scores for every commit, against mpmath."""
 
-    params = (tuple(OPERATIONS), IMPLEMENTATIONS, DTYPES, (10_000,), ("saturated",))
-    param_names = ("operation", "implementation", "dtype", "size", "workload")
+    params = (tuple(OPERATIONS)[:4], (SUBJECT,), DTYPES)
+    param_names = ("operation", "implementation", "dtype")
 
-    def setup(self, operation, implementation, dtype, size, workload):
-        find(operation, implementation)
+    def track_max_ulp(self, operation, implementation, dtype):
+        import mpmath
 
-    def track_max_ulp(self, operation, implementation, dtype, size, workload):
-        from xent_numba.measurement import binding
-
-        found = find(operation, implementation)
-        case = Case.of(operation, workload, size, dtype, None, "sum")
-        inputs = case.arguments()
-        verdict = binding.judge_call(found, case, inputs, binding.bind(found, case, inputs))
-        return verdict.max_ulp
+        end, rng = ENDS[dtype], np.random.default_rng(1)
+        inputs = np.concatenate([rng.uniform(-end, end, 300), 3 * rng.standard_normal(300)])
+        if operation == "binary_cross_entropy":
+            inputs = np.exp(-abs(inputs))
+        labels = rng.integers(0, 2, inputs.size)
+        if operation.startswith("logistic"):
+            labels = 2 * labels - 1
+        arguments = [one.astype(dtype) for one in (inputs, labels)]
+        options = {"implementation": implementation}
+        if operation == "sigmoid":
+            arguments.pop()
+        else:
+            options["reduction"] = "none"
+        got = getattr(xent_numba, operation)(*arguments, **options)
+        with mpmath.workdps(40):
+            each = zip(*(one.tolist() for one in arguments), strict=True)
+            truth = [_true(operation, *map(mpmath.mpf, one)) for one in each]
+            steps = np.spacing(np.array([float(one) for one in truth], dtype)).tolist()
+            off = [abs(g - t) / u for g, t, u in zip(got.tolist(), truth, steps, strict=True)]
+            return float(max(off))
 
     track_max_ulp.unit = "ULP"
+    track_max_ulp.pretty_name = "largest error"
+
+
+def _true(operation, first, label=None):
+    from mpmath import exp, log, log1p
+
+    if operation == "sigmoid":
+        return 1 / (1 + exp(-first))
+    if operation == "binary_cross_entropy":
+        return -log(first) if label else -log1p(-first)
+    return log1p(exp(-first * (label if operation.startswith("logistic") else 2 * label - 1)))
 
 
 class Allocations:
     """What a call allocates that it is not given."""
 
-    params = (tuple(OPERATIONS), IMPLEMENTATIONS, ("float32",), (1_000_000,), ("gaussian",))
-    param_names = ("operation", "implementation", "dtype", "size", "workload")
+    params = (tuple(OPERATIONS), (SUBJECT,))
+    param_names = ("operation", "implementation")
+    prepare = staticmethod(prepare)
 
-    def setup(self, operation, implementation, dtype, size, workload):
-        self.call = prepare(operation, implementation, dtype, size, workload)
-
-    def track_allocated(self, operation, implementation, dtype, size, workload):
+    def track_allocated(self, operation, implementation):
         """Peak of what is allocated; the least of some calls, for Python keeps some of it."""
-        peaks = []
+        call, peaks = self.prepare(operation, implementation, "float32", 1_000_000), []
         tracemalloc.start()
         try:
             for _ in range(5):
                 tracemalloc.reset_peak()
                 before, _ = tracemalloc.get_traced_memory()
-                self.call()
+                call()
                 peaks.append(tracemalloc.get_traced_memory()[1] - before)
         finally:
             tracemalloc.stop()
         return min(peaks) // 1024
 
     track_allocated.unit = "KiB"
-
-
-class Compilations:
-    """Functions compiled for calls with contiguous, strided and read-only arrays, few and many."""
-
-    params = (("sigmoid", "logistic_loss"), IMPLEMENTATIONS)
-    param_names = ("operation", "implementation")
-
-    def setup(self, operation, implementation):
-        if "numba" not in implementation or find(operation, implementation).device != "cpu":
-            raise SkipNotImplemented("compiles nothing that Numba counts")
-
-    def track_compilations(self, operation, implementation):
-        with tempfile.TemporaryDirectory() as empty:
-            return run(COMPILATIONS, implementation, operation, empty)
-
-    track_compilations.unit = "functions"
+    track_allocated.pretty_name = "allocated in a call"
 
 
 class Start:
-    """Seconds of the first call in a fresh process with nothing in Numba's cache."""
+    """Seconds of import and first call in a fresh process with nothing in Numba's cache."""
 
-    params = (tuple(OPERATIONS), IMPLEMENTATIONS)
+    params = (("sigmoid", "logistic_loss"), (SUBJECT,))
     param_names = ("operation", "implementation")
-
-    def setup(self, operation, implementation):
-        find(operation, implementation)
 
     def track_first_call(self, operation, implementation):
         with tempfile.TemporaryDirectory() as empty:
             return run(FIRST_CALL, implementation, operation, empty)
 
     track_first_call.unit = "s"
+    track_first_call.pretty_name = "cold first call"
 
 
 class Vectors:
@@ -168,69 +139,19 @@ class Vectors:
     )
     param_names = ("loop", "dtype")
 
-    def setup(self, loop, dtype):
-        from xent_numba.codegen import assembly
-
-        if not assembly.readable():
-            raise SkipNotImplemented("reads x86 code")
-        self.found = assembly.code(loop, dtype)
-        self.width = assembly.machine_width()
-
     def track_instructions(self, loop, dtype):
-        return self.found.instructions
+        return found(loop, dtype).instructions
 
-    def track_lost_width(self, loop, dtype):
-        # To asv less is better.
-        return self.width - self.found.width
+    track_instructions.unit = "instructions per sample"
+    track_instructions.pretty_name = "instructions per sample"
 
-    def track_libm(self, loop, dtype):
+
+def found(loop, dtype):
+    """The code of a loop, where the package and the machine can tell."""
+    try:
         from xent_numba.codegen import assembly
-
-        return len(assembly.libm_functions(loop, dtype))
-
-    track_libm.unit = "functions of libm"
-    track_instructions.unit = "instructions per sample"
-    track_lost_width.unit = "bits"
-
-
-class DeviceCode:
-    """What NVVM and ptxas make of numba_cuda for sm_90, which need no GPU: exact."""
-
-    params = (
-        ("sigmoids", "sum of cross entropies", "sum of logistic losses", "gradients"),
-        DTYPES,
-    )
-    param_names = ("pass", "dtype")
-
-    def setup(self, name, dtype):
-        if importlib.util.find_spec("numba_cuda") is None:
-            raise SkipNotImplemented("numba-cuda is not installed")
-        from xent_numba.codegen import ptx
-
-        if reason := ptx.missing():
-            raise SkipNotImplemented(reason)
-        source = ptx.pass_ptx(**ptx.PASSES[name], dtype=dtype)
-        self.found = ptx.assembled(source)
-        self.samples = ptx.samples_of_a_tile(dtype)
-
-    def track_registers(self, name, dtype):
-        return self.found.registers
-
-    def track_local_memory(self, name, dtype):
-        return self.found.local_bytes
-
-    def track_instructions(self, name, dtype):
-        return len(self.found.main_loop) / self.samples
-
-    def track_double_instructions(self, name, dtype):
-        return self.found.double_instructions / self.samples
-
-    def track_loads(self, name, dtype):
-        # Loads of less than 16 bytes are more loads, and to asv less is better.
-        return self.found.loads.total() / self.samples
-
-    track_registers.unit = "registers per thread"
-    track_local_memory.unit = "bytes per thread"
-    track_instructions.unit = "instructions per sample"
-    track_double_instructions.unit = "instructions per sample"
-    track_loads.unit = "loads per sample"
+    except ImportError:
+        raise SkipNotImplemented("this commit does not read its code") from None
+    if not assembly.readable():
+        raise SkipNotImplemented("reads x86 code")
+    return assembly.code(loop, dtype)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyperf
 
 from xent_numba.measurement.case import Case
-from xent_numba.measurement.compare import compare
+from xent_numba.measurement.compare import Plan, compare
 from xent_numba.measurement.participant import Participant
 from xent_numba.results import machine, store, table
 from xent_numba.results.files import write
@@ -94,7 +94,7 @@ def by_us(name: str, operation: str, dtype: str, size: int) -> float:
     """Median seconds of a call, as ``xent-numba compare`` finds it."""
     case = Case.of(operation, "gaussian", size, dtype, None, "sum")
     one = Participant.of(name, machine.usable_cpus())
-    found = compare({case: [one]}, baseline=name, control="", budget=BUDGET, command="")
+    found = compare({case: [one]}, Plan(name, "", BUDGET), command="")
     (row,) = (row for row in found.content.rows if row.implementation == name)
     assert row.seconds is not None, row.preparation
     return row.seconds.value

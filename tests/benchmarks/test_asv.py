@@ -19,7 +19,14 @@ from numba import njit
 from numba.core import event
 
 ROOT = Path(__file__).parents[2]
-MODULES = ("times", "qualities", "graphs", "vectormath")
+MODULES = (
+    "times",
+    "qualities",
+    "more.implementations",
+    "more.code",
+    "more.graphs",
+    "more.vectormath",
+)
 TINY, PARALLEL = 100, 40_000
 
 
@@ -32,33 +39,35 @@ def benchmarks():
         yield {name: importlib.import_module(f"benchmarks.{name}") for name in MODULES}
 
 
-def classes(module):
-    return [v for v in vars(module).values() if isinstance(v, type) and v.__name__[0] != "_"]
+def timings(module):
+    return [v for k, v in vars(module).items() if k.startswith("time_") and hasattr(v, "params")]
 
 
-def parameter_sets(cls, size):
+def parameter_sets(benchmark, size):
     """All parameter sets, at another size."""
     values = [
         (size,) if name == "size" else group
-        for name, group in zip(cls.param_names, cls.params, strict=True)
+        for name, group in zip(benchmark.param_names, benchmark.params, strict=True)
     ]
     return list(itertools.product(*values))
 
 
-def ready(cls, parameters, samples):
-    """An instance after its setup, or None for n/a."""
-    benchmark = cls()
-    benchmark.samples = samples
+def is_ready(benchmark, parameters):
+    """Whether it applies, after its setup."""
     try:
         benchmark.setup(*parameters)
     except SkipNotImplemented:
+        return False
+    return True
+
+
+def tracked(cls, parameters):
+    """The value of a benchmark that is not timed; None where it does not apply."""
+    (name,) = [n for n in dir(cls) if n.startswith("track_")]
+    try:
+        return getattr(cls(), name)(*parameters)
+    except SkipNotImplemented:
         return None
-    return benchmark
-
-
-def method(benchmark):
-    (name,) = [n for n in dir(benchmark) if n.startswith(("time_", "peakmem_", "track_"))]
-    return getattr(benchmark, name)
 
 
 @contextlib.contextmanager
@@ -73,25 +82,56 @@ def nothing_compiled():
 def test_every_operation_is_timed(benchmarks):
     from xent_numba.operations import OPERATIONS
 
-    assert {cls.operation for cls in classes(benchmarks["times"])} == set(OPERATIONS)
+    for name in ("times", "more.implementations"):
+        names = {n for n in vars(benchmarks[name]) if n.startswith("time_")} - {"time_control"}
+        assert names == {f"time_{operation}" for operation in OPERATIONS}
 
 
+@pytest.mark.parametrize("module", ["times", "more.implementations"])
 @pytest.mark.parametrize("size", [TINY, PARALLEL])
-def test_every_timed_parameter_set_runs_and_compiles_nothing(benchmarks, size):
+def test_every_timed_parameter_set_runs_and_compiles_nothing(benchmarks, module, size):
     ran = set()
-    for cls in classes(benchmarks["times"]):
-        for parameters in parameter_sets(cls, size):
+    for benchmark in timings(benchmarks[module]):
+        for parameters in parameter_sets(benchmark, size):
             if size == PARALLEL and "numba" not in parameters[0]:
                 continue
-            if benchmark := ready(cls, parameters, samples=2 * size):
+            if is_ready(benchmark, parameters):
                 with nothing_compiled():
-                    method(benchmark)(*parameters)
+                    benchmark(*parameters)
                 # asv runs setup before each sample; none may undo what the first one did.
                 benchmark.setup(*parameters)
                 with nothing_compiled():
-                    method(benchmark)(*parameters)
+                    benchmark(*parameters)
                 ran.add(parameters[0])
     assert {"numba_parallel"} <= ran
+
+
+def test_the_default_set_is_small_and_has_no_parameter_without_values(benchmarks):
+    """24 times and a control, and half as many values of other kinds, each in a process."""
+    count = sum(len(parameter_sets(one, TINY)) * 2 for one in timings(benchmarks["times"]))
+    assert count == 24
+    for name in ("Accuracy", "Allocations", "Start", "Vectors"):
+        count += len(list(itertools.product(*getattr(benchmarks["qualities"], name).params)))
+    assert count <= 60
+    for one in timings(benchmarks["times"]):
+        assert 0 < len(one.pretty_name) <= 25
+
+
+def test_what_is_left_out_is_what_nobody_asked_for(benchmarks):
+    left_out = importlib.import_module("benchmarks.more").left_out
+    assert left_out(["python", "/bin/asv", "run"])
+    assert left_out(["python", "-m", "asv", "run", "--quick", "HEAD^!"])
+    assert not left_out(["python", "-m", "asv", "run", "--bench", "more"])
+    assert not left_out(["/bin/asv", "run", "-b=more"])
+    assert not left_out(["/bin/asv", "check"])
+    assert not left_out(["/bin/xent-numba", "gate", "--exact", "main"])
+
+
+def test_versions_that_do_not_run_are_not_filed():
+    check = importlib.import_module("benchmarks").check_versions
+    check(f"virtualenv-py3.11-asv_runner0.3.2-pip+mpmath-pip+numpy{np.__version__}")
+    with pytest.raises(RuntimeError, match=r"has numpy .*; accepted is 1\.26\.4"):
+        check("virtualenv-py3.11-pip+mpmath-pip+numba-pip+numpy1.26.4-pip+psutil")
 
 
 def test_a_cold_signature_is_noticed():
@@ -106,61 +146,52 @@ def test_a_cold_signature_is_noticed():
         double(np.ones(2, np.float32))
 
 
-def test_a_setup_that_warms_nothing_is_noticed(benchmarks, monkeypatch):
-    """What the test above would say if `prepare` left out its calls."""
-    common = importlib.import_module("benchmarks.common")
-
-    @njit
-    def kernel(values):
-        return values.sum()
-
-    from xent_numba.measurement import binding
-
-    monkeypatch.setattr(binding, "bind", lambda found, case, inputs: lambda: kernel(inputs[0]))
-    common.prepare.cache_clear()
-    cls = benchmarks["times"].Sigmoid
-    parameters = ("numpy_stable", "float32", TINY, "flights")
-    benchmark = ready(cls, parameters, samples=TINY)
-    with nothing_compiled():
-        method(benchmark)(*parameters)
-
-    cold = njit(lambda values: values.sum())
-    benchmark.call = lambda: cold(np.ones(3))
-    with pytest.raises(AssertionError, match="compiled while sampling"), nothing_compiled():
-        method(benchmark)(*parameters)
-    common.prepare.cache_clear()
-
-
 def test_a_declared_failure_is_not_applicable_and_any_other_fails(benchmarks, monkeypatch):
     from xent_numba.measurement import binding
 
     def fail():
         raise OverflowError("math range error")
 
-    common = importlib.import_module("benchmarks.common")
+    prepare = benchmarks["more.implementations"].prepare
     monkeypatch.setattr(binding, "bind", lambda *arguments: fail)
     with pytest.raises(SkipNotImplemented, match="raised OverflowError: math range error"):
-        common.prepare("sigmoid", "naive", "float32", TINY, "gaussian")
+        prepare("sigmoid", "naive", "float32", TINY)
     with pytest.raises(OverflowError):
-        common.prepare("sigmoid", "numpy_stable", "float32", TINY, "gaussian")
+        prepare("sigmoid", "numpy_stable", "float32", TINY)
 
 
-def test_a_sample_is_as_many_elements_at_every_size(benchmarks):
-    for size in (1_000, 1_000_000):
-        calls = []
-        benchmark = benchmarks["times"].Sigmoid()
-        benchmark.call = lambda calls=calls: calls.append(1)
-        benchmark.time_sigmoid("any", "float32", size, "flights")
-        assert len(calls) * size == 1_000_000
+@pytest.mark.parametrize(("size", "calls"), [(1_000, 100), (1_000_000, 1)])
+def test_the_clock_shows_one_call(benchmarks, size, calls):
+    """asv makes one call where there is a setup, and reads the clock of the benchmark."""
+    common = importlib.import_module("benchmarks.common")
+    made = []
+    benchmark = common.timed("sigmoid", ("any",), lambda *parameters: lambda: made.append(1))
+    benchmark.setup("any", "float32", size)
+    benchmark("any", "float32", size)
+    assert len(made) == calls
+    seconds = iter((0.0, 7.0))
+    common.timer.read = lambda: next(seconds)
+    assert -common.timer() + common.timer() == pytest.approx(7.0 / calls)
+    common.timer.read = timeit.default_timer
 
 
-@pytest.mark.parametrize("name", ["Memory", "Accuracy", "Allocations"])
-def test_every_other_parameter_set_runs(benchmarks, name):
-    cls = getattr(benchmarks["qualities"], name)
-    for parameters in parameter_sets(cls, TINY):
-        if benchmark := ready(cls, parameters, samples=TINY):
-            value = method(benchmark)(*parameters)
-            assert name == "Memory" or np.isnan(value) or value >= 0
+@pytest.mark.parametrize("name", ["Accuracy", "Allocations"])
+@pytest.mark.parametrize("module", ["qualities", "more.implementations"])
+def test_every_other_parameter_set_runs(benchmarks, module, name):
+    cls = getattr(benchmarks[module], name)
+    values = [tracked(cls, parameters) for parameters in itertools.product(*cls.params)]
+    assert any(value is not None and value >= 0 for value in values)
+    if module == "qualities" and name == "Accuracy":
+        assert all(0.3 < value < 1 for value in values)
+
+
+def test_an_error_is_seen(benchmarks, monkeypatch):
+    import xent_numba
+
+    exact = xent_numba.sigmoid
+    off = lambda scores, implementation: exact(scores) * np.float32(1 + 4e-7)  # noqa: E731
+    monkeypatch.setattr(xent_numba, "sigmoid", off)
+    assert benchmarks["qualities"].Accuracy().track_max_ulp("sigmoid", "any", "float32") > 3
 
 
 def test_vectors_of_every_hot_loop(benchmarks):
@@ -171,11 +202,10 @@ def test_vectors_of_every_hot_loop(benchmarks):
     if not assembly.readable():
         pytest.skip("reads x86 code")
     for loop, dtype in itertools.product(loops, dtypes):
-        benchmark = benchmarks["qualities"].Vectors()
-        benchmark.setup(loop, dtype)
-        assert 0 < benchmark.track_instructions(loop, dtype) < 20
-        assert benchmark.track_lost_width(loop, dtype) == 0
-        assert benchmark.track_libm(loop, dtype) == 0
+        assert 0 < benchmarks["qualities"].Vectors().track_instructions(loop, dtype) < 20
+        more = benchmarks["more.code"].Vectors()
+        assert more.track_lost_width(loop, dtype) == 0
+        assert more.track_libm(loop, dtype) == 0
 
 
 def test_functions_of_libm_are_counted():
@@ -191,28 +221,30 @@ def test_functions_of_libm_are_counted():
     assert assembly.read_libm(assembly.assembly(loop, (array, array))) == {"expf", "log1pf"}
 
 
-def test_allocations_and_compilations_are_counted(benchmarks, monkeypatch):
-    module = benchmarks["qualities"]
-    benchmark = module.Allocations()
-    parameters = ("sigmoid", "numpy_stable", "float64", 10_000, "gaussian")
-    benchmark.setup(*parameters)
-    counted = benchmark.track_allocated(*parameters)
-    call = benchmark.call
-    benchmark.call = lambda: (np.empty(2**20, np.uint8), call())
-    assert benchmark.track_allocated(*parameters) == counted + 1024
+def test_allocations_and_compilations_are_counted(benchmarks):
+    module = benchmarks["more.implementations"]
+    parameters = ("sigmoid", "numpy_stable")
+    counted = module.Allocations().track_allocated(*parameters)
+
+    class More(module.Allocations):
+        @staticmethod
+        def prepare(*names):
+            call = module.prepare(*names)
+            return lambda: (np.empty(2**20, np.uint8), call())
+
+    assert More().track_allocated(*parameters) == counted + 1024
 
     benchmark = module.Compilations()
-    benchmark.setup("sigmoid", "numba_simple")
     # float64 without strides, with strides, and read-only; no other size compiles anew.
     compiled = benchmark.track_compilations("sigmoid", "numba_simple")
     assert compiled >= 3
     assert compiled % 3 == 0
     with pytest.raises(SkipNotImplemented):
-        benchmark.setup("sigmoid", "numpy_stable")
+        benchmark.track_compilations("sigmoid", "numpy_stable")
 
 
 def test_device_code_of_every_watched_pass(benchmarks, offline):
-    cls = benchmarks["qualities"].DeviceCode
+    cls = benchmarks["more.code"].DeviceCode
     passes, _ = cls.params
     name, dtype = "gradients", "float32"
     benchmark = cls()
@@ -228,58 +260,51 @@ def test_device_code_of_every_watched_pass(benchmarks, offline):
 def test_device_code_is_not_applicable_without_the_wheels(benchmarks, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SkipNotImplemented, match="numba-cuda is not installed"):
-        benchmarks["qualities"].DeviceCode().setup("gradients", "float32")
+        benchmarks["more.code"].DeviceCode().setup("gradients", "float32")
 
 
 def test_a_gpu_is_timed_by_its_own_clock(benchmarks, monkeypatch):
-    """asv reads the timer of the class; which clock that is, the implementation decides."""
+    """asv reads the timer of the benchmark; which clock that is, the implementation decides."""
     from asv_runner.benchmarks.time import TimeBenchmark
 
     from xent_numba import registry
 
     common = importlib.import_module("benchmarks.common")
-    benchmark = benchmarks["times"].Sigmoid()
-    sources = [benchmark.time_sigmoid, benchmark]
-    assert TimeBenchmark("time_sigmoid", benchmark.time_sigmoid, sources).timer is common.timer
-    monkeypatch.setattr(registry.get("numba_cuda").module, "clock", lambda: lambda: 42.0)
-    common.timer.follow("numba_cuda")
+    module = benchmarks["more.implementations"]
+    benchmark = module.time_sigmoid
+    assert TimeBenchmark("time_sigmoid", benchmark, [benchmark]).timer is common.timer
+    stable = registry.get("numpy_stable").module
+    monkeypatch.setattr(stable, "clock", lambda: lambda: 42.0, raising=False)
+    benchmark.setup("numpy_stable", "float32", 1_000_000)
     assert common.timer() == 42.0
-    common.timer.follow("numpy_stable")
+    benchmark.setup("numpy_textbook", "float32", 1_000_000)
     assert common.timer() != 42.0
 
 
 def test_graphs_of_dask_arrays_are_small_and_built_in_no_time(benchmarks):
     pytest.importorskip("dask")
-    module = benchmarks["graphs"]
+    module = benchmarks["more.graphs"]
     for parameters in itertools.product(*module.Graph.params):
-        if graph := ready(module.Graph, parameters, TINY):
+        graph, timed = module.Graph(), module.GraphTime()
+        if is_ready(graph, parameters) and is_ready(timed, parameters):
             assert 1 <= graph.track_tasks(*parameters) < 2.5
             # The shortest of a few: 50 microseconds a chunk, of which this takes one to ten.
-            timed = ready(module.GraphTime, parameters, TINY)
             taken = min(timeit.repeat(lambda t=timed, p=parameters: t.time_graph(*p), number=1))
             assert taken < 50e-6 * module.CHUNKS
     with pytest.raises(SkipNotImplemented, match="nothing to be reduced"):
         module.Graph().setup("sigmoid", "sum")
 
 
-def test_first_calls_run(benchmarks, monkeypatch, capsys):
-    """Every parameter set in this process, and one as asv has it, in its own."""
-    module = benchmarks["qualities"]
-    program = compile(module.FIRST_CALL, "first_call", "exec")
-    for implementation, operation in (
-        (parameters[1], parameters[0])
-        for parameters in parameter_sets(module.Start, TINY)
-        if ready(module.Start, parameters, TINY)
-    ):
-        monkeypatch.setattr(sys, "argv", ["first_call", implementation, operation])
-        exec(program, {"__name__": "first_call"})
-        assert float(capsys.readouterr().out) > 0
+def test_first_calls_run(benchmarks):
+    module = benchmarks["more.implementations"]
     assert module.Start().track_first_call("sigmoid", "numpy_stable") > 0
+    assert module.Start().track_first_call("logistic_loss", "numpy_stable") > 0
 
 
 def test_importing_compiles_and_probes_nothing():
     code = (
-        "import sys, benchmarks.times, benchmarks.qualities, benchmarks.graphs\n"
+        "import sys, benchmarks.times, benchmarks.qualities, benchmarks.more.implementations\n"
+        "import benchmarks.more.graphs\n"
         "print(sorted({'numba', 'torch', 'jax', 'dask', 'sklearn', 'numexpr'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

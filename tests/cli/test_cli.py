@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 import re
 import signal
@@ -16,13 +17,16 @@ import pytest
 from fake_implementations import write
 
 from xent_numba import cli, registry
-from xent_numba.cli import compare
+from xent_numba.cli import output
 from xent_numba.measurement import compare as measuring
 from xent_numba.measurement import suite
 from xent_numba.measurement.comparison import COMPARISON
+from xent_numba.measurement.participant import AGAIN
+from xent_numba.measurement.statistics import Interval
 from xent_numba.results import store
 
-TINY = ("--quick", "--budget", "0.2", "--size", "1000", "--workload", "gaussian")
+REST = ("--patience", "0.1")
+TINY = ("--quick", "--budget", "0.2", "--size", "1000", "--workload", "gaussian", *REST)
 
 
 @pytest.fixture(scope="module")
@@ -251,13 +255,14 @@ def asked_for(monkeypatch, *options):
     """The cases, implementations and settings that options lead to."""
     seen = {}
 
-    def record(entries, **settings):
-        seen.update(settings, cases=list(entries), entries=entries)
+    def record(entries, plan, **settings):
+        seen.update(baseline=plan.baseline, control=plan.control)
+        seen.update(cases=list(entries), entries=entries)
         seen["implementations"] = [one.implementation for one in next(iter(entries.values()))]
         raise KeyboardInterrupt
 
     monkeypatch.setattr(measuring, "compare", record)
-    assert cli.main(["compare", *options]) == 130
+    assert cli.main(["compare", *REST, *options]) == 130
     return seen
 
 
@@ -265,7 +270,11 @@ def test_the_defaults_compare_everything_on_real_data(monkeypatch):
     asked = asked_for(monkeypatch)
     assert asked["implementations"] == list(registry.names())
     assert asked["baseline"] == "numpy_stable"
-    assert {case.operation for case in asked["cases"]} == set(compare.DEFAULT_OPERATIONS)
+    assert {case.operation for case in asked["cases"]} == {
+        "sigmoid",
+        "binary_cross_entropy",
+        "logistic_loss",
+    }
     assert {case.workload for case in asked["cases"]} == {"flights"}
     assert {case.dtype for case in asked["cases"]} == {"float32", "float64"}
     assert {case.reduction for case in asked["cases"] if case.label_dtype} == {"sum"}
@@ -319,12 +328,54 @@ def test_one_implementation_may_take_part_with_two_numbers_of_threads(monkeypatc
     assert labels == ["numba_parallel", "numba_parallel@1", "numpy_stable"]
 
 
-def test_a_part_of_the_suite_is_measured_and_written(tmp_path, monkeypatch, compared):
+def test_a_part_of_the_suite_is_measured_and_written(tmp_path, monkeypatch, compared, capsys):
     kept = store.read(compared[1] / "run.json", COMPARISON)
-    monkeypatch.setattr(measuring, "compare", lambda entries, **settings: kept)
-    assert cli.main(["compare", "--suite", "full", "--output", str(tmp_path / "new")]) == 0
+    monkeypatch.setattr(measuring, "compare", lambda entries, plan, **settings: kept)
+    command = ["compare", "--suite", "full", *REST]
+    assert cli.main(command) == 2
+    assert "accepted is --output FOLDER" in capsys.readouterr().err
+    command += ["--output", str(tmp_path / "new")]
+    assert cli.main(command) == 0
     names = {path.name for path in (tmp_path / "new").iterdir()}
     assert names == {f"{part}.{kind}" for part in suite.PARTS for kind in ("json", "md", "csv")}
+    assert cli.main(command) == 2
+    assert "is there; accepted is a folder without it" in capsys.readouterr().err
+    assert cli.main([*command, "--replace"]) == 0
+    shifted = dataclasses.replace(kept.content, overall=Interval(1.5, 1.4, 1.6))
+    kept = dataclasses.replace(kept, content=shifted)
+    (tmp_path / "new" / "flights.md").unlink()
+    assert cli.main([*command, "--replace"]) == 3
+    assert "failed its A/A control, and is not written" in capsys.readouterr().err
+    assert not (tmp_path / "new" / "flights.md").exists()
+
+
+def test_a_resolution_that_is_too_coarse_is_no_comparison(compared, tmp_path, capsys, monkeypatch):
+    """Said above the table, never as `same`, and a status of its own if that is asked for."""
+    kept = store.read(compared[1] / "run.json", COMPARISON)
+    coarse = Interval(1.0, 0.7, 22.0)
+    rows = [
+        dataclasses.replace(row, ratio=coarse) if row.implementation.endswith(AGAIN) else row
+        for row in kept.content.rows
+    ]
+    file = tmp_path / "coarse.json"
+    store.write(file, COMPARISON, kept.provenance, dataclasses.replace(kept.content, rows=rows))
+    assert cli.main(["compare", "--from-json", str(file)]) == 0
+    text = capsys.readouterr().out
+    first = next(line for line in text.splitlines() if "NO COMPARISON" in line)
+    assert "resolution ±2100.0%" in first
+    assert text.index("NO COMPARISON") < text.index("fake_right")
+    assert " same" not in text.partition("logistic_loss")[0]
+    assert cli.main(["compare", "--from-json", str(file), "--strict"]) == 3
+
+
+def test_rows_appear_as_they_are_ready_with_the_time_that_is_left(capsys, monkeypatch):
+    monkeypatch.setattr(output.Progress, "EVERY", 0.0)
+    command = ["compare", *TINY, "--operation", "sigmoid", "--size", "100"]
+    assert cli.main([*command, "--implementation", "numpy_stable"]) == 0
+    printed = capsys.readouterr()
+    assert re.search(r"\d+% (judging|timing).*, about \d+ s left", printed.err)
+    assert printed.out.count("numpy_stable (A/A)") == 2
+    assert printed.out.index("numpy_stable (A/A)") < printed.out.index("Times are medians")
 
 
 @pytest.mark.parametrize("part", suite.PARTS.values(), ids=suite.PARTS)

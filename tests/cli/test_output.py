@@ -99,8 +99,8 @@ def test_where_nobody_looks_progress_is_a_line_now_and_then(monkeypatch):
         for step in range(100):
             show("timing", step / 100)
     lines = kept.getvalue().splitlines()
-    assert 2 <= len(lines) <= 4
-    assert all(re.fullmatch(r" *\d+% timing", line) for line in lines)
+    assert 8 <= len(lines) <= 12
+    assert all(re.fullmatch(r" *\d+% timing, about \d+ s left", line) for line in lines)
 
 
 def test_a_mistake_of_the_program_is_no_verdict(monkeypatch, capsys):

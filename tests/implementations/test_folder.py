@@ -138,6 +138,7 @@ def test_an_added_file_is_compared(copy):
     added = copy / "xent_numba" / "implementations" / "added.py"
     options = ["compare", "--quick", "--budget", "1", "--operation", "sigmoid", "--size", "1000"]
     options += ["--workload", "gaussian", "--implementation", "added", "--baseline", "added"]
+    options += ["--patience", "0.1"]
     run = f"from xent_numba.cli import main; raise SystemExit(main({options!r}))"
     for text, wrong in ((ADDED, False), (WRONG, True)):
         added.write_text(text, encoding="utf-8")

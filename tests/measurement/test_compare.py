@@ -6,8 +6,6 @@ import dataclasses
 import re
 import statistics
 import sys
-from collections import Counter, defaultdict
-from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -16,7 +14,9 @@ from fake_implementations import SOURCES, write
 from xent_numba.measurement import compare as comparing
 from xent_numba.measurement import idle
 from xent_numba.measurement.case import Case
-from xent_numba.measurement.compare import compare, prepare, room
+from xent_numba.measurement.compare import Plan, compare, prepare, room
+from xent_numba.measurement.comparison import Row
+from xent_numba.measurement.inputs import shared
 from xent_numba.measurement.participant import (
     AGAIN,
     DEVICE_LIMIT,
@@ -25,7 +25,6 @@ from xent_numba.measurement.participant import (
     Preparation,
 )
 from xent_numba.measurement.pool import Pool
-from xent_numba.measurement.worker import WarmUp
 
 CASES = [Case.of("sigmoid", "gaussian", size, "float32", None, "sum") for size in (1000, 3000)]
 NAMES = [name for name in SOURCES if name != "fake_hanging"]
@@ -39,9 +38,7 @@ def run(tmp_path_factory):
     members = [Participant.of(path, threads=1) for path in write(folder, *NAMES)]
     result = compare(
         dict.fromkeys(CASES, members),
-        baseline="fake_right",
-        control="fake_right",
-        budget=4.0,
+        Plan("fake_right", "fake_right", 4.0),
         command="xent-numba compare",
         progress=lambda what, done: seen.append((what, done)),
     )
@@ -126,29 +123,20 @@ def test_a_device_is_timed_by_its_own_clock_and_its_result_is_fetched(rows):
         assert len(row.rounds) >= 6
 
 
-def test_each_device_has_a_share_of_its_own_memory():
+def test_each_device_has_a_share_of_its_own_memory(monkeypatch):
     """A copy on the GPU that takes 2 s, and a pass over the memory of the host that takes 8 s."""
     seconds = {MEMORY_LIMIT: 8.0, DEVICE_LIMIT: 2.0, "numba_cuda": 4.0, "numba_parallel": 16.0}
     members = [Participant(name, name, 1) for name in ("numba_cuda", "numba_parallel")]
-    entered = comparing._entered({CASES[0]: members}, 1, "", ["numba_cuda"])[CASES[0]]
-    assert {one.label for one in entered} == set(seconds)
     alone = comparing._entered({CASES[0]: members[1:]}, 1, "", [])[CASES[0]]
     assert [one.label for one in alone] == [MEMORY_LIMIT, "numba_parallel"]
-
-    class Fake(SimpleNamespace):
-        def __getitem__(self, label):
-            return SimpleNamespace(warm_up=lambda key: WarmUp(1, True, True))
-
-        def turn(self, label, key, plan):
-            return [seconds[label]]
-
-    labels = {one.label: one.label for one in entered}
-    pool = Fake(disturbed=defaultdict(Counter), workers={})
-    homes = dict.fromkeys(labels)
-    timing = comparing._Timing(pool, homes, CASES[0], labels, ["numba_cuda"])
-    prepared = dict.fromkeys(labels, Preparation("ok"))
-    found = timing.rows(prepared, ("numba_parallel", ""), 0.01, lambda done: None)
-    shares = {row.implementation: row.limit_share.value for row in found}
+    monkeypatch.setattr(comparing, "_on_gpu", lambda entries: {"numba_cuda"})
+    plan = Plan("numba_parallel", "", 1.0)
+    run = comparing._Run({CASES[0]: members}, plan, lambda *told: None, lambda *told: None)
+    assert {one.label for one in run.entries[CASES[0]]} == set(seconds)
+    for label, value in seconds.items():
+        row = Row(CASES[0], label, Preparation("ok"), rounds=dict.fromkeys(range(6), value))
+        run._add(row, block=0)
+    shares = {row.implementation: row.limit_share.value for row in run.rows(CASES[0])}
     assert shares == {
         MEMORY_LIMIT: 1.0, DEVICE_LIMIT: 1.0, "numba_cuda": 0.5, "numba_parallel": 0.5
     }  # fmt: skip
@@ -197,8 +185,8 @@ def test_no_process_is_left(run):
 def test_one_that_gives_no_answer_is_ended(tmp_path):
     (hanging,) = write(tmp_path, "fake_hanging")
     program = Participant.of(hanging, threads=1).program(timeout=2.0)
-    with Pool({"fake_hanging": program}) as pool:
-        found = prepare(pool, {CASES[0]: ["fake_hanging"]})
+    with Pool({"fake_hanging": program}) as pool, shared(CASES[0].arguments()) as laid:
+        found = prepare(pool, {CASES[0]: ["fake_hanging"]}, {CASES[0]: laid})
     assert found[CASES[0]]["fake_hanging"].status == "crashed"
     assert "no answer within 2 s" in found[CASES[0]]["fake_hanging"].reason
 
@@ -208,7 +196,7 @@ def test_who_was_awake_before_a_turn_is_in_the_row_and_below_the_table(monkeypat
 
     monkeypatch.setattr(idle, "awake", lambda clocks: ["spinner"])
     right = Participant.of("numpy_stable", threads=1)
-    found = compare({CASES[0]: [right]}, baseline=right.label, control="", budget=0.1, command="")
+    found = compare({CASES[0]: [right]}, Plan(right.label, "", 0.1), command="")
     found = found.content
     for row in found.rows:
         assert row.disturbed_by == {"spinner": len(row.rounds)}
@@ -244,9 +232,7 @@ def test_the_memory_limit_may_die_and_is_replaced(tmp_path, stage):
     (right,) = (Participant.of(path, threads=1) for path in write(tmp_path, "fake_right"))
     found = compare(
         dict.fromkeys(CASES, (right,)),
-        baseline="fake_right",
-        control="",
-        budget=1.0,
+        Plan("fake_right", "", 1.0),
         command="xent-numba compare",
         progress=kill,
     )
@@ -271,9 +257,7 @@ def test_whoever_dies_on_one_case_goes_on_with_the_next(tmp_path):
     dying, right = (Participant.of(path, threads=1) for path in paths)
     found = compare(
         dict.fromkeys(CASES, (dying, right)),
-        baseline="fake_right",
-        control="",
-        budget=1.0,
+        Plan("fake_right", "", 1.0),
         command="xent-numba compare",
     )
     first, second = (dict(_by_label(rows)) for _, rows in found.content.cases())
@@ -281,22 +265,6 @@ def test_whoever_dies_on_one_case_goes_on_with_the_next(tmp_path):
     assert "its process ended with exit code 4" in first["fake_dying_once"].preparation.reason
     assert second["fake_dying_once"].preparation.status == "ok"
     assert second["fake_dying_once"].seconds.value > 0
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process")
-def test_a_worker_without_memory_costs_its_row(tmp_path):
-    body = """import resource
-    import numpy as np
-    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, resource.RLIM_INFINITY))
-    return lambda: np.empty(1 << 30)"""
-    source = SOURCES["fake_wrong_binding"].replace("return lambda: inputs[0] * 0", body)
-    (tmp_path / "fake_exhausting.py").write_text(source)
-    paths = [str(tmp_path / "fake_exhausting.py"), *write(tmp_path, "fake_right")]
-    both = tuple(Participant.of(path, threads=1) for path in paths)
-    found = compare({CASES[0]: both}, baseline="fake_right", control="", budget=0.2, command="")
-    rows = dict(_by_label(found.content.rows))
-    assert "Unable to allocate 8.00 GiB" in rows["fake_exhausting"].preparation.reason
-    assert rows["fake_right"].seconds.value > 0
 
 
 def _by_label(rows):

@@ -136,6 +136,15 @@ def judge(
     return Verdict(True, worst["loss"], worst["gradient"], note if failures else "")
 
 
+def disagreement(samples: Samples, kind: Kind, got: ndarray, divisor: float = 1.0) -> str:
+    """Why results that lie here already are wrong, in one sentence; empty if they are not."""
+    try:
+        _judge_every(samples, kind, got, {}, divisor)
+    except _DisagreementError as wrong:
+        return str(wrong)
+    return ""
+
+
 def _call_per_sample(
     compute: Callable[..., Any],
     operation: Operation,
@@ -156,6 +165,10 @@ def _call_per_sample(
     for (kind, output), array in zip(outputs.items(), returned, strict=True):
         if array is not output:
             raise _DisagreementError(f"the {kind} was not returned in the array passed for it")
+        stale = _STALE_LOSS if kind == "loss" else _STALE_GRADIENT
+        if output.size and (output == stale).all():
+            name = "out" if kind == "loss" else "grad_out"
+            raise _DisagreementError(f"{name} was not filled: it holds what it held before")
     return {kind: output.ravel() for kind, output in outputs.items()}
 
 

@@ -27,8 +27,10 @@ GRADES = (1, 4, 100)
 #: library may be a difference that cancels some bits. What a textbook formula loses depends on the
 #: input, up to where no digit but the first is sure to be right.
 _STABLE = {"sigmoid": 10.0, "loss": 20.0, "gradient": 40.0}
-_TEXTBOOK = dict.fromkeys(_STABLE, float(GRADES[-1]))
-_ALLOWED: Mapping[str, Mapping[str, float]] = MappingProxyType(
+ALLOWED = float(GRADES[-1])
+"""The most that any formulation is allowed, in ULP."""
+_TEXTBOOK = dict.fromkeys(_STABLE, ALLOWED)
+_BY_FORMULATION: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {"stable": _STABLE, "textbook": _TEXTBOOK}
 )
 
@@ -85,4 +87,4 @@ class Tolerance:
 def allowed(operation: str, formulation: str, kind: Kind) -> float:
     """Largest error in ULP, of either dtype, that is accepted of anyone."""
     what = "sigmoid" if operation == "sigmoid" else kind
-    return _ALLOWED[formulation][what]
+    return _BY_FORMULATION[formulation][what]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import itertools
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,21 +14,22 @@ from xent_numba.cli.arguments import ALL, DTYPES, expand, one_of, option, severa
 from xent_numba.errors import UsageError
 from xent_numba.host_arrays import LABEL_DTYPES
 from xent_numba.measurement.participant import Participant
-from xent_numba.measurement.suite import FULL, PARTS, SUBJECT
+from xent_numba.measurement.request import DEFAULT_BASELINE, Request
+from xent_numba.measurement.suite import CONTROL, FULL, PARTS, SUBJECT
 from xent_numba.operations import OPERATIONS, REDUCTIONS
 from xent_numba.results import machine
 
 if TYPE_CHECKING:
     from xent_numba.measurement.case import Case
-    from xent_numba.measurement.comparison import Comparison
+    from xent_numba.measurement.compare import Plan
+    from xent_numba.measurement.comparison import Comparison, Row
     from xent_numba.measurement.suite import Entries
     from xent_numba.results.store import Stored
 
-DEFAULT_OPERATIONS = ("sigmoid", "binary_cross_entropy", "logistic_loss")
-DEFAULT_WORKLOAD = "flights"
-DEFAULT_BASELINE = "numpy_stable"
-FOLDER = Path("reports/compare")
-BUDGET, QUICK_BUDGET = 120.0, 8.0
+DEFAULT = Request()
+QUICK_BUDGET = 8.0
+SUITE_PROCESSES = 4
+PATIENCE = 15.0
 SUFFIXES = {"json": ".json", "markdown": ".md", "csv": ".csv"}
 FILES = {
     "json": "everything that was measured",
@@ -43,7 +43,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Declare its arguments."""
     parser.description = (
         "Judge implementations by the oracle and time those that agree. Exit status: 0; 1 if one "
-        "that was named by --implementation is wrong or crashed; 2 for an error."
+        "that was named by --implementation is wrong or crashed; 2 for an error; 3 with --strict "
+        "where nothing can be compared."
     )
     several(parser, "--operation", one_of((*OPERATIONS, ALL)), f"{ALL} or a name")
     several(parser, "--dtype", one_of((*DTYPES, ALL)), f"{ALL}, float32 or float64")
@@ -53,12 +54,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     several(parser, "--workload", one_of((*workloads.names(), ALL)), f"{ALL} or a name")
     names = "name, or path of a .py file; with @1 after it, on one thread"
     several(parser, "--implementation", arguments.participant, names)
-    parts = "; ".join(f"{part.name}: {part.summary}" for part in PARTS.values())
+    parts = "; ".join(f"{part.name}: {part.summary}" for part in (*PARTS.values(), CONTROL))
     whole = f"all that the reports hold (full), or one part of it, into --output; {parts}"
-    option(parser, "--suite", one_of((FULL, *PARTS)), "PART", whole)
-    folder = f"for --suite: gets PART.json, PART.md and PART.csv; default {FOLDER}"
-    kind = arguments.output_folder
-    option(parser, "--output", kind, "FOLDER", folder, dest="folder", default=FOLDER)
+    option(parser, "--suite", one_of((FULL, *PARTS, CONTROL.name)), "PART", whole)
+    folder = "for --suite: gets PART.json, PART.md and PART.csv, which are not there yet"
+    option(parser, "--output", arguments.output_folder, "FOLDER", folder, dest="folder")
+    parser.add_argument("--replace", action="store_true", help="of --suite, files that are there")
     reduction = "of the losses: none, sum (default) or mean"
     option(parser, "--reduction", one_of(REDUCTIONS), "REDUCTION", reduction, default="sum")
     dtypes, text = map(str, LABEL_DTYPES), "of the labels; the dtype of the scores if not given"
@@ -68,8 +69,17 @@ def add(parser: argparse.ArgumentParser) -> None:
     cpus, text = machine.usable_cpus(), "for every library; default all CPUs"
     option(parser, "--threads", arguments.whole(1, cpus), "N", text, default=cpus)
     parser.add_argument("--quick", action="store_true", help="float32 only, and few rounds")
-    text = f"for all, judging too; default {BUDGET:g}, with --quick {QUICK_BUDGET:g}"
+    text = f"for all, judging too; default {DEFAULT.budget:g}, with --quick {QUICK_BUDGET:g}"
     option(parser, "--budget", arguments.seconds, "SECONDS", text)
+    text = (
+        "times each starts anew, with a part of the budget: intervals hold what differs between "
+        f"processes; default 1, of --suite {SUITE_PROCESSES}"
+    )
+    option(parser, "--processes", arguments.whole(1, 50), "N", text)
+    text = f"to wait until other programs rest; default {PATIENCE:g}"
+    option(parser, "--patience", arguments.seconds, "SECONDS", text, default=PATIENCE)
+    text = "fail where the resolution of a case is too coarse to compare anything"
+    parser.add_argument("--strict", action="store_true", help=text)
     text = "show a comparison that --json kept, and measure nothing"
     option(parser, "--from-json", arguments.input_file, "FILE", text)
     arguments.files(parser, **FILES)
@@ -88,13 +98,27 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             "two of --json, --markdown, --csv and --figure name one file; accepted are two"
         )
-    kept = options.from_json
-    found = store.read(kept, COMPARISON) if kept else _measured(options)
-    _write(found, **paths)
-    tables.show(found, output.console(options.output))
+    printed = output.console(options.output)
+    if kept := options.from_json:
+        found = store.read(kept, COMPARISON)
+        _write(found, **paths)
+        tables.show(found, printed)
+    else:
+        found = _measured(options)
+        _write(found, **paths)
+        tables.show_notes(found, printed)
+    return _status(found.content, options)
+
+
+def _status(found: Comparison, options: argparse.Namespace) -> int:
+    """1 where one that was named is wrong; 3 where nothing can be compared, if that was asked."""
+    from xent_numba.reporting import tables
+
     asked = {Participant.of(text, 1).label for text in options.implementation or ()}
-    rows = [row for row in found.content.rows if row.implementation in asked]
-    return int(any(row.preparation.status in ("wrong", "crashed") for row in rows))
+    rows = [row for row in found.rows if row.implementation in asked]
+    if any(row.preparation.status in ("wrong", "crashed") for row in rows):
+        return 1
+    return 3 if options.strict and tables.no_comparison(found) else 0
 
 
 def _write(run: Stored[Comparison], **paths: Path) -> None:
@@ -117,68 +141,90 @@ def _suite(options: argparse.Namespace) -> int:
     if given := [name for name in chosen if getattr(options, name) is not None]:
         raise UsageError(
             f"--suite is given with --{given[0].replace('_', '-')}, which it decides; accepted are "
-            "--output, --budget and --threads"
+            "--output, --replace, --budget, --processes and --threads"
         )
-    from xent_numba.measurement.compare import TIMED_SHARE
+    if options.folder is None:
+        raise UsageError("--suite has nowhere to write; accepted is --output FOLDER beside it")
+    from xent_numba.measurement.compare import TIMED_SHARE, Plan
     from xent_numba.reporting import tables
 
+    one = {**PARTS, CONTROL.name: CONTROL}.get(options.suite)
+    parts = [one] if one else list(PARTS.values())
+    files = {part.name: _files(part.name, options) for part in parts}
     options.folder.mkdir(parents=True, exist_ok=True)
     names = list(registry.names())
-    for part in PARTS.values() if options.suite == FULL else [PARTS[options.suite]]:
-        found = _compare(
-            part.enter(names, options.threads),
-            options.errors,
-            baseline=part.baseline,
-            control=SUBJECT,
+    status = 0
+    for part in parts:
+        plan = Plan(
+            part.baseline,
+            SUBJECT,
             # Judging must not take from what the rounds of a report have.
-            budget=options.budget or part.budget / TIMED_SHARE,
-            command=f"xent-numba compare --suite {part.name}",
+            options.budget or part.budget / TIMED_SHARE,
+            options.processes or SUITE_PROCESSES,
         )
-        stem = options.folder / part.name
-        paths = {name: stem.with_suffix(end) for name, end in SUFFIXES.items()}
-        _write(found, **paths)
-        tables.show(found, output.console(options.output))
-    return 0
+        command = f"xent-numba compare --suite {part.name}"
+        found = _compare(part.enter(names, options.threads), plan, options, command)
+        if tables.doubtful(found.content):
+            said = f"{part.name} failed its A/A control, and is not written"
+            print(f"xent-numba compare: {said}", file=options.errors)
+            status = 3
+        else:
+            _write(found, **files[part.name])
+        tables.show_notes(found, output.console(options.output))
+    return status
+
+
+def _files(part: str, options: argparse.Namespace) -> dict[str, Path]:
+    """Where a part of the suite is written to."""
+    files: dict[str, Path] = {x: options.folder / f"{part}{end}" for x, end in SUFFIXES.items()}
+    for path in files.values():
+        if path.exists() and not options.replace:
+            raise UsageError(
+                f"{str(path)!r} is there; accepted is a folder without it, or --replace to lose it"
+            )
+    return files
 
 
 def _measured(options: argparse.Namespace) -> Stored[Comparison]:
-    cases = _cases(options)
-    asked = options.implementation or list(registry.names())
-    members = [Participant.of(text, options.threads) for text in asked]
-    baseline = Participant.of(options.baseline, options.threads)
-    members = list(dict.fromkeys((*members, baseline)))
-    labels = [one.label for one in members]
-    return _compare(
-        dict.fromkeys(cases, members),
-        options.errors,
-        baseline=baseline.label,
-        control=SUBJECT if SUBJECT in labels else labels[0],
-        budget=options.budget or (QUICK_BUDGET if options.quick else BUDGET),
-        command=options.command,
-    )
-
-
-def _compare(entries: Entries, errors: output.Output, **settings: object) -> Stored[Comparison]:
-    from xent_numba.measurement import compare
-
-    with output.progress(errors) as progress:
-        return compare.compare(entries, progress=progress, **settings)  # type: ignore[arg-type]
-
-
-def _cases(options: argparse.Namespace) -> list[Case]:
-    """Every combination of what was asked for; one sample of each shows whether it can be drawn."""
-    from xent_numba.measurement.case import Case
-
-    combinations = itertools.product(
-        expand(options.operation, OPERATIONS, DEFAULT_OPERATIONS),
-        expand(options.workload, workloads.names(), (DEFAULT_WORKLOAD,)),
-        [*(options.size or ()), *(options.sizes or ())] or [None],
+    asked = Request(
+        expand(options.operation, OPERATIONS, DEFAULT.operations),
+        expand(options.workload, workloads.names(), DEFAULT.workloads),
         expand(options.dtype, DTYPES, DTYPES[:1] if options.quick else DTYPES),
+        [*(options.size or ()), *(options.sizes or ())] or DEFAULT.sizes,
+        options.label_dtype,
+        options.reduction,
+        options.implementation or (),
+        options.baseline,
+        options.threads,
+        options.budget or (QUICK_BUDGET if options.quick else DEFAULT.budget),
+        options.processes or DEFAULT.processes,
     )
-    cases = [Case.of(*one, options.label_dtype, options.reduction) for one in combinations]
-    for case in dict.fromkeys(dataclasses.replace(case, size=1) for case in cases):
+    try:
+        entries, plan = asked.resolve()
+    except (ValueError, ModuleNotFoundError) as error:
+        raise UsageError(str(error)) from None
+    return _compare(entries, plan, options, options.command)
+
+
+def _compare(
+    entries: Entries, plan: Plan, options: argparse.Namespace, command: str
+) -> Stored[Comparison]:
+    """Wait for rest, and measure; each table is printed when the last process has filled it."""
+    from xent_numba.measurement import compare, idle
+    from xent_numba.reporting import tables
+
+    printed = output.console(options.output)
+    seen: Counter[Case] = Counter()
+    with output.progress(options.errors) as progress:
+
+        def ready(case: Case, rows: list[Row]) -> None:
+            seen[case] += 1
+            if seen[case] == plan.processes:
+                progress.above(lambda: tables.show_case(case, rows, plan.baseline, printed))
+
         try:
-            case.arguments()
-        except (ValueError, ModuleNotFoundError) as error:
-            raise UsageError(str(error)) from None
-    return list(dict.fromkeys(cases))
+            idle.wait_for_rest(options.patience, progress)
+        except idle.BusyError as error:
+            said = f"xent-numba compare: {error}. Going on; look at the resolution of each table"
+            progress.above(lambda: print(said, file=options.errors))
+        return compare.compare(entries, plan, command=command, progress=progress, ready=ready)

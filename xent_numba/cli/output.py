@@ -92,46 +92,72 @@ def console(output: Output) -> Console:
     return Console(file=output, highlight=False)  # type: ignore[arg-type]
 
 
-@contextlib.contextmanager
-def progress(output: Output) -> Iterator[Callable[[str, float], None]]:
-    """Show a bar that is gone in the end; where nobody looks, a line now and then.
+class Progress:
+    """Progress in lines, the first after `FIRST` seconds, then one every `EVERY`.
 
     Parameters
     ----------
     output : Output
         Where to.
-
-    Yields
-    ------
-    callable
-        Told what is being done, and the fraction of it that is done.
     """
-    if not output.isatty():
-        yield _Lines(output)
-        return
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console(output), transient=True) as bar:
-        task = bar.add_task("starting", total=1.0)
-        yield lambda what, done: bar.update(task, description=what, completed=done)
-
-
-class _Lines:
-    """Progress in lines, the first after `FIRST` seconds, the next each after `EVERY`."""
-
-    FIRST, EVERY = 5.0, 30.0
+    FIRST, EVERY = 5.0, 10.0
 
     def __init__(self, output: Output) -> None:
-        self._output, self._next = output, time.monotonic() + self.FIRST
+        self._output, self._started = output, time.monotonic()
+        self._next = self._started + min(self.FIRST, self.EVERY)
 
     def __call__(self, what: str, done: float) -> None:
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + self.EVERY
-            self._output.write(f"{done:4.0%} {what}\n")
+        """Say what is being done, the fraction of it that is done, and when it will be."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + self.EVERY
+            left = f", about {(now - self._started) * (1 / done - 1):.0f} s left" if done else ""
+            self._output.write(f"{done:4.0%} {what}{left}\n")
             self._output.flush()
+
+    def above(self, act: Callable[[], object]) -> None:
+        """Print something in between."""
+        act()
+
+
+class Bar(Progress):
+    """Progress as a bar that is gone in the end."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(output)
+        from rich import progress
+
+        self.shown = progress.Progress(
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.TaskProgressColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left:"),
+            progress.TimeRemainingColumn(),
+            console=console(output),
+            transient=True,
+        )
+        self._task = self.shown.add_task("starting", total=1.0)
+
+    def __call__(self, what: str, done: float) -> None:
+        """Say what is being done, and the fraction of it that is done."""
+        self.shown.update(self._task, description=what, completed=done)
+
+    def above(self, act: Callable[[], object]) -> None:
+        """Print something; the bar goes on below."""
+        self.shown.stop()
+        act()
+        self._output.flush()
+        self.shown.start()
+
+
+@contextlib.contextmanager
+def progress(output: Output) -> Iterator[Progress]:
+    """Show a bar that is gone in the end; where nobody looks, a line now and then."""
+    if not output.isatty():
+        yield Progress(output)
+        return
+    bar = Bar(output)
+    with bar.shown:
+        yield bar

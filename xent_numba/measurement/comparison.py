@@ -9,7 +9,12 @@ from typing import Self
 
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.participant import AGAIN, Preparation
-from xent_numba.measurement.statistics import Interval, median_interval, ratio_interval
+from xent_numba.measurement.statistics import (
+    Interval,
+    interval,
+    median_interval,
+    ratio_interval,
+)
 from xent_numba.measurement.worker import WarmUp
 from xent_numba.operations import OPERATIONS
 from xent_numba.results.store import Kind
@@ -36,7 +41,7 @@ class Row:
     ratio : Interval or None
         Its own time divided by the A/A control's, round by round.
     rounds : dict of int to float
-        Seconds per call, by round.
+        Seconds per call, by round; see `statistics.ROUNDS`.
     warm_up : WarmUp or None
         How a turn was taken.
     disturbed_by : dict of str to int
@@ -69,7 +74,7 @@ class Row:
         own = rounds[self.implementation]
         return dataclasses.replace(
             self,
-            seconds=median_interval(list(own.values())),
+            seconds=interval(own),
             speedup=ratio_interval(rounds.get(baseline, {}), own),
             limit_share=ratio_interval(rounds.get(limit, {}), own),
             ratio=ratio_interval(own, rounds.get(control, {})),
@@ -98,7 +103,7 @@ class Comparison:
     control : str
         The A/A control: entered twice, the second time with `AGAIN` after its label; empty if none.
     settings : dict of str to int or float
-        Threads, budget in seconds, and seed.
+        Threads, budget in seconds, seed, and processes that each participant was started in.
     numba : dict
         What Numba compiled for; see `codegen.cpu_target.describe`.
     activity : dict of str to float

@@ -32,23 +32,41 @@ class Place(NamedTuple):
     size: int
 
 
+class Laid(NamedTuple):
+    """Arrays in shared memory, as who laid them there sees them.
+
+    Attributes
+    ----------
+    places : tuple of Place
+        Where they lie.
+    arrays : tuple of ndarray
+        The arrays, which can be written to.
+    """
+
+    places: tuple[Place, ...]
+    arrays: tuple[ndarray, ...]
+
+
 @contextmanager
-def shared(arrays: Sequence[ndarray]) -> Iterator[tuple[Place, ...]]:
+def shared(arrays: Sequence[ndarray]) -> Iterator[Laid]:
     """Lay arrays into shared memory; it is gone when the context is left.
 
     A worker that still reads them may go on: the system frees the memory after the last.
     """
     blocks: list[SharedMemory] = []
+    laid: list[ndarray] = []
     places = []
     try:
         for array in arrays:
             block = SharedMemory(create=True, size=max(1, array.nbytes))
             blocks.append(block)
             _prefer_huge_pages(block)
-            np.ndarray(array.size, array.dtype, block.buf)[:] = array
+            laid.append(np.ndarray(array.size, array.dtype, block.buf))
+            laid[-1][:] = array
             places.append(Place(block.name, str(array.dtype), array.size))
-        yield tuple(places)
+        yield Laid(tuple(places), tuple(laid))
     finally:
+        laid.clear()
         for block in blocks:
             block.close()
             block.unlink()
@@ -64,12 +82,13 @@ class Attached:
     """
 
     def __init__(self, places: Sequence[Place]) -> None:
-        self._blocks = [_attach(place.name) for place in places]
+        self._blocks = [_attach(place) for place in places]
         arrays = []
         for block, place in zip(self._blocks, places, strict=True):
-            assert block.buf is not None  # until it is closed
             # Unlike an ndarray on the buffer, this keeps it from being unmapped beneath it.
-            array: ndarray = np.frombuffer(block.buf, place.dtype, place.size)
+            buffer = block if isinstance(block, mmap.mmap) else block.buf
+            assert buffer is not None  # until it is closed
+            array: ndarray = np.frombuffer(buffer, place.dtype, place.size)
             array.flags.writeable = False
             arrays.append(array)
         self.arrays = tuple(arrays)
@@ -82,8 +101,14 @@ class Attached:
                 block.close()
 
 
-def _attach(name: str) -> SharedMemory:
-    """Attach without being tracked: the worker's tracker would remove what is not the worker's."""
+def _attach(place: Place) -> SharedMemory | mmap.mmap:
+    """Attach without being tracked: the worker's tracker would remove what is not the worker's.
+
+    Where the memory has a file, its pages cannot be written to, by whatever means.
+    """
+    name = place.name
+    with suppress(OSError), open(f"/dev/shm/{name}", "rb") as file:  # noqa: PTH123, S108
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     if sys.version_info >= (3, 13):
         return SharedMemory(name, track=False)
     register = resource_tracker.register

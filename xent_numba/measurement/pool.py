@@ -4,11 +4,40 @@ from __future__ import annotations
 
 import collections
 import threading
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
 from xent_numba.measurement import idle
 from xent_numba.measurement.worker import Program, WarmUp, Worker
+
+SLACK = 0.01
+"""Seconds of a turn that are not its calls'."""
+
+DISTRUST = 3.0
+"""How many times as much of its CPUs as its calls a turn may take; half as many calls again are not
+timed."""
+
+
+@dataclass(slots=True)
+class Spent:
+    """What turns took: seconds of the wall, and of all CPUs; and what was said of them."""
+
+    turns: int = 0
+    wall: float = 0.0
+    cpu: float = 0.0
+    said: float = 0.0
+
+    def doubt(self, threads: int) -> str:
+        """Why what was said cannot be; empty if it can."""
+        slack = SLACK * self.turns
+        # Not by the wall: a process that has to wait for a CPU between its calls is honest.
+        if self.cpu > DISTRUST * threads * self.said + slack:
+            return f"says that calls took {self.said:.3g} s, in turns of {self.cpu:.3g} s of a CPU"
+        if self.cpu > (threads + 0.5) * self.wall + slack:
+            return f"used {self.cpu / self.wall:.1f} CPUs where it was given {threads}"
+        return ""
 
 
 class Pool:
@@ -25,6 +54,8 @@ class Pool:
     ----------
     disturbed : dict of str to Counter
         By label, which workers did not come to rest before a turn of that one, and before how many.
+    spent : dict of str to Spent
+        By label, what its turns took by clocks that are not its own.
     """
 
     def __init__(
@@ -38,6 +69,7 @@ class Pool:
         self.disturbed: dict[str, collections.Counter[str]] = collections.defaultdict(
             collections.Counter
         )
+        self.spent: dict[str, Spent] = collections.defaultdict(Spent)
 
     def __enter__(self) -> Self:
         return self
@@ -57,7 +89,14 @@ class Pool:
         """Wait until all other workers rest, and let one take a turn; see `Worker.turn`."""
         clocks = {k: worker.cpu_time for k, worker in self.workers.items() if k != label}
         self.disturbed[label].update(idle.awake(clocks))
-        return self[label].turn(key, plan, **options)
+        worker, spent = self[label], self.spent[label]
+        before, started = worker.cpu_time(), time.perf_counter()
+        samples = worker.turn(key, plan, **options)
+        spent.wall += time.perf_counter() - started
+        spent.cpu += worker.cpu_time() - before
+        spent.said += plan.batch * sum(samples)
+        spent.turns += 1
+        return samples
 
     def dismiss(self, label: str) -> None:
         """End a worker; another is started when it is needed."""

@@ -16,7 +16,7 @@ def with_control(several: Sequence[Participant], control: str) -> list[Participa
     return [*several, *(one.again() for one in several if one.label == control)]
 
 
-def dealt(case: Case, labels: Iterable[str], control: str) -> dict[str, str]:
+def dealt(case: Case, labels: Iterable[str], control: str, block: int = 0) -> dict[str, str]:
     """Whose process a label gets on a case; the two of the A/A control are dealt anew for each.
 
     A process is a few per cent faster or slower than another of the same for as long as it lives:
@@ -25,7 +25,7 @@ def dealt(case: Case, labels: Iterable[str], control: str) -> dict[str, str]:
     """
     processes = {label: label for label in labels}
     again = control + AGAIN
-    if again in processes and random.Random(f"{SEED} {case}").random() < 0.5:  # noqa: S311
+    if again in processes and random.Random(f"{SEED} {block} {case}").random() < 0.5:  # noqa: S311
         processes |= {control: again, again: control}
     return processes
 

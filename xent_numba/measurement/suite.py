@@ -91,6 +91,18 @@ def _labels(names: Sequence[str], threads: int) -> Entries:
     return _enter(cases, [name for name in names if name in _FAST], threads)
 
 
+def _control(names: Sequence[str], threads: int) -> Entries:
+    each: tuple[Reduction, ...] = ("sum", "none")
+    cases = (
+        _case(name, "gaussian", size, dtype, None, reduction)
+        for name in OPERATIONS
+        for dtype in _IN_CACHE
+        for reduction in each
+        for size in log_spaced(1, 2**16, 2)
+    )
+    return _enter(cases, [SUBJECT], threads)
+
+
 def _small(names: Sequence[str], threads: int) -> Entries:
     cases = (
         _case(name, "gaussian", size, dtype)
@@ -152,3 +164,8 @@ PARTS: Mapping[str, Part] = MappingProxyType(
         )
     }
 )
+
+CONTROL = Part(
+    "control", "whether 95 % intervals hold where nothing differs", 250, SUBJECT, _control
+)
+"""No part of the page: hundreds of cases of one implementation against itself."""

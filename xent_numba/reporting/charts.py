@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from xent_numba.measurement.participant import DEVICE_LIMIT, LIMITS, MEMORY_LIMIT
 from xent_numba.results import svg
@@ -161,7 +161,7 @@ def time_against_size(lines: Sequence[Line], *, width: int, height: int, name: s
 
 
 def speed_against_accuracy(
-    points: Sequence[Point], *, width: int, height: int, name: str, alone: bool = False
+    points: Sequence[Point], *, width: int, height: int, name: str, alone: str = ""
 ) -> str:
     """Nanoseconds per element against the largest error, both in logarithms.
 
@@ -173,8 +173,8 @@ def speed_against_accuracy(
         Size of the drawing in CSS pixels.
     name : str
         Prefix of the ids in the SVG, unique in the page.
-    alone : bool
-        Whether the SVG is a file of its own, and so must bring the colours along.
+    alone : str
+        Of an SVG that is a file of its own, and so must bring the colours along, its title.
 
     Returns
     -------
@@ -203,11 +203,19 @@ def speed_against_accuracy(
         color=MUTED,
         fontsize=9.5,
     )
-    axes.xaxis.set_major_locator(LogLocator(base=1000.0 if edge > 1e9 else 100.0, numticks=10))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter(FuncFormatter(_decimal_power))
+    step = 3 if edge > 1e9 else 2
+    ticks = [10.0**power for power in range(0, int(math.log10(edge)), step)]
+    if not all(math.isfinite(point.x) for point in points):
+        ticks.append(edge)
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda x, place: "∞" if x == edge else _decimal_power(x, place))
+    )
+    if alone:
+        axes.set_title(alone, loc="left", color=MUTED, fontsize=10.5)
     _write(axes, names, height)
-    return _svg(figure, name, alone=alone)
+    return _svg(figure, name, alone=bool(alone))
 
 
 def css_variables(theme: str) -> str:

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from xent_numba.measurement.suite import SUBJECT
-from xent_numba.reporting import charts, panels
+from xent_numba.reporting import charts, panels, tables
 from xent_numba.reporting.panels import Panel, Ratio
 from xent_numba.reporting.sources import Sources
 from xent_numba.results import table
@@ -54,8 +54,13 @@ def picture(sources: Sources) -> str | None:
     for case, rows in sources.cases("operations"):
         if (case.operation, case.dtype) == ("logistic_loss", "float32"):
             points = panels.points(sources, rows)
+            run = sources.runs["operations"]
+            machine, threads = run.provenance.machine, run.content.settings["threads"]
+            title = (
+                f"{tables.title(case)}; {threads} threads, {machine.cpu or machine.architecture}"
+            )
             return charts.speed_against_accuracy(
-                points, width=720, height=400, name="picture", alone=True
+                points, width=720, height=420, name="picture", alone=title
             )
     return None
 
@@ -67,7 +72,7 @@ def tiles(sources: Sources, shown: Sequence[Panel]) -> Iterator[tuple[str, str, 
     for (operation, label), name in _RIVALS.items():
         ratio = ratios.get((operation, label))
         if ratio and ratio.known:
-            yield ratio.text, f"the speed of {name}", f"{operation}, float32: {ratio.span}"
+            yield ratio.text, f"as fast as {name}", f"{operation} alone, float32: {ratio.span}"
     shares = {(p.operation, bar.label): bar.text for p in panels for bar in p.bars}
     if share := shares.get(("logistic_loss", SUBJECT)):
         yield share, "of the memory limit", "logistic_loss, float32"

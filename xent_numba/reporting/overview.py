@@ -90,7 +90,6 @@ def quality(runs: Mapping[str, Stored[Comparison]]) -> Iterator[dict[str, Any]]:
             "summary": PARTS[name].summary,
             "provenance": stored.provenance,
             "overall": overall,
-            "doubtful": tables.doubtful(run),
             "held": f"{sum(i.contains(1.0) for i in cases)} of {len(cases)}",
             "turns": sum(len(row.rounds) for row in run.rows),
             "disturbed": sum(sum(row.disturbed_by.values()) for row in run.rows),

@@ -69,7 +69,6 @@ def _content(sources: Sources) -> dict[str, Any]:
         "machine": overview.machine(first),
         "versions": first.provenance.machine.versions,
         "quality": list(overview.quality(runs)),
-        "doubtful": [name for name, run in runs.items() if tables.doubtful(run.content)],
         "calls": dict(ChainMap(*(run.content.calls for run in reversed([*runs.values()])))),
         "archive": _archive(sources),
         "files": [str(path.relative_to(sources.folder)) for path in sources.files()],

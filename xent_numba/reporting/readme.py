@@ -54,9 +54,4 @@ def _results(sources: Sources) -> str:
         "time."
     )
     parts = [headline.markdown(sources), text, tables.resolution_text(run.content)]
-    if doubtful := [name for name, one in sources.runs.items() if tables.doubtful(one.content)]:
-        parts += [
-            f"On the page of [all results](reports/index.html), {', '.join(doubtful)} failed "
-            "this control: doubt those rows."
-        ]
     return "\n\n".join([*parts, table.prose(tables.provenance(run))])

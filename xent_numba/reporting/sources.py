@@ -13,6 +13,7 @@ from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import COMPARISON, Comparison, Row
 from xent_numba.measurement.participant import AGAIN, LIMITS
 from xent_numba.measurement.suite import PARTS
+from xent_numba.reporting import tables
 from xent_numba.results import store
 from xent_numba.results.store import Stored
 
@@ -61,6 +62,8 @@ class Sources:
         """
         paths = {name: folder / "compare" / f"{name}.json" for name in PARTS}
         runs = {name: store.read(p, COMPARISON) for name, p in paths.items() if p.is_file()}
+        # One that differs from itself shows nothing of others.
+        runs = {name: run for name, run in runs.items() if not tables.doubtful(run.content)}
         if not runs:
             raise ResultFileError(
                 f"{str(folder / 'compare')!r} holds no comparison of the suite: accepted is a "
@@ -74,8 +77,9 @@ class Sources:
 
     def files(self) -> list[Path]:
         """What the report was made of, for whoever wants the numbers."""
-        found = sorted((self.folder / "compare").glob("*.json"))
-        found += sorted((self.folder / "compare").glob("*.csv"))
+        ends = (".json", ".csv")
+        found = [self.folder / "compare" / f"{name}{end}" for end in ends for name in self.runs]
+        found = [path for path in found if path.is_file()]
         return [*found, *sorted((self.folder / "accuracy").rglob("accuracy.json"))]
 
     def cases(self, part: str) -> list[tuple[Case, list[Row]]]:
@@ -110,7 +114,9 @@ def _errors(studies: Iterable[Study]) -> dict[tuple[str, str, str], float]:
         if quantity.result == "gradient":
             continue
         key = (quantity.implementation, quantity.operation, quantity.dtype)
-        # Infinite or NaN where it should not be, or the other way round: infinitely wrong.
-        error = math.inf if row.nonfinite.count else row.max_ulp
+        # Of normal results, as in the tables. Infinite or NaN where it should not be, the other way
+        # round, or a loss of -0.0: infinitely wrong.
+        wrong = row.nonfinite.count or row.sign.count
+        error = math.inf if wrong else row.normal.max_ulp
         found[key] = max(found.get(key, 0.0), error)
     return found

@@ -113,8 +113,9 @@ def summary(study: Study, *, gradients: bool) -> list[str]:
         table.markdown(Table(["implementation", *heads], body)),
         "",
         "≥: the worst that a search found; elsewhere every float32 was looked at. Results that",
-        "are subnormal are left out; *f* marks those that flush them to zero. *∞* marks results",
-        "that are infinite or NaN where the true value is not, or the other way round.",
+        "are subnormal are left out, here and in pictures of speed; *f* marks those that flush",
+        "them to zero. *∞* marks results that are infinite or NaN where the true value is not, or",
+        "the other way round, *-0* losses that are negative or -0.0: such pictures have both at ∞.",
     ]
 
 
@@ -136,6 +137,7 @@ def _worst(rows: list[Accuracy]) -> Marked:
         f"{worst:.4g}",
         *["*f*"] * any(row.subnormal.max_ulp > _FLUSHED for row in rows),
         *["*∞*"] * any(row.nonfinite.count for row in rows),
+        *["*-0*"] * any(row.sign.count for row in rows),
     ]
     return Marked(" ".join(marks))
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections.abc import Iterator, Sequence
+from html import escape
 from typing import Any
 
 from rich.console import Console
 
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import Comparison, Row
-from xent_numba.measurement.participant import LIMITS
+from xent_numba.measurement.participant import AGAIN, LIMITS
 from xent_numba.measurement.statistics import CONFIDENCE, Interval
 from xent_numba.results import table
 from xent_numba.results.store import Stored
@@ -18,6 +20,9 @@ from xent_numba.results.table import Table
 
 #: An interval that holds 1 and is wider than this says nothing.
 INCONCLUSIVE_WIDTH = 0.1
+
+#: A resolution beyond which nothing is compared.
+UNRESOLVED = 0.2
 
 #: What other processes may use of the CPUs without a warning.
 BUSY_PERCENT = 10.0
@@ -98,6 +103,12 @@ def notes(comparison: Comparison) -> list[str]:
         if row.preparation.status == "unavailable"
     ):
         found.append(f"{name}: unavailable: {reason}.")
+    if several := no_comparison(comparison):
+        found.append(
+            f"{len(several)} of the tables are NO COMPARISON: {comparison.control}, entered twice, "
+            f"differed from itself by more than {UNRESOLVED:.0%}. Their times are those of a busy "
+            "machine."
+        )
     others = comparison.activity["others_percent"]
     if others > BUSY_PERCENT:
         found.append(f"The machine was busy: other processes used {others:.0f}% of its CPUs.")
@@ -109,7 +120,8 @@ def legend(run: Stored[Comparison]) -> list[str]:
     return [
         f"Times are medians with {CONFIDENCE:.0%} bootstrap intervals. speed-up: the time of "
         f"{run.content.baseline} divided by the row's, round by round; same: the interval holds 1, "
-        "or the ratio is within the resolution. limit: share of the memory limit, the same bytes "
+        "or the ratio is within the resolution; unresolved: the resolution is too coarse to say. "
+        "limit: share of the memory limit, the same bytes "
         "moved without arithmetic: a copy where results are written, a dot product where they are "
         "summed, and on a GPU a copy by its driver. Rows of a GPU are timed by its events, from a "
         "cold cache, with their arrays on it.",
@@ -133,17 +145,32 @@ def resolution_text(comparison: Comparison) -> str:
     known = [interval for interval in found if interval is not None]
     held = sum(interval.contains(1.0) for interval in known)
     verdict = "does NOT hold 1: doubt this run" if doubtful(comparison) else "holds 1"
+    each = sorted(interval.distance_from_one for interval in known)
     return (
         f"A/A: {comparison.control} was entered twice. Against itself it took {overall.value:.3f} "
         f"times as long, interval {overall.low:.3f} to {overall.high:.3f}, which {verdict}; "
-        f"of {len(known)} single cases {held} hold it. Resolution of this run: "
-        f"±{overall.distance_from_one:.1%}; of a single case as its title says."
+        f"of {len(known)} single cases {held} hold it ({held / len(known):.0%}), by intervals of "
+        f"{CONFIDENCE:.0%}; each was started {comparison.settings.get('processes', 1)}x. A single "
+        f"case tells apart ±{statistics.median(each):.1%} (median), at worst ±{each[-1]:.1%}."
     )
 
 
 def resolution_note(resolution: Interval | None) -> str:
     """What a case can tell apart; empty where that is not known."""
-    return "" if resolution is None else f"resolution ±{resolution.distance_from_one:.1%}"
+    if resolution is None:
+        return ""
+    said = f"resolution ±{resolution.distance_from_one:.1%}"
+    return f"NO COMPARISON: {said}" if unresolved(resolution) else said
+
+
+def unresolved(resolution: Interval | None) -> bool:
+    """Whether the same one, entered twice, differs by so much that nothing can be compared."""
+    return resolution is not None and resolution.distance_from_one > UNRESOLVED
+
+
+def no_comparison(comparison: Comparison) -> list[Case]:
+    """Cases in which nothing can be compared."""
+    return [case for case, _ in comparison.cases() if unresolved(comparison.resolution(case))]
 
 
 def work(case: Case) -> str:
@@ -166,10 +193,20 @@ def provenance(run: Stored[Comparison]) -> str:
 
 
 def show(run: Stored[Comparison], console: Console) -> None:
-    """Print the tables."""
-    for shown in _tables(run.content):
-        table.show(shown, console)
-        console.print()
+    """Print the tables, and what is to be known of them."""
+    for case, rows in run.content.cases():
+        show_case(case, rows, run.content.baseline, console)
+    show_notes(run, console)
+
+
+def show_case(case: Case, rows: Sequence[Row], baseline: str, console: Console) -> None:
+    """Print the table of one case."""
+    table.show(_table(case, rows, baseline), console)
+    console.print()
+
+
+def show_notes(run: Stored[Comparison], console: Console) -> None:
+    """Print what is to be known of the tables."""
     for line in notes(run.content) + legend(run):
         console.print(table.printable(line), markup=False, highlight=False)
 
@@ -181,23 +218,40 @@ def markdown(run: Stored[Comparison]) -> str:
     return "\n".join([*lines, "", "\n\n".join(map(table.prose, legend(run))), ""])
 
 
+def html(run: Stored[Comparison]) -> str:
+    """Return the tables as a part of a page."""
+    said = [*notes(run.content), *legend(run)]
+    return "\n".join(
+        [*map(table.html, _tables(run.content)), *(f"<p>{escape(line)}</p>" for line in said)]
+    )
+
+
 def as_csv(run: Stored[Comparison]) -> str:
     """Return one line for each row, numbers as they were measured."""
-    records = [_record(row) for row in run.content.rows]
-    return table.as_csv(Table(list(records[0]), [list(record.values()) for record in records]))
+    found = records(run)
+    return table.as_csv(Table(list(found[0]), [list(record.values()) for record in found]))
+
+
+def records(run: Stored[Comparison]) -> list[dict[str, Any]]:
+    """Return the rows, each flat."""
+    return [_record(row) for row in run.content.rows]
 
 
 def _tables(comparison: Comparison) -> Iterator[Table]:
     for case, rows in comparison.cases():
-        resolution = comparison.resolution(case)
-        order = ranked(rows)
-        yield Table(
-            HEADERS,
-            [cells(row, comparison.baseline, resolution) for row in order],
-            right=range(2, len(HEADERS)),
-            title=_heading(case, resolution),
-            styles=[_style(row) for row in order],
-        )
+        yield _table(case, rows, comparison.baseline)
+
+
+def _table(case: Case, rows: Sequence[Row], baseline: str) -> Table:
+    resolution = next((r.ratio for r in rows if r.implementation.endswith(AGAIN)), None)
+    order = ranked(rows)
+    return Table(
+        HEADERS,
+        [cells(row, baseline, resolution) for row in order],
+        right=range(2, len(HEADERS)),
+        title=_heading(case, resolution),
+        styles=[_style(row) for row in order],
+    )
 
 
 def _style(row: Row) -> str:
@@ -251,6 +305,8 @@ def ratio(interval: Interval | None, resolution: Interval | None) -> str:
     """Text of a ratio, or that it is none: within its own interval, or that of the A/A row."""
     if interval is None:
         return ""
+    if unresolved(resolution):
+        return "unresolved"
     if resolution is not None and abs(interval.value - 1) <= resolution.distance_from_one:
         return "same"
     if interval.contains(1.0):

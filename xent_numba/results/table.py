@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from html import escape as escape_html
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -76,6 +77,20 @@ def page(title: str, *parts: str | Iterable[str]) -> str:
     """
     texts = (part if isinstance(part, str) else "\n".join(part) for part in parts)
     return "\n\n".join([f"# {title}", *filter(None, texts)]) + "\n"
+
+
+def html(table: Table) -> str:
+    """Return a table of HTML, its title as the caption."""
+    rows = [("th", table.columns), *(("td", row) for row in table.rows)]
+    lines = ["<table>", f"<caption>{escape_html(table.title)}</caption>" if table.title else ""]
+    for kind, row in rows:
+        cells = (
+            f'<{kind} style="text-align:{"right" if i in table.right else "left"}">'
+            f"{escape_html(printable(cell))}</{kind}>"
+            for i, cell in enumerate(row)
+        )
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    return "\n".join([*lines, "</table>"])
 
 
 def as_csv(table: Table) -> str:
