@@ -299,3 +299,42 @@ def test_the_regressions_page_lists_what_was_planted(page):
     assert "numba_parallel" in text
     assert "1.30x" in text
     assert page.locator("#regressions-body tr", has_text="track_max_ulp").count() >= 1
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="the oldest pair has no wheels for it")
+def test_the_oldest_environment_runs_what_it_is_filed_under(tmp_path):
+    """Made by asv as it stands in the matrix, with one benchmark in it."""
+    document = {
+        **util.load_json(str(ROOT / "asv.conf.json"), js_comments=True),
+        "repo": str(ROOT),
+        "branches": ["HEAD"],
+        "benchmark_dir": str(ROOT / "benchmarks"),
+    }
+    document |= {name: str(tmp_path / name) for name in ("env_dir", "results_dir", "html_dir")}
+    (tmp_path / "asv.conf.json").write_text(json.dumps(document))
+    oldest = [
+        one.name
+        for one in environment.get_environments(Config.from_json(document), None)
+        if "numpy1.26.4" in one.name
+    ]
+    options = ["run", "--quick", "--bench", "^times.time_sigmoid", "-E", *oldest, "HEAD^!"]
+    for command in (["machine", "--yes"], options):
+        done = subprocess.run(
+            [sys.executable, "-m", "asv", *command],
+            cwd=tmp_path,
+            env={**os.environ, "HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+        )
+        assert not done.returncode, done.stdout + done.stderr
+    (results,) = (p for p in (tmp_path / "results_dir").glob("*/*.json") if "numpy" in p.name)
+    found = json.loads(results.read_text())
+    assert found["requirements"]["pip+numba"] == "0.62.1"
+    ((values, *_),) = found["results"].values()
+    assert len(values) == 4
+    assert all(0 < value < 10 for value in values)
+    (python,) = (tmp_path / "env_dir").glob("*/bin/python")
+    code = "import numba, numpy; print(numba.__version__, numpy.__version__)"
+    versions = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    assert versions.stdout.split() == ["0.62.1", "1.26.4"]
