@@ -14,8 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import vectormath  # noqa: E402
 from benchmarks.common import DTYPES  # noqa: E402
+from benchmarks.more import vectormath  # noqa: E402
 from xent_numba.results import store, table  # noqa: E402
 from xent_numba.results.files import write  # noqa: E402
 from xent_numba.results.provenance import Provenance  # noqa: E402

@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 measure_vectormath = pytest.importorskip("measure_vectormath")
 
-from benchmarks import vectormath  # noqa: E402
+from benchmarks.more import vectormath  # noqa: E402
 from xent_numba.results import store  # noqa: E402
 
 
