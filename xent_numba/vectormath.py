@@ -280,7 +280,7 @@ def sigmoid(x: _Number) -> _Number:
     Notes
     -----
     g(+-0) = 0.5, g(inf) = 1, g(-inf) = 0, g(NaN) = NaN. 1 - g(x) = g(-x) to rounding. e / (1 +
-    e) of e = e^-|x|, corrected by its residual [1]_.
+    e) of e = e^-\|x\|, corrected by its residual [1]_.
 
     References
     ----------
@@ -313,7 +313,7 @@ def sigmoid_derivative(x: _Number) -> _Number:
 
     Notes
     -----
-    1/4 at +-0, 0 at +-inf, NaN at NaN. An even function, to the bit. h (1 - h) of h = g(-|x|),
+    1/4 at +-0, 0 at +-inf, NaN at NaN. An even function, to the bit. h (1 - h) of h = g(-\|x\|),
     each factor with what rounding it lost [1]_.
 
     References
@@ -348,11 +348,11 @@ def softplus(x: _Number) -> _Number:
     Notes
     -----
     log 2 at +-0, inf at inf, 0 at -inf, NaN at NaN. Never overflows before x does. max(x, 0) +
-    log1p(e^-|x|), where the addition keeps what it rounds off [1]_.
+    log1p(e^-\|x\|), where the addition keeps what it rounds off [1]_.
 
     References
     ----------
-    .. [1] M. Maechler, "Accurately computing log(1 - exp(-|a|))", 2012, vignette of the R package
+    .. [1] M. Maechler, "Accurately computing log(1 - exp(-\|a\|))", 2012, vignette of the R package
        Rmpfr.
 
     Examples
@@ -382,12 +382,12 @@ def log_sigmoid(x: _Number) -> _Number:
 
     Notes
     -----
-    -log 2 at +-0, -0 at inf, -inf at -inf, NaN at NaN. min(x, 0) - log1p(e^-|x|), where the
+    -log 2 at +-0, -0 at inf, -inf at -inf, NaN at NaN. min(x, 0) - log1p(e^-\|x\|), where the
     addition keeps what it rounds off [1]_.
 
     References
     ----------
-    .. [1] M. Maechler, "Accurately computing log(1 - exp(-|a|))", 2012, vignette of the R package
+    .. [1] M. Maechler, "Accurately computing log(1 - exp(-\|a\|))", 2012, vignette of the R package
        Rmpfr.
 
     Examples
