@@ -18,8 +18,8 @@ Levels are Holm's [3]_: of m benchmarks the one with the smallest p-value is tes
 the next at ALPHA / (m - 1), until one is not rejected, at whose level the rest are shown. So the
 probability of a single false alarm in a run is at most ALPHA, whatever depends on what. With few
 normal pairs the t distribution gives the trimmed mean's tails too light, by up to a factor of 1.6,
-and shrunk variances, where they differ in another way than is assumed, by up to one of 2.3, which
-is why ALPHA is two fifths of the 1 % that is promised. A test simulates both.
+and shrunk variances, where they differ in another way than is assumed, by up to one of 3, which is
+why ALPHA is a third of the 1 % that is promised. A test simulates both.
 
 With threshold T a benchmark is SLOWER or FASTER if its interval excludes 1 and its change is more
 than T / 2: less is significant only where there are many pairs, and then it is no news. A change
@@ -59,7 +59,7 @@ from xent_numba.measurement.statistics import Interval
 PROMISE = 0.01
 """Of runs without a difference, how many may say FASTER or SLOWER of anything."""
 
-ALPHA = PROMISE * 2 / 5
+ALPHA = PROMISE / 3
 POWER = 0.95
 TRIM = 0.2
 MIN_PAIRS = 10

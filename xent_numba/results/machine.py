@@ -63,8 +63,6 @@ class Machine:
         Of the operating system and of the interpreter.
     versions : dict of str to str
         Of this package, and of those that compute.
-    cpu_quota : float or None
-        CPUs' worth of time that a container has; None without a limit.
     """
 
     cpu: str = ""
@@ -82,7 +80,6 @@ class Machine:
     system: str = ""
     python: str = ""
     versions: dict[str, str] = field(default_factory=dict)
-    cpu_quota: float | None = None
 
     def told(self) -> dict[str, str]:
         """Say by name what people ask of a machine besides its processor."""
@@ -93,7 +90,6 @@ class Machine:
             "memory": _UNKNOWN if size is None else f"{size / 2**30:.1f} GiB",
             "huge pages": self.huge_pages or _UNKNOWN,
             "governor": self.governor or _UNKNOWN,
-            **({} if self.cpu_quota is None else {"CPU quota": f"{self.cpu_quota:g} CPUs"}),
             "turbo": {True: "on", False: "off", None: _UNKNOWN}[self.turbo],
             "GPU": self.gpu or "none",
             "system": self.system,
@@ -125,7 +121,6 @@ def describe() -> Machine:
         system=platform.platform(),
         python=platform.python_version(),
         versions=versions(),
-        cpu_quota=cpu_quota(),
     )
 
 
