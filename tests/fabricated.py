@@ -34,10 +34,10 @@ def comparison(part: str, **changed) -> Stored[Comparison]:
         labels = [MEMORY_LIMIT, *(one.label for one in members), SUBJECT + AGAIN]
         times = {
             label: {
-                turn: seconds(label, case.size) * (1 + 0.01 * ((turn + i) % 3 - 1))
+                turn: seconds(label, case.size) * (1 + 0.01 * (turn % 3 - 1))
                 for turn in range(ROUNDS)
             }
-            for i, label in enumerate(labels)
+            for label in labels
         }
         for label in labels:
             rows.append(_row(case, label, times, PARTS[part].baseline))
