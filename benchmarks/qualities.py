@@ -128,7 +128,6 @@ class Vectors:
     params = (
         (
             "sigmoids",
-            "exponentials",
             "losses",
             "gradients",
             "cross entropies",

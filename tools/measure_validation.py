@@ -52,13 +52,13 @@ COSTS = store.Kind("costs-of-validation", 1, Costs)
 
 def compiled(operation: str, checked: bool) -> Any:
     """The loop over sections on one thread."""
-    block, sums = (
-        (passes.cross_entropy_of_probabilities, log_of_product.cross_entropy_sums(checked))
+    block, section_sum = (
+        (passes.cross_entropy_of_probabilities, log_of_product.cross_entropy_sum(checked))
         if operation == "binary_cross_entropy"
-        else (passes.with_logits, log_of_product.softplus_sums(0, checked))
+        else (passes.with_logits, log_of_product.softplus_sum(0, checked))
     )
     name = operation if checked else f"{operation}_unchecked"
-    _, _, _, serial, _ = blocks.loss_kernels(name, block, log_of_product.by_dtype(*sums))
+    _, _, _, serial, _ = blocks.loss_kernels(name, block, section_sum)
     return serial
 
 

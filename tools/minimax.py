@@ -5,7 +5,7 @@ Run ``python -m tools.minimax`` to write the file; a test regenerates it.
 Two functions are approximated, one in two forms, each by the part that is left when its leading
 terms have been split off, so that the polynomial's own rounding is multiplied by a small number:
 
-* ``exp(r) = 1 + r + r^2 Q(r)``, ``|r| <= ln(2)/2``;
+* ``exp(r) = 1 + r + r^2 Q(r)``, ``|r| <= ln(2)/2``, and ``|r| <= ln(2)/32`` beside a table;
 * ``log(1 + t) = q + q^3 A(q^2)`` with ``q = t/(1 + t/2)``, the series of ``2 atanh(q/2)``;
 * ``log(1 + t) = t - t^2/2 + t^3 T(t)``, which needs no division.
 
@@ -17,6 +17,7 @@ weights vanish where the polynomial's constant term alone remains, that rounding
 the last quarter bit of the bound that is printed, which is measured with the rounded ones.
 """
 
+import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
@@ -28,6 +29,12 @@ from mpmath import mpf
 DIGITS = 40
 GRID = 800
 EXCHANGES = 40
+TABLE = 16
+
+POWERS_COMMENTS = {
+    "POWERS": "2^(k/16) less k in the four bits behind the exponent.",
+    "POWERS_REST": "What rounding took from 2^(k/16), less k likewise.",
+}
 
 Real = Callable[[mpf], mpf]
 Sample = tuple[mpf, mpf, mpf]
@@ -78,11 +85,9 @@ def direct_weight(t: mpf) -> mpf:
     return t * t / mpmath.hyp2f1(1, 1, 2, -t)
 
 
-def _exp(precision: str, degree: int, bits: int) -> Approximation:
-    # ln(2)/2, a little widened for the rounding of the reduction.
+def _exp(name: str, bound: str, degree: int, bits: int) -> Approximation:
     return Approximation(
-        f"EXP_{precision}", "exp(r) = 1 + r + r^2 Q(r)",
-        exp_tail, exp_weight, "-0.3466", "0.3466", degree, bits,
+        name, "exp(r) = 1 + r + r^2 Q(r)", exp_tail, exp_weight, f"-{bound}", bound, degree, bits,
     )  # fmt: skip
 
 
@@ -105,13 +110,18 @@ SOFTPLUS_SQUARE = "0.4445"
 # q^2 at 1 + t = sqrt(2) and at 1 + t = sqrt(1/2), the ends of the reduced logarithm.
 LOG_SQUARE = "0.1178"
 
+# ln(2)/2 and ln(2)/32, a little widened for the rounding of the reduction.
+WHOLE, SIXTEENTH = "0.3466", "0.02167"
+
 APPROXIMATIONS = (
-    _exp("FLOAT32", 4, 24),
+    _exp("EXP_FLOAT32", WHOLE, 4, 24),
+    _exp("EXP_SIXTEENTH_FLOAT32", SIXTEENTH, 1, 24),
     _log("FLOAT32", "LOG1P", SOFTPLUS_SQUARE, 3, 24),
     _log("FLOAT32", "LOG", LOG_SQUARE, 2, 24),
     _direct("LOG1P", "0", "1", 8),
     _direct("LOG", "-0.2930", "0.4143", 7),
-    _exp("FLOAT64", 10, 53),
+    _exp("EXP_FLOAT64", WHOLE, 10, 53),
+    _exp("EXP_SIXTEENTH_FLOAT64", SIXTEENTH, 5, 53),
     _log("FLOAT64", "LOG1P", SOFTPLUS_SQUARE, 9, 53),
     _log("FLOAT64", "LOG", LOG_SQUARE, 6, 53),
 )
@@ -168,6 +178,30 @@ def fit(approximation: Approximation) -> tuple[list[mpf], mpf]:
     return fitted, max(abs(w * (y - polynomial(fitted, x))) for x, w, y in samples)
 
 
+def powers(bits: int) -> tuple[list[float], list[float]]:
+    """Return 2^(k/16), k below 16, for `scale_by_low_bits`, and what rounding took from it.
+
+    A sixteenth of an octave is less by 1 in the four bits behind the exponent, which has the
+    bits of k added there vanish again. Nothing has no exponent to be scaled: beside 2^0 stands
+    2^-1.6p.
+    """
+    heads, rests = [], []
+    for k in range(TABLE):
+        exact = mpf(2) ** (mpf(k) / TABLE)
+        head = rounded(exact, bits)
+        rest = rounded(exact - head, bits) or mpf(2) ** (-8 * bits // 5)
+        heads.append(less_in_bits(head, k, bits))
+        rests.append(less_in_bits(rest, k, bits))
+    return heads, rests
+
+
+def less_in_bits(value: mpf, k: int, bits: int) -> float:
+    """Return the float whose bits are those of a value, less k in the four behind the exponent."""
+    kind, integer = {24: ("f", "I"), 53: ("d", "Q")}[bits]
+    (pattern,) = struct.unpack(integer, struct.pack(kind, float(value)))
+    return float(struct.unpack(kind, struct.pack(integer, pattern - (k << (bits - 5))))[0])
+
+
 def source() -> str:
     """Return the text of ``coefficients.py``."""
     lines = ['"""Minimax coefficients, constant term first. Written by ``minimax.py``."""', ""]
@@ -182,6 +216,15 @@ def source() -> str:
                 ")",
                 "",
             ]
+        for name, bits in (("FLOAT32", 24), ("FLOAT64", 53)):
+            for row, values in zip(("POWERS", "POWERS_REST"), powers(bits), strict=True):
+                lines += [
+                    f"# {POWERS_COMMENTS[row]}",
+                    f"{row}_{name} = (",
+                    *(f'    float.fromhex("{value.hex()}"),' for value in values),
+                    ")",
+                    "",
+                ]
     return "\n".join(lines)
 
 

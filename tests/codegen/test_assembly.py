@@ -35,7 +35,8 @@ def faults(found, divisions):
 def test_hot_loop(name, dtype):
     found = assembly.code(name, dtype)
     assert not faults(found, assembly.LOOPS[name].divisions)
-    assert found.instructions < 12
+    loops = max(len(assembly.LOOPS[name].outputs), 1)
+    assert found.instructions < 8 * loops
 
 
 @pytest.mark.parametrize("dtype", assembly.SUFFIXES)
@@ -110,5 +111,5 @@ def test_faults_are_seen():
     one = types.Array(types.float64, 1, "C")
     for planted in (calls, divides, recurs):
         text = assembly.assembly(planted, (one, one))
-        for found in (assembly.read_loops(text, "pd", (1,)), assembly.read_rows(text)):
+        for found in (assembly.read_loops(text, "pd", (1,)), assembly.read_sums(text, "pd")):
             assert faults(found, 0)

@@ -1,7 +1,7 @@
 """What the compiler made of the hot loops, read from x86 assembly: exact, and without a clock.
 
 A loop over samples is recognised as an innermost loop with packed arithmetic in the widest
-registers.  The rows of a section (`products`) are unrolled: one straight piece for LANES samples.
+registers.  Those that sum write nothing, and are told by what they load.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 import numba
 from numba import njit, types
 
-from xent_numba.kernels.cpu import log_of_product, passes, summation
+from xent_numba.kernels.cpu import log_of_product, passes
 
 SUFFIXES = {"float32": "ps", "float64": "pd"}
 _TYPES = {"float32": types.float32, "float64": types.float64}
 _LIBM = r"(?:exp|exp2|expm1|log|log1p|log2|pow|tanh|fma|ldexp)f?"
 _BITS = {"x": 128, "y": 256, "z": 512}
-_LOGISTIC = log_of_product.softplus_sums(-1)
+_LOGISTIC = log_of_product._softplus_sums(*log_of_product._hard(-1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class Loop:
     functions : pair of Dispatcher
         The function it is in, for float32 and for float64.
     arguments : str
-        Types of the arguments: f an array of the dtype, l of int8 labels, d of float64.
+        Types of the arguments: f an array of the dtype, l of int8 labels, d of float64, n None.
     outputs : tuple of int
         For each loop of the function, the ones without division first, how many arrays it writes;
-        empty for the rows of a section.
+        empty for a sum.
     divisions : int
         How many each sample needs.
     """
@@ -49,13 +49,12 @@ class Loop:
 
 
 LOOPS = {
-    "sigmoids": Loop((passes.sigmoids,) * 2, "fff", (2, 1), 1),
-    "exponentials": Loop((passes._exp_of_margins,) * 2, "flfff", (3,), 0),
-    "losses": Loop((passes._add_log1p,) * 2, "fff", (1,), 1),
-    "gradients": Loop((passes._slopes,) * 2, "lffff", (1,), 1),
-    "cross entropies": Loop((passes._hard_cross_entropies,) * 2, "flf", (1,), 1),
+    "sigmoids": Loop((passes._sigmoids,) * 2, "fnfnf", (1,), 1),
+    "losses": Loop((passes._hard_logistic,) * 2, "flfnf", (3, 1), 1),
+    "gradients": Loop((passes._hard_logistic,) * 2, "flfff", (3, 1, 1), 2),
+    "cross entropies": Loop((passes._hard_cross_entropies,) * 2, "flfnn", (1,), 1),
     "sum of logistic losses": Loop(_LOGISTIC, "fld", (), 0),
-    "sum of cross entropies": Loop(log_of_product.cross_entropy_sums(), "fld", (), 0),
+    "sum of cross entropies": Loop(log_of_product._cross_entropy_sums(), "fld", (), 0),
 }
 
 
@@ -102,8 +101,8 @@ def machine_width() -> int:
 
 def code(name: str, dtype: str) -> Code:
     """Compile a loop of `LOOPS` and read what became of it."""
-    text, outputs = _compiled(name, dtype), LOOPS[name].outputs
-    return read_loops(text, SUFFIXES[dtype], outputs) if outputs else read_rows(text)
+    text, outputs, suffix = _compiled(name, dtype), LOOPS[name].outputs, SUFFIXES[dtype]
+    return read_loops(text, suffix, outputs) if outputs else read_sums(text, suffix)
 
 
 def array_type(dtype: str) -> types.Type:
@@ -128,6 +127,7 @@ def _compiled(name: str, dtype: str) -> str:
         "f": array_type(dtype),
         "l": types.Array(types.int8, 1, "C"),
         "d": types.Array(types.float64, 1, "C"),
+        "n": types.none,
     }
     function = loop.functions[tuple(SUFFIXES).index(dtype)]
     return assembly(getattr(function, "py_func", function), tuple(array[a] for a in loop.arguments))
@@ -159,14 +159,16 @@ def read_loops(text: str, suffix: str, outputs: tuple[int, ...]) -> Code:
     return functools.reduce(operator.add, codes)
 
 
-def read_rows(text: str) -> Code:
-    """Read the straight piece with most packed float64 arithmetic, a row of a section."""
-    pieces = [_instructions(p) for p in re.split(r"^\.LBB\w+:.*$", text, flags=re.MULTILINE)]
-    row = max(pieces, key=lambda piece: arithmetic(piece, "pd"))
-    if not arithmetic(row, "pd"):
-        return NOTHING
-    lanes = width(row) // 64
-    return _code(row, registers=summation.LANES / lanes, lanes=lanes)
+def read_sums(text: str, suffix: str) -> Code:
+    """Read the loop with most packed float64 arithmetic; its samples are what it loads in full."""
+    loop = max(innermost_loops(text), key=lambda one: arithmetic(one, "pd"), default=[])
+    bits = width(loop) if arithmetic(loop, "pd") else 0
+    # Scores and probabilities, neither from the stack nor narrow as labels are.
+    load = re.compile(r"v(mov|cvtps2pd).*\((?!%r[sb]p|%rip)[^)]*\), %([xyz])mm\d+$")
+    loads = [found for x in loop if (found := load.match(x)) and _BITS[found[2]] == bits]
+    of_one = {"ps": 32, "pd": 64}[suffix]
+    samples = sum(bits // (64 if found[1] == "cvtps2pd" else of_one) for found in loads)
+    return _code(loop, registers=samples * 64 / bits, lanes=bits // 64) if samples else NOTHING
 
 
 def _code(instructions: list[str], registers: float, lanes: int) -> Code:

@@ -38,14 +38,14 @@ _Arrays = tuple[ndarray, ndarray, ndarray | None, ndarray | None, ndarray | None
 _NOTHING = {np.dtype(t): np.empty(0, t) for t in (np.float32, np.float64)}
 
 _sigmoid = blocks.map_kernels("sigmoid", passes.sigmoids)
-_logistic = passes.logistic, log_of_product.by_dtype(*log_of_product.softplus_sums(-1))
-_with_logits = passes.with_logits, log_of_product.by_dtype(*log_of_product.softplus_sums(0))
+_logistic = passes.logistic, log_of_product.softplus_sum(-1)
+_with_logits = passes.with_logits, log_of_product.softplus_sum(0)
 _KERNELS = {
     name: blocks.loss_kernels(name, block, section_sum)
     for name, (block, section_sum) in {
         "binary_cross_entropy": (
             passes.cross_entropy_of_probabilities,
-            log_of_product.by_dtype(*log_of_product.cross_entropy_sums()),
+            log_of_product.cross_entropy_sum(),
         ),
         "logistic_loss": _logistic,
         "binary_cross_entropy_with_logits": _with_logits,

@@ -1,12 +1,12 @@
 """What the Numba implementations are made of.
 
-In ``cpu``, ``bits`` holds the bit tricks, ``exp``, ``log``, ``losses`` and ``soft_labels`` the
-mathematics, ``blocks`` the loops, ``summation``, ``weights`` and ``partials`` the sums, ``memory``
-where arrays lie, ``float_state`` how the processor rounds, ``caching`` what keeps compiled code
-fresh. ``cuda`` is its mirror on a GPU.
+In ``cpu``, ``lanes`` makes a vector a value, ``bits`` holds the bit tricks, ``exp``, ``log``,
+``losses`` and ``soft_labels`` the mathematics, ``blocks`` the loops, ``summation``, ``weights`` and
+``partials`` the sums, ``memory`` where arrays lie, ``float_state`` how the processor rounds,
+``caching`` what keeps compiled code fresh. ``cuda`` is its mirror on a GPU.
 ``tools/minimax.py`` writes ``coefficients``.
 
-Every scalar function is free of branches, so that a loop over it vectorises, and uses ``fma``
+Every function of a sample is free of branches, takes a number or lanes, and uses ``fma``
 where it wants one and nowhere else, so that a sample has the same bits in a scalar register
 and in any lane of any SIMD width.
 """

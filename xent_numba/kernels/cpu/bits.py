@@ -9,6 +9,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
+from xent_numba.kernels.cpu.lanes import Lanes, call, constant, integers_like, real_of, splat
+
 _MEANT: dict[str, Any] = {"error_model": "numpy", "fastmath": False}
 """What is written, with NumPy's division and no liberties.
 
@@ -37,6 +39,11 @@ def exact(function: Callable[..., Any]) -> Any:
     return dispatcher
 
 
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile a function into whoever calls it, so that lanes stay in registers."""
+    return njit(forceinline=True, **EXACT)(function)
+
+
 _SIGNIFICAND_BITS = {types.float32: 23, types.float64: 52}
 """Width of the stored significand, by type."""
 
@@ -49,7 +56,7 @@ def by_precision(float32: Any, float64: Any) -> Callable[[Any], Any]:
 
     @overload(constants, inline="always")
     def choose(x):  # type: ignore[no-untyped-def]
-        chosen = float32 if x == types.float32 else float64
+        chosen = float32 if real_of(x) == types.float32 else float64
         return lambda x: chosen
 
     return constants
@@ -58,13 +65,14 @@ def by_precision(float32: Any, float64: Any) -> Callable[[Any], Any]:
 @intrinsic
 def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """Return a b + c, rounded once."""
-    if not (a == b == c and a in _SIGNIFICAND_BITS):
+    kind = next((v for v in (a, b, c) if isinstance(v, Lanes)), a)
+    if real_of(kind) is None or not (isinstance(kind, Lanes) or a == b == c):
         return None
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.fma(*args)
+        return call(builder, "llvm.fma", args[0].type, *args)
 
-    return a(a, b, c), generate
+    return kind(kind, kind, kind), generate
 
 
 def on_gpu(builder: Any) -> bool:
@@ -83,7 +91,7 @@ def instruction(builder: Any, text: str, *args: Any) -> Any:
 @intrinsic
 def product(typing: Any, a: Any, b: Any) -> Any:
     """Return a b rounded: ptxas may fuse any other multiplication with an addition behind it."""
-    if a != b or a not in _SIGNIFICAND_BITS:
+    if a != b or real_of(a) is None:
         return None
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -98,12 +106,13 @@ def product(typing: Any, a: Any, b: Any) -> Any:
 @intrinsic
 def low_bits_to_exponent(typing: Any, x: Any) -> Any:
     """The float whose sign and exponent fields are the lowest bits of x's significand."""
-    if x not in _SIGNIFICAND_BITS:
+    real = real_of(x)
+    if real is None:
         return None
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        bits = builder.bitcast(args[0], ir.IntType(x.bitwidth))
-        field = builder.shl(bits, bits.type(_SIGNIFICAND_BITS[x]))
+        bits = builder.bitcast(args[0], integers_like(args[0]))
+        field = builder.shl(bits, constant(bits.type, _SIGNIFICAND_BITS[real]))
         return builder.bitcast(field, args[0].type)
 
     return x(x), generate
@@ -115,30 +124,36 @@ def in_unit_interval(typing: Any, p: Any) -> Any:
 
     Floats from 0 on have the order of their bits, and what is negative or NaN has larger ones.
     """
-    if p not in _SIGNIFICAND_BITS:
+    if real_of(p) is None:
         return None
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        integer = ir.IntType(p.bitwidth)
-        bits, one = (builder.bitcast(v, integer) for v in (args[0], args[0].type(1.0)))
+        integer = integers_like(args[0])
+        bits, one = (builder.bitcast(v, integer) for v in (args[0], constant(args[0].type, 1.0)))
         return builder.icmp_unsigned("<=", bits, one)
 
-    return types.boolean(p), generate
+    mask = p.of(types.boolean) if isinstance(p, Lanes) else types.boolean
+    return mask(p), generate
 
 
 @intrinsic
-def scale_by_low_bits(typing: Any, x: Any, shifted: Any) -> Any:
-    """Return x 2^n for the n in the low bits of the significand of ``shifted``; both normal."""
-    if x != shifted or x not in _SIGNIFICAND_BITS:
+def scale_by_low_bits(typing: Any, x: Any, shifted: Any, fraction: Any) -> Any:
+    """Return x 2^n for the n in the low bits of the significand of ``shifted``; both normal.
+
+    Of the low bits, ``fraction``, a constant, come after the point; they are added to the bits
+    of x that follow its exponent.
+    """
+    real = real_of(x)
+    if x != shifted or real is None or not isinstance(fraction, types.IntegerLiteral):
         return None
+    left = _SIGNIFICAND_BITS[real] - fraction.literal_value
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        integer = ir.IntType(x.bitwidth)
-        bits, low = (builder.bitcast(value, integer) for value in args)
-        low = builder.shl(low, integer(_SIGNIFICAND_BITS[x]))
+        bits, low = (builder.bitcast(value, integers_like(value)) for value in args[:2])
+        low = builder.shl(low, constant(low.type, left))
         return builder.bitcast(builder.add(bits, low), args[0].type)
 
-    return x(x, shifted), generate
+    return x(x, shifted, fraction), generate
 
 
 @intrinsic
@@ -147,45 +162,63 @@ def split_octave(typing: Any, x: Any, pivot: Any) -> Any:
 
     With the bits of the pivot subtracted, the exponent field counts octaves above the pivot.
     """
-    if x != pivot or x not in _SIGNIFICAND_BITS:
+    real = real_of(x)
+    if real is None:
         return None
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        real, integer = args[0].type, ir.IntType(x.bitwidth)
-        width = integer(_SIGNIFICAND_BITS[x])
+        kind, integer = args[0].type, integers_like(args[0])
+        width = constant(integer, _SIGNIFICAND_BITS[real])
         bits = builder.bitcast(args[0], integer)
-        one = builder.bitcast(real(1.0), integer)
+        one = builder.bitcast(constant(kind, 1.0), integer)
         octave = builder.ashr(builder.sub(bits, builder.bitcast(args[1], integer)), width)
         field = builder.shl(octave, width)
         parts = (
-            builder.sitofp(octave, real),
-            builder.bitcast(builder.sub(bits, field), real),
-            builder.bitcast(builder.sub(one, field), real),
+            builder.sitofp(octave, kind),
+            builder.bitcast(builder.sub(bits, field), kind),
+            builder.bitcast(builder.sub(one, field), kind),
         )
         return context.make_tuple(builder, signature.return_type, parts)
 
-    return types.UniTuple(x, 3)(x, pivot), generate
+    return types.UniTuple(x, 3)(x, x), generate
 
 
 def _chain(builder: Any, x: Any, terms: list[Any]) -> Any:
     *rest, value = terms
     for term in reversed(rest):
-        value = builder.fma(value, x, term)
+        value = call(builder, "llvm.fma", x.type, value, x, term)
     return value
+
+
+def _sum_of_powers(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+    """What computes c[0] + c[1] x + ... of the terms, for the type of x and that of the c."""
+
+    def typed(typing: Any, x: Any, coefficients: Any) -> Any:
+        if not (isinstance(coefficients, types.UniTuple) and coefficients.dtype == real_of(x)):
+            return None
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            x, packed = args
+            values = [builder.extract_value(packed, k) for k in range(len(coefficients))]
+            return evaluate(builder, x, [splat(builder, value, x.type) for value in values])
+
+        return x(x, coefficients), generate
+
+    return typed
 
 
 @intrinsic
 def horner(typing: Any, x: Any, coefficients: Any) -> Any:
     """c[0] + c[1] x + ... in the fewest instructions: for a GPU, which hides latency."""
-    if not (isinstance(coefficients, types.UniTuple) and coefficients.dtype == x):
-        return None
+    return _sum_of_powers(_chain)(typing, x, coefficients)
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        x, packed = args
-        terms = [builder.extract_value(packed, k) for k in range(len(coefficients))]
+
+def _two_chains(builder: Any, x: Any, terms: list[Any]) -> Any:
+    if len(terms) <= 6:
         return _chain(builder, x, terms)
-
-    return x(x, coefficients), generate
+    square = builder.fmul(x, x)
+    even, odd = (_chain(builder, square, terms[start::2]) for start in (0, 1))
+    return call(builder, "llvm.fma", x.type, odd, x, even)
 
 
 @intrinsic
@@ -195,19 +228,7 @@ def polynomial(typing: Any, x: Any, coefficients: Any) -> Any:
     Up to six terms are one Horner chain.  More are two, in x^2 (Knuth, TAOCP 2, 4.6.4): one
     multiplication more, half the latency, which is what bounds a loop with chains that long.
     """
-    if not (isinstance(coefficients, types.UniTuple) and coefficients.dtype == x):
-        return None
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        x, packed = args
-        terms = [builder.extract_value(packed, k) for k in range(len(coefficients))]
-        if len(terms) <= 6:
-            return _chain(builder, x, terms)
-        square = builder.fmul(x, x)
-        even, odd = (_chain(builder, square, terms[start::2]) for start in (0, 1))
-        return builder.fma(odd, x, even)
-
-    return x(x, coefficients), generate
+    return _sum_of_powers(_two_chains)(typing, x, coefficients)
 
 
 @intrinsic

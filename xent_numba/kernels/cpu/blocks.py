@@ -23,7 +23,7 @@ from numba.core.cpu_options import ParallelOptions
 from xent_numba.kernels.cpu.bits import exact
 from xent_numba.kernels.cpu.caching import kernel
 from xent_numba.kernels.cpu.float_state import apart, enter, leave
-from xent_numba.kernels.cpu.log_of_product import SECTION, STATE_SIZE, SectionSum
+from xent_numba.kernels.cpu.log_of_product import SECTION, SectionSum
 from xent_numba.kernels.cpu.memory import (
     PAGE,
     PAST_CACHES,
@@ -50,6 +50,7 @@ from xent_numba.kernels.cpu.partials import (
 )
 from xent_numba.kernels.cpu.summation import (
     BLOCK,
+    STATE_SIZE,
     add_to,
     quotient_of_sums,
     rounded_sum,
@@ -113,8 +114,7 @@ def loss_kernels(
     def one_block_after_another(first: Any, labels: Any, mean: bool) -> tuple[int, float]:
         apart()
         room = stack(ROWS_SIZE, first.dtype)
-        width = min(BLOCK, first.size)
-        work = window(room, width, 3 * width)
+        work = window(room, BLOCK, 3 * BLOCK)
         state = stack(STATE_SIZE, np.float64)
         total = error = 0.0
         for start in range(0, first.size, BLOCK):

@@ -13,11 +13,22 @@ from xent_numba.kernels.cpu.bits import (
     by_precision,
     exact,
     fma,
+    inlined,
     low_bits_to_exponent,
     polynomial,
     scale_by_low_bits,
 )
-from xent_numba.kernels.cpu.coefficients import EXP_FLOAT32, EXP_FLOAT64
+from xent_numba.kernels.cpu.coefficients import (
+    EXP_FLOAT32,
+    EXP_FLOAT64,
+    EXP_SIXTEENTH_FLOAT32,
+    EXP_SIXTEENTH_FLOAT64,
+    POWERS_FLOAT32,
+    POWERS_FLOAT64,
+    POWERS_REST_FLOAT32,
+    POWERS_REST_FLOAT64,
+)
+from xent_numba.kernels.cpu.lanes import pick, select
 
 
 class ExpConstants(NamedTuple):
@@ -40,6 +51,12 @@ class ExpConstants(NamedTuple):
         2^-lift, where lift keeps the exponent field positive down to the last subnormal.
     tail : tuple of float
         Q of exp(r) = 1 + r + r^2 Q(r).
+    round_to_sixteenth : float
+        1.5 * 2^(p-5) + lift: adding it rounds to a sixteenth.
+    powers, powers_rest : tuple of float
+        2^(k/16) and what rounding took from it, for `scale_by_low_bits`.
+    sixteenth_tail : tuple of float
+        Q for a sixteenth of an octave.
     """
 
     lowest: Any
@@ -49,6 +66,10 @@ class ExpConstants(NamedTuple):
     ln2_low: Any
     unlift: Any
     tail: Any
+    round_to_sixteenth: Any
+    powers: Any
+    powers_rest: Any
+    sixteenth_tail: Any
 
 
 # Literals: what is computed at an import is rounded as the caller has it, powers of two too.
@@ -62,6 +83,10 @@ FLOAT32 = ExpConstants(
     ln2_low=np.float32(_hex("-0x1.05c61p-29")),
     unlift=np.float32(_hex("0x1p-64")),
     tail=tuple(np.float32(c) for c in EXP_FLOAT32),
+    round_to_sixteenth=np.float32(_hex("0x1.8p19") + 64),
+    powers=tuple(np.float32(c) for c in POWERS_FLOAT32),
+    powers_rest=tuple(np.float32(c) for c in POWERS_REST_FLOAT32),
+    sixteenth_tail=tuple(np.float32(c) for c in EXP_SIXTEENTH_FLOAT32),
 )
 FLOAT64 = ExpConstants(
     lowest=-746.0,
@@ -71,6 +96,10 @@ FLOAT64 = ExpConstants(
     ln2_low=_hex("0x1.abc9e3b39803fp-56"),
     unlift=_hex("0x1p-512"),
     tail=EXP_FLOAT64,
+    round_to_sixteenth=_hex("0x1.8p48") + 512,
+    powers=POWERS_FLOAT64,
+    powers_rest=POWERS_REST_FLOAT64,
+    sixteenth_tail=EXP_SIXTEENTH_FLOAT64,
 )
 
 
@@ -129,18 +158,61 @@ def exp_sum(x: float) -> tuple[float, float]:
     return high, low
 
 
-_TAIL = (1.0, *EXP_FLOAT32)
-_ROUND_TO_INT = _hex("0x1.8p52")
+@inlined
+def _reduced(x: Any, shift: float) -> tuple[Any, Any]:
+    """Return (shifted, r) with x = n ln 2 + r and the sixteenths of n in the bits of shifted."""
+    k = _constants(x)
+    shifted = fma(x, k.inverse_ln2, shift)
+    n = shifted - shift
+    return shifted, fma(n, -k.ln2_low, fma(n, -k.ln2_high, x))
+
+
+@inlined
+def _sum_by_table(x: Any, shift: float) -> tuple[Any, Any]:
+    k = _constants(x)
+    shifted, r = _reduced(x, shift)
+    power = scale_by_low_bits(pick(k.powers, shifted), shifted, 4)
+    rest = scale_by_low_bits(pick(k.powers_rest, shifted), shifted, 4)
+    step = fma(power, fma(r * r, polynomial(r, k.sixteenth_tail), r), rest)
+    high = power + step
+    return high, step - (high - power)
+
+
+@inlined
+def exp_sum_by_table(x: Any) -> tuple[Any, Any]:
+    """Return (high, low) with e^x = high + low to 2^-57 (float32: 2^-28); lanes, x <= 1.
+
+    As in `exp_parts`, with |r| <= ln(2)/32: step is at most 0.022 power, and so are the roundings
+    in it; high + low is power + step exactly (Fast2Sum). Both are 2^lift too large, hence normal,
+    and 2^-lift rounds them once where they are subnormal.
+    """
+    k = _constants(x)
+    high, low = _sum_by_table(select(x < k.lowest, k.lowest, x), k.round_to_sixteenth)
+    return high * k.unlift, low * k.unlift
+
+
+_ROUND_TO_SIXTEENTH = _hex("0x1.8p48")
 _LOWEST = -700.0
 
 
-@exact
-def exp_for_float32(x: float) -> float:
-    """e^x for x <= 0 in float64, to 2^-27.9; for x < -700, e^-700, which is 0 to a float32.
+_LOWEST_SUM = -600.0
 
-    As in `exp_sum`, but for float32 r need not be exact.
+
+@inlined
+def exp_sum_of_normal(x: Any) -> tuple[Any, Any]:
+    """`exp_sum_by_table` of float64 lanes for a result that is added to 1: of x < -600, e^-600.
+
+    2^-85, the least of the table, times that is still a normal number.
     """
-    x = _LOWEST if x < _LOWEST else x
-    shifted = fma(x, FLOAT64.inverse_ln2, _ROUND_TO_INT)
-    r = fma(_ROUND_TO_INT - shifted, FLOAT64.ln2_high, x)
-    return scale_by_low_bits(fma(r, polynomial(r, _TAIL), 1.0), shifted)
+    return _sum_by_table(select(x < _LOWEST_SUM, _LOWEST_SUM, x), _ROUND_TO_SIXTEENTH)
+
+
+_TAIL = (1.0, *EXP_SIXTEENTH_FLOAT32)
+
+
+@inlined
+def exp_for_float32(x: Any) -> Any:
+    """e^x for x <= 0 in float64, to 2^-29.2; for x < -700, e^-700, which is 0 to a float32."""
+    shifted, r = _reduced(select(x < _LOWEST, _LOWEST, x), _ROUND_TO_SIXTEENTH)
+    power = scale_by_low_bits(pick(FLOAT64.powers, shifted), shifted, 4)
+    return fma(power * r, polynomial(r, _TAIL), power)

@@ -19,6 +19,7 @@ from xent_numba.kernels.cpu.coefficients import (
     LOG_FLOAT32,
     LOG_FLOAT64,
 )
+from xent_numba.kernels.cpu.lanes import select
 
 
 class LogConstants(NamedTuple):
@@ -114,9 +115,9 @@ def log_reduced(u: float) -> tuple[float, float, float]:
     """Return (n, t, 2^-n) with u = 2^n (1 + t), 1 + t from sqrt(1/2) to sqrt(2), for u > 0."""
     k = _constants(u)
     tiny = u < k.smallest_normal
-    lifted = u * k.lift if tiny else u
+    lifted = select(tiny, u * k.lift, u)
     n, significand, scale = split_octave(lifted, k.sqrt_half)
-    n -= k.lift_exponent if tiny else k.zero
+    n -= select(tiny, k.lift_exponent, k.zero)
     return n, significand - k.one, scale
 
 
@@ -143,7 +144,7 @@ def log_sum(u: float, low: float) -> tuple[float, float]:
     k = _constants(u)
     n, t, scale = log_reduced(u)
     total, rest = log_of_reduced(n, t, low * scale)
-    return -k.infinity if u == k.zero else total, rest
+    return select(u == k.zero, -k.infinity, total), rest
 
 
 @exact

@@ -4,8 +4,8 @@ r"""Sums of losses without a logarithm for each: the logarithm of a product.
     \sum_i \log(1 + e^{x_i}) &= \sum_i \max(x_i, 0) + \log \prod_i (1 + e^{-|x_i|}) \\
     -\sum_i \log f_i &= -\log \prod_i f_i, \quad f_i = p_i \text{ or } 1 - p_i
 
-with x = -m for the margin m. A section is multiplied up in LANES products, these are multiplied
-down to LAST, and only of those the logarithm is taken: one for 256 samples. The logarithm is
+with x = -m for the margin m. A section is multiplied up in lanes that stay in registers,
+and only of the last eight products the logarithm is taken: one for 256 samples. The logarithm is
 more than half of the arithmetic of a loss.
 
 No sample is rounded on the way. The sum is the closer to the true one: a sum of rounded samples
@@ -13,7 +13,7 @@ carries their errors, which do not average out where many samples are alike.
 
 * float32: factors and products are float64.  1 + e^{-|x|} would lose a small exponential, so the
   product is kept less 1: (1 + a)(1 + b) - 1 = ab + (a + b).  The exponential has the polynomial
-  of the float32 kernels, 2^-27.9 from the truth, which is 0.06 ULP of the sum.
+  of the float32 kernels, 2^-29.2 from the truth, which is 0.03 ULP of the sum.
 * float64: factor and product are unevaluated sums of two float64 (Dekker, Numerische Mathematik
   18, 1971, with fma for the error of the leading product).  What is dropped, the products of low
   parts, makes the low part of the product the *linear* sum of the relative low parts:
@@ -29,7 +29,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numba import types
 from numba.extending import overload
 
@@ -38,14 +37,25 @@ from xent_numba.kernels.cpu.bits import (
     exact,
     fma,
     in_unit_interval,
-    prefer_full_vectors,
+    inlined,
     split_octave,
 )
-from xent_numba.kernels.cpu.exp import FLOAT64, exp_for_float32, exp_sum
+from xent_numba.kernels.cpu.exp import FLOAT64, exp_for_float32, exp_sum_of_normal
+from xent_numba.kernels.cpu.lanes import (
+    LINE,
+    any_of,
+    filled,
+    halves,
+    load,
+    load_beside,
+    select,
+    store,
+    to_float64,
+)
 from xent_numba.kernels.cpu.log import log_sum
 from xent_numba.kernels.cpu.memory import window
 from xent_numba.kernels.cpu.soft_labels import penalty
-from xent_numba.kernels.cpu.summation import LANES, fold, fold_sums, fold_to, row_of, two_sum
+from xent_numba.kernels.cpu.summation import fold, fold_sums, two_sum
 
 SectionSum = Callable[[Any, Any, Any], tuple[bool, float, float]]
 """``section_sum(first, labels, state)`` returns whether it knows all labels and values of a
@@ -55,14 +65,11 @@ section, and if so the sum of the losses as value + error.
 SECTION = 2048
 """Samples multiplied up before logarithms are taken."""
 
-LAST = np.int64(8)  # a bare 8 would be a type, and have `fold_to` compiled for itself
-HIGH, LOW, LINEAR, LINEAR_ERROR, STATE = range(5)
-"""Rows of lanes: a product, and what is added to its logarithm, each with a low part."""
-
-STATE_SIZE = STATE * LANES
+LAST = 8
+"""Products of which the logarithm is taken, each of SECTION / LAST samples."""
 
 SAFE_ROWS = 4
-"""Rows of float32 probabilities, at least 2^-149 each, that a float64 product takes unscaled."""
+"""Lines of float32 probabilities, at least 2^-149 each, that a float64 product takes unscaled."""
 
 TINY = float.fromhex("0x1p-30")
 """A smaller float64 sum is all in the low parts, whose roundings are not kept: it is left alone."""
@@ -71,230 +78,219 @@ _LN2, _LN2_LOW = FLOAT64.ln2_high, FLOAT64.ln2_low
 _SQRT_HALF = float.fromhex("0x1.6a09e667f3bcdp-1")
 
 
-@exact
-def joined(a: float, b: float) -> float:
+@inlined
+def joined(a: Any, b: Any) -> Any:
     """(1 + a)(1 + b) - 1."""
     return fma(a, b, a + b)
 
 
-@exact
-def multiplied(a: float, a_low: float, b: float, b_low: float) -> tuple[float, float]:
+@inlined
+def multiplied(a: Any, a_low: Any, b: Any, b_low: Any) -> tuple[Any, Any]:
     """(a + a_low)(b + b_low), without the product of the low parts."""
     product = a * b
     return product, fma(a_low, b, fma(a, b_low, fma(a, b, -product)))
 
 
-def by_dtype(float32: SectionSum, float64: SectionSum) -> SectionSum:
-    """Return a function that compiled code may call: the one for its first argument's dtype."""
+def _by_types(choose: Callable[[int, Any], Any]) -> SectionSum:
+    """Return a function that compiled code may call: ``choose(double, labels)``.
+
+    `double` is 1 for float64 scores or probabilities, else 0; `labels` the dtype of the labels.
+    """
 
     def section_sum(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
         raise NotImplementedError
 
     @overload(section_sum, jit_options=EXACT)
-    def choose(first: Any, labels: Any, state: Any) -> SectionSum:
-        return float32 if first.dtype == types.float32 else float64
+    def chosen(first: Any, labels: Any, state: Any) -> SectionSum:
+        return choose(int(first.dtype == types.float64), labels.dtype)
 
     return section_sum
 
 
 @exact
-def number_of_logarithms(state: Any) -> int:
-    """LAST, but LLVM must not know: it would unroll a loop of eight before it can vectorise it."""
-    return state.size // (STATE * LANES // LAST)
+def _added(lanes: Any, errors: Any, state: Any) -> tuple[float, float]:
+    """The sum of eight lanes, and of their errors, in a fixed tree."""
+    store(state, 0, lanes)
+    store(state, LAST, errors)
+    return fold_sums(window(state, 0, LAST), window(state, LAST, 2 * LAST))
 
 
-@exact
-def _multiply_lanes(high: Any, low: Any) -> None:
-    """Multiply the products down to LAST of them."""
-    half = LANES // 2
-    while half >= LAST:
-        for j in range(half):
-            high[j], low[j] = multiplied(high[j], low[j], high[j + half], low[j + half])
-        half //= 2
+def _hard(negative: int) -> tuple[Any, Any]:
+    """Return what tells whether a label is 1 or ``negative``, and L = linear + log(1 + e^-|s|).
 
-
-def _linear_part(negative: int) -> Any:
-    """Return ``linear(s, y)``, which compiled code may call: L = linear + log(1 + e^-|s|).
-
-    It returns whether the label is allowed, and linear, in float64, as an unevaluated sum.
+    ``linear`` is |s| where label and score disagree, in float64, as an unevaluated sum.
     """
 
-    def hard(s: Any, y: Any) -> Any:
-        x = np.float64(-s if y == 1 else s)
-        return (y == 1) | (y == negative), 0.0 if x < 0.0 else x, 0.0
+    @inlined
+    def allowed(y: Any) -> Any:
+        return (y == 1) | (y == negative)
 
-    def soft(s: Any, y: Any) -> Any:
-        linear, low = penalty(np.float64(s), np.float64(y))
-        return (y >= 0) & (y <= 1), linear, low
+    @inlined
+    def linear(s: Any, y: Any) -> Any:
+        return to_float64(select((y == 1) ^ (s > 0.0), abs(s), 0.0)), 0.0
 
-    def linear_part(s: Any, y: Any) -> Any:
-        raise NotImplementedError
-
-    @overload(linear_part, jit_options=EXACT)
-    def choose(s: Any, y: Any) -> Any:
-        takes_soft = negative == 0 and isinstance(y, types.Float)
-        return soft if takes_soft else hard
-
-    return linear_part
+    return allowed, linear
 
 
-def softplus_sums(negative: int, checked: bool = True) -> tuple[SectionSum, SectionSum]:
-    """Return the sums of log(1 + e^-m), float32 and float64, for labels 1 and ``negative``.
+@inlined
+def _soft_label(y: Any) -> Any:
+    return (y >= 0) & (y <= 1)
 
-    With `negative` 0 and floating labels, of log(1 + e^s) - ys for labels in [0, 1]. Not
-    `checked`, they take any label for an allowed one.
-    """
-    linear_part = _linear_part(negative)
+
+@inlined
+def _soft_linear(s: Any, y: Any) -> Any:
+    return penalty(to_float64(s), to_float64(y))
+
+
+def _softplus_sums(
+    allowed: Any, linear: Any, checked: bool = True
+) -> tuple[SectionSum, SectionSum]:
+    """Return the sums of linear + log(1 + e^-|s|), float32 and float64."""
 
     def float32(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
-        prefer_full_vectors()
-        product = row_of(state, HIGH)
-        linear = row_of(state, LINEAR)
-        product[:] = 0.0  # the product less 1
-        linear[:] = 0.0
-        plain = True
-        for start in range(0, first.size, LANES):
-            end = start + LANES
-            row, row_labels = window(first, start, end), window(labels, start, end)
-            for j in range(LANES):
-                allowed, more, _ = linear_part(row[j], row_labels[j])
-                if checked:
-                    plain &= allowed
-                linear[j] += more
-                product[j] = joined(product[j], exp_for_float32(-abs(np.float64(row[j]))))
-        half = LANES // 2
-        while half >= LAST:
-            for j in range(half):
-                product[j] = joined(product[j], product[j + half])
-            half //= 2
-        fold_to(LAST, linear)
-        for j in range(number_of_logarithms(state)):
-            log, rest = log_sum(*two_sum(1.0, product[j]))
-            linear[j] += log + rest
-        return plain, fold(linear[:LAST]), 0.0
+        product = filled(0.0, first)  # less 1
+        total = filled(0.0, first)
+        bad = filled(False, first)
+        for i in range(0, first.size, LINE // first.itemsize):
+            s = load(first, i)
+            y = load_beside(labels, i, s)
+            more, _ = linear(s, y)
+            if checked:
+                bad |= ~allowed(y)
+            total += more
+            product = joined(product, exp_for_float32(to_float64(-abs(s))))
+        product = joined(*halves(product))
+        log, rest = log_sum(*two_sum(filled(1.0, product), product))
+        a, b = halves(total)
+        store(state, 0, (a + b) + (log + rest))
+        return not any_of(bad), fold(window(state, 0, LAST)), 0.0
 
     def float64(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
-        prefer_full_vectors()
-        high = row_of(state, HIGH)
-        low = row_of(state, LOW)
-        linear = row_of(state, LINEAR)
-        errors = row_of(state, LINEAR_ERROR)
-        high[:] = 1.0
-        low[:] = 0.0
-        linear[:] = 0.0
-        errors[:] = 0.0
-        plain = True
-        for start in range(0, first.size, LANES):
-            end = start + LANES
-            row, row_labels = window(first, start, end), window(labels, start, end)
-            for j in range(LANES):
-                allowed, more, more_low = linear_part(row[j], row_labels[j])
-                if checked:
-                    plain &= allowed
-                linear[j], lost = two_sum(linear[j], more)
-                errors[j] += lost + more_low
-                e, e_low = exp_sum(-abs(row[j]))
-                factor = 1.0 + e
-                factor_low = (e - (factor - 1.0)) + e_low
-                high[j], low[j] = multiplied(high[j], low[j], factor, factor_low)
-        _multiply_lanes(high, low)
-        for j in range(number_of_logarithms(state)):
-            log, rest = log_sum(high[j], 0.0)
-            linear[j], lost = two_sum(linear[j], log)
-            errors[j] += lost + (rest + low[j] / high[j])
-        value, error = fold_sums(linear, errors)
-        return plain & (value > TINY), value, error
+        high, low = filled(1.0, first), filled(0.0, first)
+        total, errors = filled(0.0, first), filled(0.0, first)
+        bad = filled(False, first)
+        for i in range(0, first.size, LINE // first.itemsize):
+            s = load(first, i)
+            y = load_beside(labels, i, s)
+            more, more_low = linear(s, y)
+            if checked:
+                bad |= ~allowed(y)
+            total, lost = two_sum(total, more)
+            errors += lost + more_low
+            e, e_low = exp_sum_of_normal(-abs(s))
+            factor = 1.0 + e
+            high, low = multiplied(high, low, factor, (e - (factor - 1.0)) + e_low)
+        log, rest = log_sum(high, filled(0.0, first))
+        total, lost = two_sum(total, log)
+        value, error = _added(total, errors + (lost + (rest + low / high)), state)
+        return (not any_of(bad)) & (value > TINY), value, error
 
     return float32, float64
 
 
-@exact
-def _factor(p: float, positive: bool) -> tuple[float, float]:
+def softplus_sum(negative: int, checked: bool = True) -> SectionSum:
+    """Return the sum of log(1 + e^-m) for labels 1 and ``negative``.
+
+    With `negative` 0 and floating labels, of log(1 + e^s) - ys for labels in [0, 1]: who finds the
+    first of them hard, takes all for hard until it sees another. Not `checked`, it takes any label
+    for an allowed one.
+    """
+    hard = _softplus_sums(*_hard(negative), checked)
+    mixed = [
+        _first_hard(exact(one), exact(soft))
+        for one, soft in zip(hard, _softplus_sums(_soft_label, _soft_linear, checked), strict=True)
+    ]
+
+    def choose(double: int, labels: Any) -> Any:
+        takes_soft = negative == 0 and isinstance(labels, types.Float)
+        return (mixed if takes_soft else hard)[double]
+
+    return _by_types(choose)
+
+
+def _first_hard(hard: Any, soft: Any) -> SectionSum:
+    def either(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
+        y = load(labels, 0)
+        if not any_of((y != 0) & (y != 1)):
+            plain, value, error = hard(first, labels, state)
+            if plain:
+                return plain, value, error
+        found: tuple[bool, float, float] = soft(first, labels, state)
+        return found
+
+    return either
+
+
+@inlined
+def _factor(p: Any, positive: Any) -> tuple[Any, Any]:
     """p, or 1 - p and what rounding it lost."""
     other = 1.0 - p
-    return (p, 0.0) if positive else (other, (1.0 - other) - p)
+    return select(positive, p, other), select(positive, 0.0, (1.0 - other) - p)
 
 
-def cross_entropy_sums(checked: bool = True) -> tuple[SectionSum, SectionSum]:
-    """Return the sums of cross entropies, float32 and float64, for labels 0/1 and p in [0, 1].
+@inlined
+def _known(p: Any, y: Any) -> Any:
+    return in_unit_interval(p) & ((y == 1) | (y == 0))
 
-    Not `checked`, they take a label that is not 1 for 0, and any p for a probability.
-    """
+
+def _cross_entropy_sums(checked: bool = True) -> tuple[SectionSum, SectionSum]:
+    """Return the sums of cross entropies, float32 and float64, for labels 0/1 and p in [0, 1]."""
 
     def float32(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
-        prefer_full_vectors()
-        product = row_of(state, HIGH)
-        lost = row_of(state, LOW)
-        octaves = row_of(state, LINEAR)
-        product[:] = 1.0
-        lost[:] = 0.0
-        octaves[:] = 0.0
-        plain = True
-        for start in range(0, first.size, LANES):
-            end = start + LANES
-            row, row_labels = window(first, start, end), window(labels, start, end)
-            for j in range(LANES):
-                positive = row_labels[j] == 1
+        step = LINE // first.itemsize
+        product, lost, octaves = filled(1.0, first), filled(0.0, first), filled(0.0, first)
+        bad = filled(False, first)
+        for start in range(0, first.size, SAFE_ROWS * step):
+            for i in range(start, start + SAFE_ROWS * step, step):
+                p = load(first, i)
+                y = load_beside(labels, i, p)
                 if checked:
-                    plain &= in_unit_interval(row[j]) & (positive | (row_labels[j] == 0))
-                factor, factor_low = _factor(np.float64(row[j]), positive)
-                product[j] *= factor
+                    bad |= ~_known(p, y)
+                factor, factor_low = _factor(to_float64(p), y == 1)
+                product *= factor
                 # Not negligible only beside a factor of 1.
-                lost[j] += factor_low
-            if start // LANES % SAFE_ROWS == SAFE_ROWS - 1:
-                for j in range(LANES):
-                    n, _, scale = split_octave(product[j], _SQRT_HALF)
-                    octaves[j] += n
-                    product[j] *= scale
-        half = LANES // 2
-        while half >= LAST:
-            for j in range(half):
-                product[j] *= product[j + half]
-            half //= 2
-        fold_to(LAST, lost)
-        fold_to(LAST, octaves)
-        for j in range(number_of_logarithms(state)):
-            log, rest = log_sum(product[j], 0.0)
-            octaves[j] = fma(octaves[j], _LN2, log) + (rest + lost[j])
-        return plain, 0.0 - fold(octaves[:LAST]), 0.0
+                lost += factor_low
+            n, _, scale = split_octave(product, _SQRT_HALF)
+            octaves, product = octaves + n, product * scale
+        a, b = halves(product)
+        log, rest = log_sum(a * b, filled(0.0, a))
+        a, b = halves(lost)
+        rest += a + b
+        a, b = halves(octaves)
+        store(state, 0, fma(a + b, _LN2, log) + rest)
+        return not any_of(bad), 0.0 - fold(window(state, 0, LAST)), 0.0
 
     def float64(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
-        prefer_full_vectors()
-        high = row_of(state, HIGH)
-        low = row_of(state, LOW)
-        octaves = row_of(state, LINEAR)
-        errors = row_of(state, LINEAR_ERROR)
-        high[:] = 1.0
-        low[:] = 0.0
-        octaves[:] = 0.0
-        plain = True
-        for start in range(0, first.size, LANES):
-            end = start + LANES
-            row, row_labels = window(first, start, end), window(labels, start, end)
-            for j in range(LANES):
-                positive = row_labels[j] == 1
+        high, low, octaves = filled(1.0, first), filled(0.0, first), filled(0.0, first)
+        bad = filled(False, first)
+        step = LINE // first.itemsize
+        for start in range(0, first.size, SAFE_ROWS * step):
+            for i in range(start, start + SAFE_ROWS * step, step):
+                p = load(first, i)
+                y = load_beside(labels, i, p)
                 if checked:
-                    plain &= in_unit_interval(row[j]) & (positive | (row_labels[j] == 0))
-                factor, factor_low = _factor(row[j], positive)
+                    bad |= ~_known(p, y)
+                factor, factor_low = _factor(p, y == 1)
                 n, _, scale = split_octave(factor, _SQRT_HALF)
-                octaves[j] += n
-                high[j], low[j] = multiplied(high[j], low[j], factor * scale, factor_low * scale)
-        # A subnormal factor is less than 1/2 after scaling too.
-        for j in range(LANES):
-            n, _, scale = split_octave(high[j], _SQRT_HALF)
-            octaves[j] += n
-            high[j] *= scale
-            low[j] *= scale
-        _multiply_lanes(high, low)
-        fold_to(LAST, octaves)
-        for j in range(number_of_logarithms(state)):
-            log, rest = log_sum(high[j], 0.0)
-            rest += low[j] / high[j]
-            powers = octaves[j] * _LN2
-            powers_low = fma(octaves[j], _LN2, -powers) + octaves[j] * _LN2_LOW
-            octaves[j], lost = two_sum(log, powers)
-            errors[j] = lost + (rest + powers_low)
-        value, error = fold_sums(octaves[:LAST], errors[:LAST])
-        return plain & (value < -TINY), 0.0 - value, -error
+                octaves += n
+                high, low = multiplied(high, low, factor * scale, factor_low * scale)
+            # A subnormal factor is less than 1/2 after scaling too.
+            n, _, scale = split_octave(high, _SQRT_HALF)
+            octaves, high, low = octaves + n, high * scale, low * scale
+        log, rest = log_sum(high, filled(0.0, first))
+        powers = octaves * _LN2
+        total, lost = two_sum(log, powers)
+        error = lost + (rest + low / high) + (fma(octaves, _LN2, -powers) + octaves * _LN2_LOW)
+        value, error = _added(total, error, state)
+        return (not any_of(bad)) & (value < -TINY), 0.0 - value, -error
 
     return float32, float64
+
+
+def cross_entropy_sum(checked: bool = True) -> SectionSum:
+    """Return the sum of cross entropies for labels 0/1 and p in [0, 1].
+
+    Not `checked`, it takes a label that is not 1 for 0, and any p for a probability.
+    """
+    sums = _cross_entropy_sums(checked)
+    return _by_types(lambda double, _labels: sums[double])

@@ -20,6 +20,7 @@ import numpy as np
 from xent_numba.kernels.cpu.bits import by_precision, exact, fma
 from xent_numba.kernels.cpu.coefficients import LOG1P_FLOAT32, LOG1P_FLOAT64
 from xent_numba.kernels.cpu.exp import exp_sum
+from xent_numba.kernels.cpu.lanes import select
 from xent_numba.kernels.cpu.log import log1p_parts, minus_log
 from xent_numba.kernels.cpu.summation import two_sum
 
@@ -68,14 +69,14 @@ def sigmoid_from_exp(mirrored: bool, e: float, low: float) -> float:
     h = e / (k.one + e)
     rest = k.one - h
     h = fma(fma(low, rest, fma(-h, e, e - h)), rest, h)
-    return k.one - h if mirrored else h
+    return select(mirrored, k.one - h, h)
 
 
 @exact
 def mirror(margin: float) -> tuple[float, float]:
     """Return (linear, x) with L(m) = linear + log(1 + e^x): max(-m, 0) and -|m|."""
     k = _constants(margin)
-    return (-margin if margin < k.zero else k.zero), -abs(margin)
+    return select(margin < k.zero, -margin, k.zero), -abs(margin)
 
 
 @exact
@@ -98,7 +99,7 @@ def add_log1p(linear: float, e: float, low: float) -> float:
     than half an ulp of the sum, which is linear itself, even infinite, where TwoSum gives NaN.
     """
     total, lost, rest, reciprocal = _sum_with_log1p(linear, e, low)
-    return linear if linear > _constants(e).large else total + fma(rest, reciprocal, lost)
+    return select(linear > _constants(e).large, linear, total + fma(rest, reciprocal, lost))
 
 
 @exact
@@ -106,7 +107,7 @@ def add_log1p_to_sum(linear: float, linear_low: float, e: float, low: float) -> 
     """Return linear + linear_low + log(1 + e + low) of float64; see `add_log1p`."""
     total, lost, rest, reciprocal = _sum_with_log1p(linear, e, low)
     lost += linear_low
-    return linear if linear == np.inf else total + fma(rest, reciprocal, lost)
+    return select(linear == np.inf, linear, total + fma(rest, reciprocal, lost))
 
 
 @exact
@@ -137,4 +138,4 @@ def hard_cross_entropy(p: float, positive: bool) -> float:
     k = _constants(p)
     other = k.one - p
     error = (k.one - other) - p
-    return minus_log(p if positive else other, k.zero if positive else error)
+    return minus_log(select(positive, p, other), select(positive, k.zero, error))

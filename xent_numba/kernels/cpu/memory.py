@@ -95,11 +95,15 @@ def address(typing: Any, array: Any) -> Any:
 def stack(typing: Any, size: Any, dtype: Any) -> Any:
     """Room for `size` items, a constant, on the stack of the function that calls this.
 
+    Of a dtype, or of that of an array; None of None.
+
     An allocation inside a parallel region can fail without anybody being told: Numba drops what a
     worker thread raises, and the chunk is missing from the sum.
     """
     if not isinstance(size, types.IntegerLiteral):
         return None
+    if dtype == types.none:
+        return dtype(size, dtype), lambda context, *_: context.get_dummy_value()
     count, array = size.literal_value, types.Array(dtype.dtype, 1, "C")
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:

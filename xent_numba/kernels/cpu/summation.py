@@ -21,6 +21,8 @@ BLOCK = 512
 
 LANES = 64
 FOUR_ROWS = 4 * LANES
+STATE_SIZE = 4 * LANES
+"""Room for the lanes of a sum, of weights and of their errors."""
 
 
 @exact

@@ -74,7 +74,7 @@ def _loop(block: Callable[..., None], scalar: Any) -> Callable[..., None]:
         packed = strides[0] == values.itemsize and strides[1] == values.itemsize
         for start in range(0, size, BLOCK):
             n = min(BLOCK, size - start)
-            work = window(rows, n, 3 * n)
+            work = window(rows, BLOCK, 3 * BLOCK)
             if packed:
                 whole, target = _without_gaps(values), _without_gaps(out)
                 block(window(whole, start, start + n), window(target, start, start + n), work)

@@ -1,0 +1,351 @@
+"""Lanes: a vector of numbers as one value of compiled code.
+
+What is written of a number holds of lanes, and a scalar beside lanes is each of them, in their own
+dtype. LLVM makes of ``<16 x float>`` what the machine has: a register, or several. So a function is
+scalar or vector by the type that it is given, and its loop is over full vectors without being found
+by the loop vectoriser, which takes most of the time that a kernel takes to compile and sees neither
+a table in a register nor an accumulator that can stay in one.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, lower_cast, models, register_model
+
+LINE = 64
+"""Bytes of lanes that are loaded together: of a line of the caches, and of the widest registers."""
+
+_I32 = ir.IntType(32)
+
+
+class Lanes(types.Type):  # type: ignore[misc]
+    """`count` numbers of one dtype; of booleans, a mask."""
+
+    def __init__(self, dtype: types.Type, count: int) -> None:
+        self.dtype, self.count = dtype, count
+        super().__init__(f"{count} lanes of {dtype}")
+
+    def of(self, dtype: types.Type) -> Lanes:
+        """As many lanes of another dtype."""
+        return Lanes(dtype, self.count)
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, lanes: Lanes) -> None:
+        # A boolean in memory is a byte, in a mask a bit.
+        is_mask = lanes.dtype == types.boolean
+        one = ir.IntType(1) if is_mask else manager[lanes.dtype].get_value_type()
+        super().__init__(manager, lanes, ir.VectorType(one, lanes.count))
+
+
+def real_of(value: types.Type) -> types.Type | None:
+    """The type of a float, or of the floats in lanes; None of anything else."""
+    one = value.dtype if isinstance(value, Lanes) else value
+    return one if isinstance(one, types.Float) else None
+
+
+def integers_like(value: ir.Value) -> ir.Type:
+    """Integers as wide, and as many, as the floats of a value."""
+    kind = value.type
+    real = kind.element if isinstance(kind, ir.VectorType) else kind
+    integer = ir.IntType(32 if isinstance(real, ir.FloatType) else 64)
+    return ir.VectorType(integer, kind.count) if isinstance(kind, ir.VectorType) else integer
+
+
+def constant(kind: ir.Type, value: float) -> ir.Constant:
+    """A number of a type, or lanes that all are that number."""
+    if isinstance(kind, ir.VectorType):
+        return ir.Constant(kind, [ir.Constant(kind.element, value)] * kind.count)
+    return ir.Constant(kind, value)
+
+
+def splat(builder: Any, value: ir.Value, kind: ir.Type) -> ir.Value:
+    """Generate code for lanes that all are one value; for the value where there are none."""
+    if not isinstance(kind, ir.VectorType):
+        return value
+    undefined = ir.Constant(kind, ir.Undefined)
+    first = builder.insert_element(undefined, value, _I32(0))
+    return builder.shuffle_vector(first, undefined, constant(ir.VectorType(_I32, kind.count), 0))
+
+
+def call(builder: Any, name: str, returned: ir.Type, *args: ir.Value) -> ir.Value:
+    """Generate a call of one of LLVM's own functions, for lanes or not."""
+    kind = args[0].type
+    lanes = isinstance(kind, ir.VectorType)
+    one = str(kind.element if lanes else kind)
+    suffix = (f"v{kind.count}" if lanes else "") + {"float": "f32", "double": "f64"}.get(one, one)
+    function_type = ir.FunctionType(returned, [a.type for a in args])
+    function = cgutils.get_or_insert_function(builder.module, function_type, f"{name}.{suffix}")
+    return builder.call(function, args)
+
+
+@lower_cast(types.Number, Lanes)
+@lower_cast(types.Boolean, Lanes)
+def _to_lanes(context: Any, builder: Any, scalar: Any, lanes: Any, value: Any) -> Any:
+    one = context.cast(builder, value, scalar, lanes.dtype)
+    return splat(builder, one, context.get_value_type(lanes))
+
+
+def _operator(op: Any, generate: Callable[..., Any], mask: bool = False) -> None:
+    """Give an operator a meaning for lanes, and for lanes beside a scalar."""
+
+    @infer_global(op)
+    class OfLanes(AbstractTemplate):  # type: ignore[misc]
+        key = op
+
+        def generic(self, args: Any, _kws: Any) -> Any:
+            lanes = next((a for a in args if isinstance(a, Lanes)), None)
+            if lanes is None:
+                return None
+            return signature(lanes.of(types.boolean) if mask else lanes, *[lanes] * len(args))
+
+    def lower(_context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return generate(builder, signature.args[0].dtype, *args)
+
+    lower_builtin(op, Lanes)(lower)
+    lower_builtin(op, Lanes, Lanes)(lower)
+
+
+def _arithmetic(of_floats: str, of_integers: str) -> Callable[..., Any]:
+    def generate(builder: Any, dtype: Any, *args: Any) -> Any:
+        name = of_floats if isinstance(dtype, types.Float) else of_integers
+        return getattr(builder, name)(*args)
+
+    return generate
+
+
+def _absolute(builder: Any, _dtype: Any, value: Any) -> Any:
+    return call(builder, "llvm.fabs", value.type, value)
+
+
+def _comparison(sign: str) -> Callable[..., Any]:
+    def generate(builder: Any, dtype: Any, a: Any, b: Any) -> Any:
+        if isinstance(dtype, types.Float):
+            compare = builder.fcmp_unordered if sign == "!=" else builder.fcmp_ordered
+        else:
+            compare = builder.icmp_signed if dtype.signed else builder.icmp_unsigned
+        return compare(sign, a, b)
+
+    return generate
+
+
+for _op, _names in {
+    operator.add: ("fadd", "add"),
+    operator.sub: ("fsub", "sub"),
+    operator.mul: ("fmul", "mul"),
+    operator.truediv: ("fdiv", "sdiv"),
+    operator.neg: ("fneg", "neg"),
+    operator.and_: ("and_", "and_"),
+    operator.or_: ("or_", "or_"),
+    operator.xor: ("xor", "xor"),
+    operator.invert: ("not_", "not_"),
+}.items():
+    _operator(_op, _arithmetic(*_names))
+    if in_place := getattr(operator, f"i{_op.__name__.strip('_')}", None):
+        _operator(in_place, _arithmetic(*_names))
+for _name, _sign in {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}.items():
+    _operator(getattr(operator, _name), _comparison(_sign), mask=True)
+_operator(abs, _absolute)
+
+
+def _place(context: Any, builder: Any, signature: Any, args: Any, lanes: Lanes) -> tuple[Any, int]:
+    """Where lanes lie that begin at an item of an array, and how that is aligned."""
+    array = signature.args[0]
+    whole = context.make_array(array)(context, builder, args[0])
+    begin = builder.gep(whole.data, [args[1]], inbounds=True)
+    item = context.get_abi_sizeof(context.get_data_type(array.dtype))
+    return builder.bitcast(begin, context.get_value_type(lanes).as_pointer()), item
+
+
+def _loaded(array: Any, count: int) -> tuple[Any, Any]:
+    dtype = array.dtype
+    if dtype == types.boolean or not getattr(dtype, "signed", True):
+        # Wider and with a sign, so that -1 is none of them.
+        memory, dtype = Lanes(types.uint8, count), types.int16
+    else:
+        memory = Lanes(dtype, count)
+    lanes = Lanes(dtype, count)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place, align = _place(context, builder, signature, args, memory)
+        value = builder.load(place, align=align)
+        return value if lanes == memory else builder.zext(value, context.get_value_type(lanes))
+
+    return lanes, generate
+
+
+def count_of(others: Any) -> int:
+    """Lanes of a value, or of what `load` takes from an array."""
+    if isinstance(others, Lanes):
+        return others.count
+    return 8 * LINE // others.dtype.bitwidth
+
+
+@intrinsic
+def load(typing: Any, array: Any, start: Any) -> Any:
+    """A line's worth of floats of an array, from an item on."""
+    lanes, generate = _loaded(array, count_of(array))
+    return lanes(array, types.intp), generate
+
+
+@intrinsic
+def load_beside(typing: Any, array: Any, start: Any, others: Any) -> Any:
+    """As many lanes as the others, of an array, from an item on."""
+    lanes, generate = _loaded(array, count_of(others))
+    return lanes(array, types.intp, others), generate
+
+
+@intrinsic
+def store(typing: Any, array: Any, start: Any, lanes: Any) -> Any:
+    """Make lanes those of an array from an item on."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place, align = _place(context, builder, signature, args, lanes)
+        builder.store(args[2], place, align=align)
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, lanes), generate
+
+
+@intrinsic
+def filled(typing: Any, value: Any, others: Any) -> Any:
+    """As many lanes as the others, or as `load` takes from an array, that all are one value."""
+    lanes = Lanes(types.unliteral(value), count_of(others))
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return splat(builder, args[0], context.get_value_type(lanes))
+
+    return lanes(lanes.dtype, others), generate
+
+
+@intrinsic
+def select(typing: Any, mask: Any, a: Any, b: Any) -> Any:
+    """Take a where the mask is true, else b; of lanes and scalars, or of scalars by one boolean."""
+    kind = next((v for v in (a, b) if isinstance(v, Lanes)), types.unliteral(a))
+    if isinstance(mask, Lanes) and not isinstance(kind, Lanes):
+        kind = mask.of(kind)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.select(*args)
+
+    return kind(mask, kind, kind), generate
+
+
+def _converted(dtype: types.Type, value: Any) -> Any:
+    result = value.of(dtype) if isinstance(value, Lanes) else dtype
+    before = real_of(value)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = context.get_value_type(result)
+        if before is None:
+            one = value.dtype if isinstance(value, Lanes) else value
+            name = "sitofp" if getattr(one, "signed", False) else "uitofp"
+        elif before.bitwidth == dtype.bitwidth:
+            return args[0]
+        else:
+            name = "fpext" if before.bitwidth < dtype.bitwidth else "fptrunc"
+        return getattr(builder, name)(args[0], kind)
+
+    return result(value), generate
+
+
+@intrinsic
+def to_float64(typing: Any, value: Any) -> Any:
+    """The same numbers as float64."""
+    return _converted(types.float64, value)
+
+
+@intrinsic
+def to_float32(typing: Any, value: Any) -> Any:
+    """Numbers rounded to float32."""
+    return _converted(types.float32, value)
+
+
+def _part(builder: Any, lanes: ir.Value, begin: int, count: int) -> ir.Value:
+    """Generate code for some consecutive lanes."""
+    order = ir.Constant(ir.VectorType(_I32, count), [_I32(begin + k) for k in range(count)])
+    return builder.shuffle_vector(lanes, ir.Constant(lanes.type, ir.Undefined), order)
+
+
+@intrinsic
+def halves(typing: Any, lanes: Any) -> Any:
+    """The first and the second half of lanes."""
+    half = Lanes(lanes.dtype, lanes.count // 2)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        parts = [_part(builder, args[0], begin, half.count) for begin in (0, half.count)]
+        return context.make_tuple(builder, signature.return_type, parts)
+
+    return types.UniTuple(half, 2)(lanes), generate
+
+
+@intrinsic
+def any_of(typing: Any, mask: Any) -> Any:
+    """Whether the mask is true anywhere."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return call(builder, "llvm.vector.reduce.or", ir.IntType(1), args[0])
+
+    return types.boolean(mask), generate
+
+
+TABLE = 16
+"""Items of a table: as many float32 as a register has, or twice as many float64."""
+
+
+def _permuted(builder: Any, rows: ir.Value, index: ir.Value) -> ir.Value:
+    """Generate one instruction of AVX-512 for a register of index, whose high bits it ignores."""
+    if len(index.type) == TABLE:
+        name, args = "permvar.sf.512", [rows, index]
+    else:
+        low, high = (_part(builder, rows, begin, TABLE // 2) for begin in (0, TABLE // 2))
+        name, args = "vpermi2var.pd.512", [low, index, high]
+    kind = ir.FunctionType(args[0].type, [a.type for a in args])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.avx512.{name}")
+    return builder.call(function, args)
+
+
+def _looked_up(builder: Any, rows: ir.Value, index: ir.Value) -> ir.Value:
+    """Generate code for any machine: one item of the table after the other."""
+    result = ir.Constant(ir.VectorType(rows.type.element, len(index.type)), ir.Undefined)
+    low = builder.and_(index, constant(index.type, TABLE - 1))
+    for k in range(len(index.type)):
+        item = builder.extract_element(rows, builder.extract_element(low, _I32(k)))
+        result = builder.insert_element(result, item, _I32(k))
+    return result
+
+
+@intrinsic
+def pick(typing: Any, table: Any, lanes: Any) -> Any:
+    """table[k] for the k in the low four bits of each lane, a float."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        packed, values = args
+        wide = ir.VectorType(context.get_value_type(lanes.dtype), TABLE)
+        rows = ir.Constant(wide, ir.Undefined)
+        for k in range(TABLE):
+            rows = builder.insert_element(rows, builder.extract_value(packed, k), _I32(k))
+        index = builder.bitcast(values, integers_like(values))
+        width = 8 * LINE // lanes.dtype.bitwidth
+        if "+avx512f" not in context.codegen().magic_tuple()[-1] or lanes.count % width:
+            return _looked_up(builder, rows, index)
+        parts = [
+            _permuted(builder, rows, _part(builder, index, begin, width))
+            for begin in range(0, lanes.count, width)
+        ]
+        while len(parts) > 1:
+            order = ir.VectorType(_I32, 2 * len(parts[0].type))
+            pairs = zip(parts[::2], parts[1::2], strict=True)
+            both = ir.Constant(order, [_I32(k) for k in range(order.count)])
+            parts = [builder.shuffle_vector(a, b, both) for a, b in pairs]
+        return parts[0]
+
+    return lanes(table, lanes), generate
