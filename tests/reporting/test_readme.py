@@ -67,7 +67,8 @@ def test_commands_are_accepted(tmp_path, monkeypatch):
     texts = (page.read_text() for page in pages if "_build" not in page.parts)
     found = {c for text in texts for c in re.findall(r"xent-numba ([a-z]+(?: [^\s`#&)]+)+)", text)}
     commands = [shlex.split(command.strip('" ')) for command in found]
-    assert {name for name, *_ in commands} == {"accuracy", "compare", "gate", "info", "report"}
+    named = {"accuracy", "compare", "gate", "history", "info", "report"}
+    assert {name for name, *_ in commands} == named
     for command in commands:
         cli.parser(command).parse_args(command)
 
