@@ -57,6 +57,7 @@ def test_commands_are_accepted(tmp_path, monkeypatch):
     Path("run.json").touch()
     Path("path/to").mkdir(parents=True)
     Path("path/to/mine.py").touch()
+    Path("examples").symlink_to(ROOT / "examples")
     known = (*registry.names(), "yours")
     monkeypatch.setattr(registry, "names", lambda: known)
     pages = (

@@ -68,7 +68,7 @@ def page(found: dict[str, dict[str, Any]], said: str) -> str:
     )  # fmt: skip
     rows = [
         (
-            f"{run['samples']:,}",
+            f"{run['samples']:,.0f}",
             f"{run['read_seconds_cached']:.3g}",
             f"{run['loss_seconds_cached']:.3g}",
             f"{run['share_of_reading_speed_cached']:.2f}",
