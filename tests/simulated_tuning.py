@@ -132,7 +132,7 @@ def test_a_call_is_timed_from_a_cold_cache_and_waited_for_after_many(device_time
 def test_the_limit_of_a_gpu_moves_the_bytes_of_the_case(device_time):
     """By a copy, which reads as many as it writes: of 9 bytes a sample, 4.5 each."""
     case = Case("logistic_loss", "gaussian", 1000, "float32", "int8", "none")
-    with shared(case.arguments()) as places:
+    with shared(case.arguments()) as (places, _):
         commands = Commands(DEVICE_LIMIT)
         assert commands.prepare(asdict(case), places)["status"] == "ok"
         device_time.clear()

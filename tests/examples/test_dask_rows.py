@@ -24,8 +24,8 @@ def test_a_row_is_judged_right_and_leaves_no_process(name):
     with Worker(participant.program()) as worker:
         for operation in ("sigmoid", "logistic_loss_and_grad"):
             case = Case.of(operation, "gaussian", 300_000, "float32", None, "sum")
-            with shared(case.arguments()) as places:
-                found = worker.do("prepare", dataclasses.asdict(case), places)
+            with shared(case.arguments()) as laid:
+                found = worker.do("prepare", dataclasses.asdict(case), laid.places)
             assert found["status"] == "ok", found
         children = psutil.Process(worker._process.pid).children(recursive=True)
         assert len(children) >= (2 if name == "dask_processes" else 0)
