@@ -187,7 +187,7 @@ of_all_compiled = numba.njit(of_all)
 @pytest.mark.parametrize(
     "options",
     [{"fastmath": True}, {"fastmath": {"contract", "reassoc"}}, {"boundscheck": True}],
-    ids=lambda options: " ".join(options) + " " + str(*options.values()),
+    ids=["fastmath", "contract and reassoc", "boundscheck"],
 )
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_options_of_the_caller_change_no_bit(dtype, options):
