@@ -64,6 +64,38 @@ def test_a_pull_request_runs_on_no_machine_that_keeps_what_is_published(given):
             assert not shared, name
 
 
+def runs(job: dict, **contexts: str) -> bool:
+    """Whether the condition of a job holds; `vars` are set."""
+    names = re.sub(
+        r"\b(github|vars)(\.[A-Za-z_]+)+",
+        lambda name: repr(contexts.get(name[0], "set")),
+        str(job.get("if", "True")),
+    )
+    return bool(eval(names.replace("||", " or ").replace("&&", " and ")))
+
+
+@pytest.mark.parametrize("default", ["main", "trunk"])
+@pytest.mark.parametrize("name", ["tests", "audit", "gpu"])
+def test_a_push_is_to_the_default_branch_whatever_its_name(name, default):
+    assert triggers(WORKFLOWS[name])["push"]["branches"] == ["**"]
+    for job in WORKFLOWS[name]["jobs"].values():
+        for branch in (default, "theirs"):
+            contexts = {
+                "github.event_name": "push",
+                "github.ref_name": branch,
+                "github.event.repository.default_branch": default,
+            }
+            assert runs(job, **contexts) == (branch == default), name
+        from_outside = contexts | {"github.event_name": "pull_request"}
+        assert runs(job, **from_outside) == (name != "gpu")
+
+
+def test_no_workflow_names_a_branch():
+    for path in FOLDER.glob("*.yml"):
+        lines = (line.partition("#")[0] for line in path.read_text().splitlines())
+        assert not [line for line in lines if re.search(r"\b(main|master)\b", line)], path.name
+
+
 def test_nothing_of_a_pull_request_runs_with_rights():
     for name, workflow in WORKFLOWS.items():
         assert workflow["permissions"] == {}, name
@@ -178,6 +210,7 @@ def test_the_base_branch_judges(tmp_path, name, default):
 
 
 @BASH
+@pytest.mark.parametrize("default", ["main", "trunk"])
 @pytest.mark.parametrize(
     ("changed", "judge", "posted"),
     [
@@ -187,8 +220,8 @@ def test_the_base_branch_judges(tmp_path, name, default):
         ("pyproject.toml", "none", False),
     ],
 )
-def test_a_comment_names_the_judge_or_has_no_table(tmp_path, changed, judge, posted):
-    repository = Repository(tmp_path, changed)
+def test_a_comment_names_the_judge_or_has_no_table(tmp_path, changed, judge, posted, default):
+    repository = Repository(tmp_path, changed, default)
     commit = getattr(repository, judge, "not a commit $(touch owned)")
     (repository.tables / "gate.md").write_text("| a table |")
     (repository.tables / "gate.judge").write_text(commit)
