@@ -88,11 +88,12 @@ class Allocations:
 
     params = (tuple(OPERATIONS), (SUBJECT,))
     param_names = ("operation", "implementation")
+    size = 1_000_000
     prepare = staticmethod(prepare)
 
     def track_allocated(self, operation, implementation):
         """Peak of what is allocated; the least of some calls, for Python keeps some of it."""
-        call, peaks = self.prepare(operation, implementation, "float32", 1_000_000), []
+        call, peaks = self.prepare(operation, implementation, "float32", self.size), []
         tracemalloc.start()
         try:
             for _ in range(5):

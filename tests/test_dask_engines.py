@@ -108,6 +108,7 @@ print(numba.threading_layer())
 """
 
 
+@pytest.mark.slow
 @LAYERS
 def test_no_pool_of_threads_is_started_inside_a_task(layer):
     """dask has a thread a chunk already; outside of its tasks a call takes all threads as ever."""

@@ -155,6 +155,7 @@ def test_parquet_by_a_dask_dataframe(tmp_path):
     assert names["loss"] == xent_numba.logistic_loss(SCORES, LABELS)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_out_of_core_trial_leaves_no_file(tmp_path):
     import os

@@ -79,6 +79,7 @@ def test_a_machine_is_known_by_what_computes(tmp_path, capsys):
     assert kept["ram"]
 
 
+@pytest.mark.slow
 def test_compiled_code_of_two_commits_is_never_shared(tmp_path):
     """asv checks them out into the same folder, one after the other."""
     for part in ("xent_numba", "benchmarks"):

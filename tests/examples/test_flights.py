@@ -13,6 +13,7 @@ from xent_numba.workloads import flights
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flights_logistic_regression.py"
 
 
+@pytest.mark.slow
 def test_coefficients_are_those_of_sklearn():
     pytest.importorskip("sklearn")
     example = runpy.run_path(str(EXAMPLE))
@@ -26,6 +27,7 @@ def test_coefficients_are_those_of_sklearn():
     assert np.all(theirs.coefficients != 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
 def test_a_fit_of_dask_arrays_has_the_same_bits(scheduler):
     """Chunks of any size, which are not those of the labels."""

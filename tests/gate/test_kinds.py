@@ -86,6 +86,7 @@ def test_times_and_rates_that_a_benchmark_takes_itself_are_compared_in_pairs(mea
     assert "| `all.track_speed` | 400 it/s | 800 it/s | -50.0% |" in page
 
 
+@pytest.mark.slow
 def test_what_runs_in_a_process_of_its_own_is_timed_there(measures):
     measures.edit("20_000_000, 0.02", "20_000_000, 0.08")
     _, timings = run(measures, "timeraw_")

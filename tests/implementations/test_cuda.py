@@ -42,6 +42,7 @@ def run_simulated(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "selection",
     [

@@ -132,6 +132,7 @@ def test_an_added_file_is_found_and_tested(copy):
     assert "test_edge_cases[added-sigmoid-float32]" in failed.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (ROOT / "xent_numba" / "cli").is_dir(), reason="there is no command")
 def test_an_added_file_is_compared(copy):
     """`xent-numba compare` judges and times it, and calls a wrong one WRONG."""

@@ -153,6 +153,7 @@ def test_a_case_that_nobody_got_right_has_a_page(tmp_path):
     assert "of no use" in page.render(Sources.read(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_run_that_failed_its_control_is_not_published(tmp_path):
     fabricated.write(tmp_path, "operations")
     for part, overall in (("labels", Interval(0.9, 0.8, 0.95)), ("small", Interval(1, 0.9, 1.1))):
@@ -403,6 +404,7 @@ def test_axe_finds_nothing(visit, scheme, width):
     assert problems == []
 
 
+@pytest.mark.slow
 def test_axe_would_find_something(browser):
     """What cannot fail proves nothing."""
     axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright")

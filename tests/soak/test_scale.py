@@ -20,6 +20,7 @@ REPORT = "scale"
 pytest.importorskip("dask", reason="dask is not installed: pip install 'xent-numba[dask]'")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 SOAK = pytest.mark.soak
+pytestmark = pytest.mark.slow
 
 
 def draw(folder: Path) -> None:

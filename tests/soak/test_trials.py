@@ -14,6 +14,7 @@ import pytest
 import test_any_call
 
 REPORT = "reliability"
+pytestmark = pytest.mark.slow
 LAYERS = pytest.mark.parametrize("layer", ["omp", "workqueue", "tbb"])
 UNIX = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

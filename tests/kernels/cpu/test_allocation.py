@@ -120,6 +120,7 @@ def allocator(tmp_path_factory):
     return library
 
 
+@pytest.mark.slow
 def test_failing_allocations(allocator):
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(CALLS), str(allocator)],

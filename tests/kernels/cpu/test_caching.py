@@ -277,6 +277,7 @@ small.call()
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_while_it_writes_leaves_nothing_wrong(small, cache, kept):
     """Before each thing that it does to the folder, with the code from before an edit there."""
     edit(small / "small.py", "x + 1", "x + 2")
@@ -361,6 +362,7 @@ small.call()
     assert call(small, cache) == (2.5, 0, 0)
 
 
+@pytest.mark.slow
 def test_processes_that_compile_at_once_keep_signatures_apart(small, cache):
     code = "import small, numpy as np; small.call(np.{}(1))"
     types = ("int8", "int32", "float32", "float64")

@@ -71,6 +71,7 @@ def as_bytes(arrays):
     return [np.asarray(array).tobytes() for array in results(*arrays)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [5, 1500, 20_000])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_state_of_the_caller(dtype, size):

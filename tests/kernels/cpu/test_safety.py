@@ -13,11 +13,13 @@ def expected():
     return run("print(digest())", NUMBA_NUM_THREADS="1")
 
 
+@pytest.mark.slow
 @LAYERS
 def test_layers(layer, expected):
     assert run("print(digest())", NUMBA_THREADING_LAYER=layer) == expected
 
 
+@pytest.mark.slow
 def test_arrangements(expected):
     output = run("""
         def strided(a):
@@ -36,6 +38,7 @@ def test_arrangements(expected):
     assert output.split() == [expected] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not assembly.readable(), reason="x86 code")
 def test_avx2_code_has_the_same_bits(expected):
     assert run("print(digest())", NUMBA_CPU_NAME="haswell", NUMBA_CPU_FEATURES=HASWELL) == expected
