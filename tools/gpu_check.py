@@ -108,7 +108,7 @@ PARTS = (
         (
             *("-m", "xent_numba", "compare", "--json", "{output}", "--markdown"),
             *("{folder}/compare.md", "--size", "2^26", "--dtype", "float32", "--workload"),
-            *("gaussian", "--budget", "60", "--baseline", "torch_compiled_cuda"),
+            *("gaussian", "--baseline", "torch_compiled_cuda"),
             *(word for name in ROWS for word in ("--implementation", name)),
             *(word for name in COMPARED for word in ("--operation", name)),
         ),

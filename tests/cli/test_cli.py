@@ -26,7 +26,9 @@ from xent_numba.measurement.statistics import Interval
 from xent_numba.results import store
 
 REST = ("--patience", "0.1")
-TINY = ("--quick", "--budget", "0.2", "--size", "1000", "--workload", "gaussian", *REST)
+QUICK = ("--quick", "--size", "1000", "--workload", "gaussian", *REST)
+TINY = (*QUICK, "--budget", "0.2")
+"""Of one case, which is measured whatever the budget."""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def compared(tmp_path_factory):
     """What one run printed and wrote: fakes, on two operations of which they know one."""
     folder = tmp_path_factory.mktemp("compared")
     names = ["fake_right", "fake_half", "fake_missing", "fake_exiting", "fake_raising"]
-    arguments = ["compare", *TINY, "--operation", "sigmoid", "--operation", "logistic_loss"]
+    arguments = ["compare", *QUICK, "--operation", "sigmoid", "--operation", "logistic_loss"]
     for path in write(folder, *names):
         arguments += ["--implementation", path]
     for kind in ("json", "markdown", "csv", "figure"):
@@ -373,7 +375,7 @@ def test_a_resolution_that_is_too_coarse_is_no_comparison(compared, tmp_path, ca
 
 def test_rows_appear_as_they_are_ready_with_the_time_that_is_left(capsys, monkeypatch):
     monkeypatch.setattr(output.Progress, "EVERY", 0.0)
-    command = ["compare", *TINY, "--operation", "sigmoid", "--size", "100"]
+    command = ["compare", *QUICK, "--operation", "sigmoid", "--size", "100"]
     assert cli.main([*command, "--implementation", "numpy_stable"]) == 0
     printed = capsys.readouterr()
     assert re.search(r"\d+% (judging|timing).*, about \d+ s left", printed.err)

@@ -6,6 +6,7 @@ import dataclasses
 import re
 import statistics
 import sys
+import time
 
 import psutil
 import pytest
@@ -25,6 +26,7 @@ from xent_numba.measurement.participant import (
     Preparation,
 )
 from xent_numba.measurement.pool import Pool
+from xent_numba.measurement.turns import OutOfTimeError
 
 CASES = [Case.of("sigmoid", "gaussian", size, "float32", None, "sum") for size in (1000, 3000)]
 NAMES = [name for name in SOURCES if name != "fake_hanging"]
@@ -62,6 +64,36 @@ def rows(run):
 )
 def test_judging_is_paid_from_the_budget(spent, done, seconds):
     assert room(40.0, spent, 4, done) == pytest.approx(seconds)
+
+
+def test_a_budget_ends_the_run_and_what_it_did_not_reach_is_named(tmp_path):
+    """The second case would take minutes to judge; the budget is gone in the middle of it."""
+    from xent_numba.reporting import tables
+
+    source = SOURCES["fake_slow"].replace("0.003", "60 * (call.first.size > 1000)")
+    (tmp_path / "fake_endless.py").write_text(source)
+    endless = Participant.of(str(tmp_path / "fake_endless.py"), threads=1)
+    plan = Plan(endless.label, "", 6.0, limit=6.0)
+    ready, started = [], time.monotonic()
+    found = compare(
+        dict.fromkeys(CASES, (endless,)),
+        plan,
+        command="",
+        ready=lambda case, rows: ready.append(time.monotonic() - started),
+    ).content
+    assert time.monotonic() - started < max(plan.limit, *ready) + 5
+    assert {row.case for row in found.rows} == {CASES[0]}
+    assert all(row.preparation.timed and len(row.rounds) >= 6 for row in found.rows)
+    assert found.unreached == [CASES[1]]
+    (said,) = (note for note in tables.notes(found) if "not reached" in note)
+    assert "within the budget of 6 s: sigmoid float32, 3,000 samples of gaussian." in said
+
+
+def test_without_a_limit_everything_is_measured_however_small_the_budget():
+    right = Participant.of("numpy_stable", threads=1)
+    found = compare(dict.fromkeys(CASES, (right,)), Plan(right.label, "", 0.01), command="")
+    assert not found.content.unreached
+    assert {row.case for row in found.content.rows} == {*CASES}
 
 
 def test_what_judging_will_take_is_said(run):
@@ -189,6 +221,18 @@ def test_one_that_gives_no_answer_is_ended(tmp_path):
         found = prepare(pool, {CASES[0]: ["fake_hanging"]}, {CASES[0]: laid})
     assert found[CASES[0]]["fake_hanging"].status == "crashed"
     assert "no answer within 2 s" in found[CASES[0]]["fake_hanging"].reason
+
+
+def test_when_the_time_is_spent_whoever_is_judged_is_ended(tmp_path):
+    (hanging,) = write(tmp_path, "fake_hanging")
+    program = Participant.of(hanging, threads=1).program(timeout=60.0)
+    started = time.monotonic()
+    with Pool({"fake_hanging": program}) as pool, shared(CASES[0].arguments()) as laid:
+        with pytest.raises(OutOfTimeError):
+            prepare(
+                pool, {CASES[0]: ["fake_hanging"]}, {CASES[0]: laid}, until=time.monotonic() + 1
+            )
+        assert time.monotonic() - started < 30
 
 
 def test_who_was_awake_before_a_turn_is_in_the_row_and_below_the_table(monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 
 from xent_numba.measurement import turns
 from xent_numba.measurement.statistics import Interval, median_interval, ratio_interval
-from xent_numba.measurement.turns import FIRST_CHECK, MIN_ROUNDS, quartets
+from xent_numba.measurement.turns import FIRST_CHECK, MIN_ROUNDS, OutOfTimeError, quartets
 from xent_numba.measurement.worker import LostError
 
 
@@ -96,6 +96,16 @@ def test_it_stops_when_the_budget_is_spent():
     assert 0.9 < machine.now < 1.3
     assert seen == sorted(seen)
     assert seen[-1] <= 1.0
+
+
+def test_when_the_time_of_the_run_is_over_no_round_begins():
+    machine = Machine(noise=1.0)
+    players = {name: machine.kernel(name, 1.0) for name in ("base", "other")}
+    series = machine.measure(players, budget=1e9, until=60.0)
+    assert 60.0 <= machine.now < 64.0
+    assert len(series["other"].seconds) >= MIN_ROUNDS
+    with pytest.raises(OutOfTimeError):
+        machine.measure(players, budget=1e9, until=machine.now + 3.0)
 
 
 def test_a_slow_one_gets_its_share_only():

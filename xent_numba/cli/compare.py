@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ from xent_numba.cli.arguments import ALL, DTYPES, expand, one_of, option, severa
 from xent_numba.errors import UsageError
 from xent_numba.host_arrays import LABEL_DTYPES
 from xent_numba.measurement.participant import Participant
-from xent_numba.measurement.request import DEFAULT_BASELINE, Request
+from xent_numba.measurement.request import BUDGET, DEFAULT_BASELINE, Request
 from xent_numba.measurement.suite import CONTROL, FULL, PARTS, SUBJECT
 from xent_numba.operations import OPERATIONS, REDUCTIONS
 from xent_numba.results import machine
@@ -69,7 +71,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     cpus, text = machine.usable_cpus(), "for every library; default all CPUs"
     option(parser, "--threads", arguments.whole(1, cpus), "N", text, default=cpus)
     parser.add_argument("--quick", action="store_true", help="float32 only, and few rounds")
-    text = f"for all, judging too; default {DEFAULT.budget:g}, with --quick {QUICK_BUDGET:g}"
+    text = (
+        "for all; what is not reached is named, and only the first case is measured whatever it "
+        f"takes. Without it nothing is left out: {BUDGET:g} s of judging and rounds, or more where "
+        f"judging needs it, with --quick {QUICK_BUDGET:g}; of --suite, for each part, and no limit"
+    )
     option(parser, "--budget", arguments.seconds, "SECONDS", text)
     text = (
         "times each starts anew, with a part of the budget: intervals hold what differs between "
@@ -196,13 +202,15 @@ def _measured(options: argparse.Namespace) -> Stored[Comparison]:
         options.implementation or (),
         options.baseline,
         options.threads,
-        options.budget or (QUICK_BUDGET if options.quick else DEFAULT.budget),
+        options.budget,
         options.processes or DEFAULT.processes,
     )
     try:
         entries, plan = asked.resolve()
     except (ValueError, ModuleNotFoundError) as error:
         raise UsageError(str(error)) from None
+    if options.quick and not options.budget:
+        plan = dataclasses.replace(plan, budget=QUICK_BUDGET)
     return _compare(entries, plan, options, options.command)
 
 
@@ -213,7 +221,7 @@ def _compare(
     from xent_numba.measurement import compare, idle
     from xent_numba.reporting import tables
 
-    printed = output.console(options.output)
+    printed, started = output.console(options.output), time.monotonic()
     seen: Counter[Case] = Counter()
     with output.progress(options.errors) as progress:
 
@@ -223,8 +231,14 @@ def _compare(
                 progress.above(lambda: tables.show_case(case, rows, plan.baseline, printed))
 
         try:
-            idle.wait_for_rest(options.patience, progress)
+            # To wait is part of what was given, and a quarter of it at most.
+            idle.wait_for_rest(min(options.patience, plan.limit / 4), progress)
         except idle.BusyError as error:
             said = f"xent-numba compare: {error}. Going on; look at the resolution of each table"
             progress.above(lambda: print(said, file=options.errors))
-        return compare.compare(entries, plan, command=command, progress=progress, ready=ready)
+        plan = dataclasses.replace(plan, limit=plan.limit - (time.monotonic() - started))
+        found = compare.compare(entries, plan, command=command, progress=progress, ready=ready)
+    for case, rows in found.content.cases():
+        if seen[case] < plan.processes:
+            tables.show_case(case, rows, plan.baseline, printed)
+    return found

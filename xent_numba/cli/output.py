@@ -95,6 +95,8 @@ def console(output: Output) -> Console:
 class Progress:
     """Progress in lines, the first after `FIRST` seconds, then one every `EVERY`.
 
+    What is left is said once a fraction of `FORESEEN_FROM` is done.
+
     Parameters
     ----------
     output : Output
@@ -102,6 +104,7 @@ class Progress:
     """
 
     FIRST, EVERY = 5.0, 10.0
+    FORESEEN_FROM = 0.05
 
     def __init__(self, output: Output) -> None:
         self._output, self._started = output, time.monotonic()
@@ -112,7 +115,9 @@ class Progress:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + self.EVERY
-            left = f", about {(now - self._started) * (1 / done - 1):.0f} s left" if done else ""
+            left = ""
+            if done >= self.FORESEEN_FROM:
+                left = f", about {(now - self._started) * (1 / done - 1):.0f} s left"
             self._output.write(f"{done:4.0%} {what}{left}\n")
             self._output.flush()
 

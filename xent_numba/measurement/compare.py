@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,7 @@ from xent_numba.measurement.preparing import prepare
 from xent_numba.measurement.schedule import SEED, dealt, groups, with_control
 from xent_numba.measurement.statistics import ROUNDS
 from xent_numba.measurement.timing import Timing
+from xent_numba.measurement.turns import OutOfTimeError
 from xent_numba.measurement.worker import WorkerError
 from xent_numba.results import machine
 from xent_numba.results.provenance import Provenance
@@ -37,6 +40,9 @@ _MEMORY_SHARE = 0.25
 
 TIMED_SHARE = 0.5
 """Of a budget, what rounds have even where judging takes longer than the rest."""
+
+LEAST_SECONDS = 0.01
+"""For the rounds of a case whose budget is spent; the fewest take what they take."""
 
 FORESEEN_FROM = 0.05
 """Fraction that is done of something, from which on it is said what the rest will take."""
@@ -57,12 +63,16 @@ class Plan:
     processes : int
         How many times each participant starts anew, with an equal part of the budget each time. An
         interval holds what differs from one process to the next only where there are several.
+    limit : float
+        Seconds after which nothing begins any more, and what is not done is left; only the first
+        case is measured whatever it takes, in all processes.
     """
 
     baseline: str
     control: str
     budget: float
     processes: int = 1
+    limit: float = math.inf
 
 
 def compare(
@@ -99,7 +109,9 @@ def compare(
         provenance = aside.submit(Provenance.now, command)
         run = _Run(entries, plan, progress, ready)
         for block in range(plan.processes):
-            run.start_anew(block)
+            # What an earlier block did not reach, a later one need not.
+            with suppress(OutOfTimeError):
+                run.start_anew(block)
     after = machine.activity()
     rows = [row for case in run.entries for row in run.rows(case)]
     found = Comparison(
@@ -110,6 +122,7 @@ def compare(
             "budget": plan.budget,
             "seed": SEED,
             "processes": plan.processes,
+            "seconds_for_all": run.seconds_for_all(),
         },
         run.numba,
         {
@@ -121,6 +134,7 @@ def compare(
         _calls(one.implementation for several in entries.values() for one in several),
         rows,
         overall_resolution(rows, plan.control),
+        [case for case in entries if run.taken[case] < plan.processes],
     )
     return Stored(provenance.result(), found)
 
@@ -136,6 +150,11 @@ class _Run:
         How it is measured.
     progress, ready : callable
         As for `compare`.
+
+    Attributes
+    ----------
+    taken : Counter
+        In how many processes each case has been measured.
     """
 
     def __init__(
@@ -151,6 +170,9 @@ class _Run:
         self.plan, self.progress, self.ready = plan, progress, ready
         self.numba: dict[str, Any] = {}
         self.others: list[float] = []
+        self.taken: Counter[Case] = Counter()
+        self._lasted: list[float] = []
+        self._besides = math.inf
         self._found: dict[Case, dict[str, Row]] = {case: {} for case in entries}
         self._programs = {
             x.label: x.program() for several in self.entries.values() for x in several
@@ -161,6 +183,9 @@ class _Run:
         """Measure everything once, in processes of its own."""
         first, *others = self.entries
         room = psutil.virtual_memory().available * _MEMORY_SHARE
+        if self.plan.limit < math.inf:
+            # One by one: what is left when time is up is as few cases as can be.
+            room = 0.0
         # The first case by itself, so that there is something to see.
         kinds = ({case: self.entries[case] for case in some} for some in ([first], others))
         with Pool(self._programs) as pool:
@@ -182,12 +207,36 @@ class _Run:
             for label, row in found.items()
         ]
 
+    def seconds_for_all(self) -> float:
+        """What all cases take, as far as those that were measured tell: the first starts all."""
+        left = len(self.entries) * self.plan.processes - len(self._lasted)
+        usual = statistics.median(self._lasted[1:] or self._lasted)
+        return time.monotonic() - self._started + left * usual
+
+    def _until(self, case: Case, block: int) -> float:
+        """When the time of a block is over, but for the first case; each has its part of it."""
+        if case == next(iter(self.entries)):
+            return math.inf
+        return self._started + (block + 1) / self.plan.processes * self.plan.limit
+
+    def _room(self) -> float:
+        """Seconds for the rounds of the next case."""
+        spent, cases = time.monotonic() - self._started, len(self.entries) * self.plan.processes
+        if self.plan.limit == math.inf:
+            return room(self.plan.budget, spent, cases, len(self._lasted))
+        share = (self.plan.limit - spent) / (cases - len(self._lasted))
+        return max(share - (self._besides if self._lasted else 0.0), LEAST_SECONDS)
+
     def _measure(self, pool: Pool, group: Sequence[Case], block: int) -> None:
+        began, until = time.monotonic(), self._until(group[0], block)
+        if began >= until:
+            raise OutOfTimeError
         labels = {case: [one.label for one in self.entries[case]] for case in group}
         share = 0.5 / (len(self.entries) * self.plan.processes)
         with ExitStack() as memory:
             laid = {c: memory.enter_context(inputs.shared(c.arguments())) for c in group}
-            prepared = prepare(pool, labels, laid, self._part("judging", share * len(group)))
+            part = self._part("judging", share * len(group))
+            prepared = prepare(pool, labels, laid, part, until)
             homes = dict(pool.workers)
             self.numba = _describe(pool)
             for case in group:
@@ -195,12 +244,13 @@ class _Run:
                 threads = {one.label: one.threads for one in self.entries[case]}
                 processes = dealt(case, labels[case], self.plan.control, block)
                 timing = Timing(pool, homes, case, processes, threads, laid[case])
-                spent, times = time.monotonic() - self._started, len(self.entries)
-                times *= self.plan.processes
-                budget = room(self.plan.budget, spent, times, len(self.others) - 1)
-                progress = self._part("timing", share)
-                for row in timing.rows(prepared[case], self.plan.baseline, budget, progress):
+                asked = prepared[case], self.plan.baseline, self._room()
+                for row in timing.rows(*asked, self._part("timing", share), until):
                     self._add(row, block)
+                self.taken[case] += 1
+                took, began = time.monotonic() - began, time.monotonic()
+                self._lasted.append(took)
+                self._besides = min(self._besides, took - timing.lasted)
                 self.ready(case, self.rows(case))
 
     def _part(self, what: str, extent: float) -> Callable[[float], None]:

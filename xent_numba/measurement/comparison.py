@@ -103,7 +103,8 @@ class Comparison:
     control : str
         The A/A control: entered twice, the second time with `AGAIN` after its label; empty if none.
     settings : dict of str to int or float
-        Threads, budget in seconds, seed, and processes that each participant was started in.
+        Threads, budget in seconds, seed, processes that each participant was started in, and the
+        seconds that all cases would have taken.
     numba : dict
         What Numba compiled for; see `codegen.cpu_target.describe`.
     activity : dict of str to float
@@ -115,6 +116,8 @@ class Comparison:
         In the order of the cases.
     overall : Interval or None
         See `overall_resolution`.
+    unreached : list of Case
+        Cases that the time of the run was not enough for, or not in all processes.
     """
 
     baseline: str
@@ -125,6 +128,7 @@ class Comparison:
     calls: dict[str, dict[str, str]]
     rows: list[Row]
     overall: Interval | None
+    unreached: list[Case] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Refuse what could not be drawn."""

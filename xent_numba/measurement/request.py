@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,8 +40,9 @@ class Request:
         What a speed-up divides by, which takes part too.
     threads : int
         For every library; 0 for all CPUs.
-    budget : float
-        Seconds for all, judging too.
+    budget : float or None
+        Seconds for all but the first case, which is measured in any case; what is not reached is
+        named. None is no limit: all is measured, `BUDGET` seconds of judging and rounds at least.
     processes : int
         How many times each participant starts anew.
     """
@@ -54,7 +56,7 @@ class Request:
     implementations: Sequence[str] = ()
     baseline: str = DEFAULT_BASELINE
     threads: int = 0
-    budget: float = BUDGET
+    budget: float | None = None
     processes: int = 1
 
     def __post_init__(self) -> None:
@@ -84,5 +86,6 @@ class Request:
         several, baseline = self.participants()
         labels = [one.label for one in several]
         control = SUBJECT if SUBJECT in labels else labels[0]
-        plan = Plan(baseline.label, control, self.budget, self.processes)
+        seconds, limit = self.budget or BUDGET, self.budget or math.inf
+        plan = Plan(baseline.label, control, seconds, self.processes, limit)
         return dict.fromkeys(self.cases(), several), plan

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
+import time
 from collections.abc import Callable, Mapping
 
 from xent_numba.measurement import inputs, turns
@@ -36,6 +38,11 @@ class Timing:
         For each label, how many it was given.
     laid : Laid
         The inputs.
+
+    Attributes
+    ----------
+    lasted : float
+        Seconds that the rounds took.
     """
 
     def __init__(
@@ -49,6 +56,7 @@ class Timing:
     ) -> None:
         self.pool, self.homes, self.case, self.processes = pool, homes, case, processes
         self.threads, self.laid = threads, laid
+        self.lasted = 0.0
         self.key = dataclasses.asdict(case)
 
     def rows(
@@ -57,6 +65,7 @@ class Timing:
         baseline: str,
         budget: float,
         progress: Callable[[float], None],
+        until: float = math.inf,
     ) -> list[Row]:
         """Time those that agreed, and make the rows of the case, without statistics.
 
@@ -70,18 +79,24 @@ class Timing:
             Seconds.
         progress : callable
             Called with the fraction of the budget that is spent.
+        until : float
+            What the monotonic clock says when the time of the whole run is spent, which raises
+            `OutOfTimeError` if it is not enough for the fewest rounds.
         """
         self.pool.disturbed.clear()
         self.pool.spent.clear()
-        prepared = self._replaced(prepared)
-        plans, failed = self._warm_up(prepared)
+        prepared = self._replaced(prepared, until)
+        plans, failed = self._warm_up(prepared, until)
+        started = time.monotonic()
         series = turns.rounds(
             {label: functools.partial(self._turn, label, plan) for label, plan in plans.items()},
             references=[label for label in (*LIMITS, baseline) if label in plans],
             budget=budget,
+            until=until,
             seed=SEED,
             progress=progress,
         )
+        self.lasted = time.monotonic() - started
         disturbed = {label: dict(self.pool.disturbed[self.processes[label]]) for label in plans}
         failed |= {label: ("crashed", one.lost) for label, one in series.items() if one.lost}
         asked = {label: plan for label, plan in plans.items() if label not in failed}
@@ -108,7 +123,9 @@ class Timing:
                 self.pool.dismiss(self.processes[label])
         return known
 
-    def _replaced(self, prepared: Mapping[str, Preparation]) -> dict[str, Preparation]:
+    def _replaced(
+        self, prepared: Mapping[str, Preparation], until: float
+    ) -> dict[str, Preparation]:
         """Have the case prepared anew by processes in the place of those lost before."""
         gone = {
             process: label
@@ -116,14 +133,19 @@ class Timing:
             if prepared[label].timed and self.pool.workers.get(process) is not self.homes[process]
         }
         laid = {self.case: self.laid}
-        anew = prepare(self.pool, {self.case: list(gone)}, laid)[self.case] if gone else {}
+        again = {self.case: list(gone)}
+        anew = prepare(self.pool, again, laid, until=until)[self.case] if gone else {}
         return {**prepared, **{gone[process]: one for process, one in anew.items()}}
 
-    def _warm_up(self, prepared: Mapping[str, Preparation]) -> tuple[dict[str, WarmUp], Failed]:
+    def _warm_up(
+        self, prepared: Mapping[str, Preparation], until: float
+    ) -> tuple[dict[str, WarmUp], Failed]:
         """How each that agreed takes a turn, and why some cannot."""
         plans: dict[str, WarmUp] = {}
         failed: Failed = {}
         for label in (label for label in prepared if prepared[label].timed):
+            if time.monotonic() >= until:
+                raise turns.OutOfTimeError
             try:
                 plans[label] = self.pool[self.processes[label]].warm_up(self.key)
             except WorkerError as reason:

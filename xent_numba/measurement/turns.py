@@ -10,6 +10,7 @@ In a *quartet* two take turns in the order ABBA, so that a drift of the machine'
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -29,6 +30,10 @@ LONG_TURN_SECONDS = 0.1
 
 Clock = Callable[[], float]
 Turn = Callable[[], float]
+
+
+class OutOfTimeError(Exception):
+    """The time of a run is spent before the fewest turns are taken."""
 
 
 @dataclass(slots=True)
@@ -55,6 +60,7 @@ def rounds(
     *,
     references: Collection[str] = (),
     budget: float,
+    until: float = math.inf,
     seed: int,
     clock: Clock = time.monotonic,
     progress: Callable[[float], None] = lambda fraction: None,
@@ -72,6 +78,8 @@ def rounds(
     budget : float
         Seconds. Every participant gets at least `MIN_ROUNDS` turns whatever the budget, and what
         that takes beyond its share comes on top.
+    until : float
+        What the clock says when the time of the whole run is spent.
     seed : int
         Seed of the order of turns.
     clock : callable
@@ -83,6 +91,11 @@ def rounds(
     -------
     dict of str to Series
         By the participant's name.
+
+    Raises
+    ------
+    OutOfTimeError
+        If the time of the run is spent before the fewest rounds.
     """
     shuffled = random.Random(seed)  # noqa: S311 - an order, not a secret
     series = {name: Series() for name in turns}
@@ -103,14 +116,17 @@ def rounds(
             overdrawn = sum(max(0.0, one.spent - share) for one in series.values())
         elapsed = clock() - started - overdrawn
         progress(min(max(elapsed / budget, 0.0), 1.0))
+        late = clock() >= until
         if number < MIN_ROUNDS:
+            if late:
+                raise OutOfTimeError
             continue
         check = number >= next_check
         if check:
             # Ever more seldom, since an interval costs as much as it has samples.
             next_check = number * CHECK_GROWTH
         playing = _still_playing(playing, series, references, share, check)
-        if elapsed >= budget:
+        if late or elapsed >= budget:
             break
     progress(1.0)
     return series

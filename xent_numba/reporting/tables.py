@@ -103,6 +103,14 @@ def notes(comparison: Comparison) -> list[str]:
         if row.preparation.status == "unavailable"
     ):
         found.append(f"{name}: unavailable: {reason}.")
+    if left := comparison.unreached:
+        named = (f"{x.operation} {x.dtype}, {x.size:,} samples of {x.workload}" for x in left)
+        needed = comparison.settings.get("seconds_for_all", 0)
+        found.append(
+            f"{len(left)} cases were not reached, or not in all processes, within the budget of "
+            f"{comparison.settings['budget']:g} s: {'; '.join(named)}. All take about "
+            f"{needed:.0f} s."
+        )
     if several := no_comparison(comparison):
         found.append(
             f"{len(several)} of the tables are NO COMPARISON: {comparison.control}, entered twice, "
