@@ -30,12 +30,19 @@ def add(parser: argparse.ArgumentParser) -> None:
     option(parser, "--environment", str, "TYPE[:PYTHON]", text, default="")
     text = "time this program, of both revisions' sources, and no asv benchmarks"
     option(parser, "--command", str, "LINE", text, dest="line", default="")
-    text = "for --command: run once before, in each side's sources"
+    text = "time the benchmarks that pytest-benchmark has of these paths, with these arguments"
+    option(parser, "--pytest", str, "ARGUMENTS", text, default="")
+    text = "for --command and --pytest: run once before, in each side's sources"
     option(parser, "--build", str, "LINE", text, default="")
     text = "count what needs no clock, and compare exactly: all track_ benchmarks"
     parser.add_argument("--exact", action="store_true", help=text)
     text = "regular expression, as for asv run; all if it is not given"
     several(parser, "--bench", arguments.pattern, text)
+    text = (
+        "leave out benchmarks that load and open no file that differs: each runs once on either "
+        "side before. In doubt (data, compiled code, configuration) they are compared"
+    )
+    parser.add_argument("--touched", action="store_true", help=text)
     text = "for the clock, at most; default 5"
     option(parser, "--budget", arguments.seconds, "MINUTES", text, default=5.0)
     text = "the change that matters; default 5"
@@ -75,6 +82,7 @@ def run(options: argparse.Namespace) -> int:
         python=_program(options.python),
         cpus=options.cpu_affinity,
         patience=options.patience,
+        touched=options.touched,
     )
     try:
         project = _project(options)
@@ -97,14 +105,19 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _project(options: argparse.Namespace) -> Project:
-    from xent_numba.gate.project import CommandProject, Project
+    from xent_numba.gate.project import CommandProject, Project, SuiteProject
 
-    if not options.line:
+    line = options.line or options.pytest
+    if not line:
         return Project(options.config or Path.cwd(), options.environment)
-    given = {"--exact": options.exact, "--config": options.config, "--bench": options.bench}
+    given = {"--exact": options.exact, "--config": options.config, "--touched": options.touched}
+    if options.line:
+        given |= {"--bench": options.bench, "--pytest": options.pytest}
     if wrong := next((name for name, value in given.items() if value), ""):
-        raise UsageError(f"--command is given with {wrong}; accepted is either")
-    return CommandProject(Path.cwd(), options.line, options.build)
+        flag = "--command" if options.line else "--pytest"
+        raise UsageError(f"{flag} is given with {wrong}; accepted is either")
+    kind = CommandProject if options.line else SuiteProject
+    return kind(Path.cwd(), line, options.build)
 
 
 def _program(text: str | None) -> str | None:

@@ -6,10 +6,12 @@ neither this package, of which the environment may hold another revision.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import importlib
 import importlib.metadata
+import importlib.util
 import itertools
 import math
 import os
@@ -77,7 +79,7 @@ class Commands:
 
     def loaded_from(self, folder: str) -> bool:
         """Whether a module was imported from a folder, the benchmarks themselves apart."""
-        files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+        files = (getattr(module, "__file__", None) for module in _modules())
         here = os.path.realpath(self.folder) + os.sep
         paths = (os.path.realpath(file) for file in files if file)
         folder = os.path.realpath(folder) + os.sep
@@ -137,6 +139,22 @@ class Commands:
         finally:
             self.close()
 
+    def profile(self, places: list[str]) -> dict[str, Any]:
+        """Files that are loaded or opened when benchmarks run once, if nothing else ran before."""
+        seen = _Seen()
+        for place in places:
+            try:
+                self.open(place)
+                self.call()
+            except NotImplementedError:
+                pass  # it does not apply, and that is all that it does
+            finally:
+                self.close()
+            if type(get_benchmark_from_name(self.folder, place)).__name__ == "TimerawBenchmark":
+                seen.started = "timeraw_"
+        files = {os.path.realpath(getattr(x, "__file__", None) or "") for x in _modules()}
+        return {"files": sorted(files | seen.opened), "started": seen.started}
+
     def close(self) -> None:
         """Tear the benchmark down."""
         if self.is_set_up:
@@ -176,6 +194,41 @@ class Commands:
     def _set_up_again(self) -> None:
         self.benchmark.do_teardown()
         self.benchmark.do_setup()
+
+
+class _Seen:
+    """What this process opens from now on, and by what it starts others."""
+
+    STARTS = ("subprocess.Popen", "_winapi.CreateProcess", "os.system", "os.startfile")
+    STARTS_BEGIN = ("os.fork", "os.exec", "os.spawn", "os.posix_spawn")
+
+    def __init__(self) -> None:
+        self.opened: set[str] = set()
+        self.started = ""
+        sys.addaudithook(self._note)
+        # multiprocessing and loky start by it what no event tells of.
+        if importlib.util.find_spec("_posixsubprocess") is not None:
+            module: Any = importlib.import_module("_posixsubprocess")
+            fork = module.fork_exec
+
+            def told(*arguments: Any) -> int:
+                self.started = "fork_exec"
+                return int(fork(*arguments))
+
+            module.fork_exec = told
+
+    def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event in ("open", "ctypes.dlopen") and isinstance(arguments[0], str | bytes):
+            path = os.path.realpath(os.fsdecode(arguments[0]))
+            with contextlib.suppress(ValueError):
+                path = importlib.util.source_from_cache(path)
+            self.opened.add(path)
+        elif event in self.STARTS or event.startswith(self.STARTS_BEGIN):
+            self.started = event
+
+
+def _modules() -> list[Any]:
+    return list(sys.modules.values())
 
 
 def _own_peak() -> float:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from xent_numba.gate import GateError, exact, pairs
+from xent_numba.gate import GateError, exact, pairs, touched
 from xent_numba.gate.decision import Verdict, decide
 from xent_numba.gate.outcome import Outcome, Timing
 from xent_numba.gate.pairs import Limits
@@ -41,6 +41,8 @@ class Request:
         The CPUs that both sides run on, and as many threads; empty for all.
     patience : float or None
         Seconds to wait for a machine under load; None takes it as it is.
+    touched : bool
+        Whether benchmarks are left out that load and open no file in which the sides differ.
     """
 
     baseline: str
@@ -51,6 +53,7 @@ class Request:
     python: str | None = None
     cpus: tuple[int, ...] = ()
     patience: float | None = 60.0
+    touched: bool = False
 
 
 def run(
@@ -84,6 +87,12 @@ def run(
     progress("listing benchmarks", 0.0)
     sides = Sides(*ready, project.benchmarks(ready[1]), project.timeout, project.rules.better)
     chosen = sides.choose(request.exact, request.chosen)
+    selection = touched.Choice(chosen.names)
+    if request.touched:
+        commits = (one.revision.commit for one in ready)
+        changed = project.repository.changed(*commits)
+        selection = touched.choose(sides, chosen.names, changed, progress)
+        chosen.names = selection.names
     built = time.monotonic() - started
     rules = project.rules
     thresholds: dict[str, float] = {}
@@ -108,6 +117,8 @@ def run(
         unknown=chosen.unknown,
         packages=sides.differing_packages(),
         others=others,
+        untouched=selection.untouched,
+        doubts=selection.doubts,
         seconds={"building": built, "measuring": time.monotonic() - started - built},
     )
 
@@ -120,7 +131,7 @@ def _time(
     progress: Progress,
 ) -> tuple[list[Timing], list[float]]:
     """Time what is chosen; and the share of the CPUs that others used, for each pair."""
-    if request.patience is not None:
+    if request.patience is not None and chosen.names:
         try:
             idle.wait_for_rest(request.patience, progress)
         except idle.BusyError as error:

@@ -73,6 +73,10 @@ class Outcome:
         By benchmark, where another change matters.
     accepted : dict of str to str
         Those that got slower or worse, and why that is accepted.
+    untouched : list of str
+        Benchmarks that the change does not touch, which were left out as was asked.
+    doubts : dict of str to str
+        What was compared, or because of which file all was, since nobody knows, and why.
     """
 
     exact: bool
@@ -88,6 +92,8 @@ class Outcome:
     seconds: dict[str, float]
     thresholds: dict[str, float] = field(default_factory=dict)
     accepted: dict[str, str] = field(default_factory=dict)
+    untouched: list[str] = field(default_factory=list)
+    doubts: dict[str, str] = field(default_factory=dict)
 
     @property
     def regressions(self) -> list[str]:
@@ -112,12 +118,12 @@ class Outcome:
         Returns
         -------
         int
-            The first that applies of REGRESSION, ERROR (nothing was compared, or a benchmark fails
-            on the candidate alone), UNKNOWN, OK.
+            The first that applies of REGRESSION, ERROR (nothing was compared although something
+            is touched, or a benchmark fails on the candidate alone), UNKNOWN, OK.
         """
         if self.regressions:
             return REGRESSION
-        if self.broken or not (self.timings or self.values):
+        if self.broken or not (self.timings or self.values or self.untouched):
             return ERROR
         return UNKNOWN if strict and (self.inconclusive or self.unknown) else OK
 

@@ -214,17 +214,18 @@ class _Pairs:
         for side in SIDES:
             pool[side].pin()
         # The number of calls is the baseline's for both sides and for all pairs.
-        for side in SIDES:
-            warm_up = functools.partial(pool[side].warm_up, places[side])
-            plan = self._plans.setdefault(name, _each("run", {side: warm_up})[side])
+        first, second = self._shuffled.sample(SIDES, 2)
+        found: dict[str, WarmUp] = {}
+        for side in (first, second):
+            found |= _each("run", {side: functools.partial(pool[side].warm_up, places[side])})
+        plan = self._plans.setdefault(name, found[BASELINE])
 
         def turn(side: str) -> list[float]:
             options = {"samples": SAMPLES, "before": 1.0}
             take = functools.partial(pool.turn, side, places[side], plan, **options)
-            found: list[float] = _each("run", {side: take})[side]
-            return found
+            seconds: list[float] = _each("run", {side: take})[side]
+            return seconds
 
-        first, second = self._shuffled.sample(SIDES, 2)
         samples = quartets(turn, first, second)
         for side in SIDES:
             pool[side].start("close")

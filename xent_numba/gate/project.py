@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 import os
@@ -54,6 +55,8 @@ class Side:
         All files of the repository.
     cpus : tuple of int
         The CPUs it runs on; empty for all.
+    commands : str
+        Name of the file, beside this one, whose `Commands` its workers obey.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Side:
     variables: dict[str, str]
     sources: Path
     cpus: tuple[int, ...] = ()
+    commands: str = "benchmarks.py"
 
 
 class Project:
@@ -233,7 +237,7 @@ class CommandProject(Project):
         variables |= thread_variables(len(cpus)) if cpus else {}
         self._build_in(home, sources.parent / "built", variables, name)
         _forget(sources.parents[1])
-        return Side(name, revision, sys.executable, variables, sources, cpus)
+        return Side(name, revision, sys.executable, variables, sources, cpus, "command.py")
 
     def _build_in(self, home: Path, mark: Path, variables: dict[str, str], name: str) -> None:
         if not self._build or mark.exists():
@@ -247,6 +251,19 @@ class CommandProject(Project):
             said = next(reversed(f"{done.stdout}{done.stderr}".split("\n")[:-1]), "")
             raise GateError(f"--build ends with {done.returncode} on the {name}: {said}")
         mark.touch()
+
+
+class SuiteProject(CommandProject):
+    """Any project under git with a pytest-benchmark suite; `command` has pytest's arguments."""
+
+    def side(
+        self, name: str, revision: Revision, python: str | None, cpus: tuple[int, ...] = ()
+    ) -> Side:
+        """Make one side ready; `python` is the one that has pytest-benchmark."""
+        made = super().side(name, revision, python, cpus)
+        return dataclasses.replace(
+            made, python=python or sys.executable, commands="pytest_suite.py"
+        )
 
 
 def _configuration(path: Path) -> Path:

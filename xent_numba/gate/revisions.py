@@ -119,6 +119,11 @@ class Repository:
                 "and in a shallow clone only what was fetched"
             ) from None
 
+    def changed(self, before: str, after: str) -> list[str]:
+        """Paths of the files in which two commits differ, from the top of the repository."""
+        names = self._git("diff", "--name-only", "--no-renames", "-z", before, after)
+        return list(filter(None, names.split("\0")))
+
     def snapshot(self, leave_out: list[str]) -> str:
         """Commit the working tree, as it is and without what git ignores, to no branch.
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from xent_numba.gate import GateError, units
 from xent_numba.gate.project import Side
@@ -17,8 +18,6 @@ DISCOVERY_SECONDS = 600.0
 """The listing of benchmarks may take this long, or the project's own default if it is longer."""
 
 BASELINE, CANDIDATE = SIDES = ("baseline", "candidate")
-
-_OF_BENCHMARKS, _OF_A_COMMAND = map(Path(__file__).with_name, ("benchmarks.py", "command.py"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +79,39 @@ class Chosen:
             self.unknown.append(name)
 
 
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What benchmarks load and open, on either side.
+
+    Attributes
+    ----------
+    own : set of str
+        Files of the sources, by their paths from the top of the repository.
+    installed : set of str
+        Names of other files, if what is run was built: they may be of the repository too.
+    doubt : str
+        Why there may be more; empty if there is not.
+    """
+
+    own: set[str]
+    installed: set[str]
+    doubt: str
+
+    @classmethod
+    def of(cls, files: set[Path], tops: Iterable[Path], built: bool, doubt: str) -> Self:
+        """Tell files of the sources from others."""
+        own, others = set[str](), {*files}
+        for top in tops:
+            inside = {path for path in others if path.is_relative_to(top)}
+            own.update(path.relative_to(top).as_posix() for path in inside)
+            others -= inside
+        return cls(own, {path.name for path in others} if built else set(), doubt)
+
+    def loads(self, path: str) -> bool:
+        """Whether a file of the repository is one of them, or may be."""
+        return path in self.own or path.rpartition("/")[2] in self.installed
+
+
 class Sides:
     """The two sides, and the benchmarks that each has.
 
@@ -88,7 +120,7 @@ class Sides:
     baseline, candidate : Side
         The sides.
     benchmarks : Path or str
-        The folder that both run, or a command line.
+        The folder that both run, a command line, or the arguments of pytest.
     timeout : float
         Seconds that an answer may take.
     directions : mapping of str to str, optional
@@ -111,10 +143,15 @@ class Sides:
         self._directions = directions or {}
         self._sides = dict(zip(SIDES, (baseline, candidate), strict=True))
         self._benchmarks = benchmarks
-        commands = _OF_BENCHMARKS if isinstance(benchmarks, Path) else _OF_A_COMMAND
         self._programs = {
             name: Program(
-                commands, (str(benchmarks),), side.python, side.variables, side.cpus, timeout, True
+                Path(__file__).with_name(side.commands),
+                (str(benchmarks),),
+                side.python,
+                side.variables,
+                side.cpus,
+                timeout,
+                aside=True,
             )
             for name, side in self._sides.items()
         }
@@ -151,6 +188,32 @@ class Sides:
             found = self.known[side][name]
             pool[side].timeout = max(self._programs[side].timeout, found.timeout)
             pool[side].start(command, found.place)
+
+    @property
+    def from_sources(self) -> bool:
+        """Whether both import their sources, and nothing that was built of them."""
+        return all("PYTHONPATH" in side.variables for side in self._sides.values())
+
+    def profile(self, names: Sequence[str]) -> Profile:
+        """Run benchmarks once on both sides, each in a process of its own."""
+        files, doubts = set[Path](), []
+        with self.pool() as pool:
+            for side in SIDES:
+                known = [self.known[side][name] for name in names]
+                times = (max(self._programs[side].timeout, one.timeout) for one in known)
+                pool[side].timeout = sum(times)
+                pool[side].start("profile", [one.place for one in known])
+            for side in SIDES:
+                try:
+                    found = pool[side].receive()
+                except WorkerError as error:
+                    doubts.append(f"{side} {why('run', error)}")
+                    continue
+                files.update(map(Path, found["files"]))
+                if found["started"]:
+                    doubts.append(f"{side} starts other processes by {found['started']}")
+        tops = [side.sources.resolve() for side in self._sides.values()]
+        return Profile.of(files, tops, not self.from_sources, "; ".join(doubts))
 
     def unit(self, name: str) -> str:
         """Of what is measured of a benchmark."""

@@ -134,6 +134,7 @@ def _notes(outcome: Outcome) -> Iterator[str]:
         yield f"accepted: {name}: {reason}"
     for name, threshold in outcome.thresholds.items():
         yield f"threshold of {name}: {threshold:.1%}"
+    yield from _selection(outcome)
     yield from _left_out(outcome)
     for package, versions in outcome.packages.items():
         yield f"the sides differ in {package}: {' against '.join(versions.values())}"
@@ -142,6 +143,13 @@ def _notes(outcome: Outcome) -> Iterator[str]:
             f"other programs used up to {max(busy):.0%} of the CPUs, and more than {LOADED:.0%} "
             f"during {len(busy)} of {len(outcome.others)} pairs"
         )
+
+
+def _selection(outcome: Outcome) -> Iterator[str]:
+    if outcome.untouched:
+        yield f"{len(outcome.untouched)} benchmarks load and open no file that differs: left out"
+    for name, reason in outcome.doubts.items():
+        yield f"compared in doubt because of {name}: {reason}"
 
 
 def _left_out(outcome: Outcome) -> Iterator[str]:
