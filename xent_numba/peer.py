@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from importlib import util
@@ -12,9 +13,6 @@ from numpy import ndarray
 
 from xent_numba.known_failures import CLIFFS, KnownFailure
 from xent_numba.results.machine import usable_cpus
-
-REDUCE: dict[str, Callable[[ndarray], Any]] = {"none": np.asarray, "sum": np.sum, "mean": np.mean}
-
 
 _FLUSHED = "the result is flushed to zero where it would be subnormal: exp(-s) overflows"
 _CLAMPED = "the logarithm is clamped to at least -100"
@@ -73,11 +71,27 @@ def tensor(array: ndarray) -> Any:
     return torch.from_numpy(np.require(array, requirements=["C", "A", "W"]))
 
 
+def reducer(reduction: str, *weights: ndarray) -> Callable[[ndarray], Any]:
+    """Return what NumPy makes of an array of losses, by weights where there are some."""
+    if not weights:
+        plain: dict[str, Callable[[ndarray], Any]]
+        plain = {"none": np.asarray, "sum": np.sum, "mean": np.mean}
+        return plain[reduction]
+    if reduction == "mean":
+        return functools.partial(np.average, weights=weights[0])
+
+    def weighted(losses: ndarray) -> Any:
+        np.multiply(losses, weights[0], losses)
+        return losses if reduction == "none" else losses.sum()
+
+    return weighted
+
+
 def bind_filled(
     fill: Callable[..., ndarray], inputs: tuple[ndarray, ...], reduction: str
 ) -> Callable[[], Any]:
     """Bind ``fill(first, labels, out)`` to contiguous arrays of one dtype, `out` allocated once."""
-    first, *labels = (np.ascontiguousarray(array, inputs[0].dtype) for array in inputs)
-    out = np.empty_like(first)
-    reduce = REDUCE[reduction]
-    return lambda: reduce(fill(first, *labels, out))
+    arrays = [np.ascontiguousarray(array, inputs[0].dtype) for array in inputs]
+    out, given = np.empty_like(arrays[0]), arrays[:2]
+    reduce = reducer(reduction, *arrays[2:])
+    return lambda: reduce(fill(*given, out))

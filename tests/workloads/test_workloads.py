@@ -109,6 +109,42 @@ def test_probabilities_are_sigmoids_of_the_scores(name):
     )
 
 
+@pytest.mark.parametrize("name", workloads.variants())
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_variant_has_the_scores_and_classes_of_its_workload(name, dtype):
+    plain, varied = (
+        workloads.sample(one, 1001, dtype).arguments(OPERATIONS["binary_cross_entropy"])
+        for one in (name.partition("-")[0], name)
+    )
+    np.testing.assert_array_equal(varied[0], plain[0])
+    np.testing.assert_array_equal(np.round(varied[1]), plain[1])
+    assert set(varied[1].tolist()) <= {0, 1} or "-soft" in name
+    assert ("-soft" in name) == (len(set(varied[1].tolist())) > 500)
+    exact = (plain[0] == 0) | (plain[0] == 1)
+    np.testing.assert_array_equal(varied[1][exact], plain[1][exact])
+    assert len(varied) == 2 + ("-weighted" in name)
+    assert {array.dtype for array in varied} == {np.dtype(dtype)}
+    assert all((weights > 0).all() for weights in varied[2:])
+    check_values(OPERATIONS["binary_cross_entropy"], *varied, *[None] * (3 - len(varied)))
+
+
+def test_weights_are_the_same_with_soft_labels():
+    several = (
+        workloads.sample(name, 1001).arguments(OPERATIONS["binary_cross_entropy"])[2]
+        for name in ("gaussian-weighted", "gaussian-soft-weighted")
+    )
+    np.testing.assert_array_equal(*several)
+
+
+@pytest.mark.parametrize(
+    ("operation", "label_dtype"), [("logistic_loss", "float64"), ("binary_cross_entropy", "int8")]
+)
+def test_soft_labels_are_of_operations_and_dtypes_that_have_them(operation, label_dtype):
+    sample = workloads.sample("gaussian-soft", 10, label_dtype=label_dtype)
+    with pytest.raises(ValueError, match=r"'gaussian-soft', whose labels are soft; accepted"):
+        sample.arguments(OPERATIONS[operation])
+
+
 def test_what_is_handed_out_does_not_share_memory_with_the_sample():
     sample = workloads.sample("flights", workloads.native_size("flights"))
     scores, labels = sample.arguments(OPERATIONS["logistic_loss"])

@@ -53,7 +53,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     several(parser, "--size", arguments.size, "number of samples; 2^20 is read too")
     spaced = f"log-spaced sizes, as 1:2^27; each {arguments.FACTOR} times the one before"
     option(parser, "--sizes", arguments.sizes, "LOW:HIGH[:FACTOR]", spaced)
-    several(parser, "--workload", one_of((*workloads.names(), ALL)), f"{ALL} or a name")
+    known = *workloads.names(), *workloads.variants(), ALL
+    text = f"{ALL} or a name; -soft, -weighted or -soft-weighted after it for such labels"
+    several(parser, "--workload", one_of(known), text)
     names = "name, or path of a .py file; with @1 after it, on one thread"
     several(parser, "--implementation", arguments.participant, names)
     parts = "; ".join(f"{part.name}: {part.summary}" for part in (*PARTS.values(), CONTROL))

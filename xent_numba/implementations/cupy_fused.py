@@ -27,12 +27,17 @@ def bind(operation: str, inputs: tuple[ndarray, ...], reduction: str) -> Callabl
     import cupy
 
     arrays = [cupy.asarray(array.astype(inputs[0].dtype)) for array in inputs]
-    losses, gradient = _fused(OPERATIONS[operation].loss, reduction)
+    given, weights = arrays[:2], arrays[2:]
+    losses, gradient = _fused(OPERATIONS[operation].loss, reduction, bool(weights))
     if not OPERATIONS[operation].gradient:
         return lambda: losses(*arrays)
     scale = 1 / inputs[0].size if reduction == "mean" else 1
     share = arrays[0].dtype.type(scale)
-    return lambda: (losses(*arrays), gradient(*arrays, share))
+    if not weights:
+        return lambda: (losses(*given), gradient(*given, share))
+    if reduction == "mean":
+        return lambda: (losses(*arrays), gradient(*given, weights[0] / weights[0].sum()))
+    return lambda: (losses(*arrays), gradient(*given, weights[0]))
 
 
 def on_host(result: Any) -> ndarray:
@@ -57,7 +62,9 @@ def clock() -> Callable[[], float]:
 
 
 @functools.cache
-def _fused(loss: str, reduction: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def _fused(
+    loss: str, reduction: str, weighted: bool = False
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return the kernel of a loss with its reduction, and that of its gradient times a factor.
 
     A sum and what is stored for each sample cannot be fused into one.
@@ -92,14 +99,18 @@ def _fused(loss: str, reduction: str) -> tuple[Callable[..., Any], Callable[...,
             ((1 - y) * g(s) - y * g(-s)) * share
         ),
     }
-    values = losses[loss]
-    slope = xp.fuse()(slopes.get(loss, values))
+    bare = losses[loss]
+    values: Callable[..., Any] = (lambda s, y, w: w * bare(s, y)) if weighted else bare
+    slope = xp.fuse()(slopes.get(loss, bare))
     if reduction == "none":
         return xp.fuse()(values), slope
-    summed = xp.fuse()(lambda s, y: xp.sum(values(s, y), axis=-1))
+    if weighted:
+        summed = xp.fuse()(lambda s, y, w: xp.sum(values(s, y, w), axis=-1))
+    else:
+        summed = xp.fuse()(lambda s, y: xp.sum(values(s, y), axis=-1))
     if reduction == "sum":
         return summed, slope
-    return lambda *inputs: summed(*inputs) / inputs[0].size, slope
+    return lambda s, y, *w: summed(s, y, *w) / (w[0].sum() if w else s.size), slope
 
 
 def _per_sample(name: str, *inputs: ndarray) -> Any:

@@ -95,21 +95,27 @@ def _reduced(operation: str, reduction: str) -> Callable[..., Any]:
 
     losses = _losses()[operation]
     if not OPERATIONS[operation].gradient:
-        return lambda *inputs: _reduce(losses(*inputs), reduction)
+        return lambda *inputs: _reduce(losses(*inputs[:2]), reduction, *inputs[2:])
 
-    def with_gradient(scores: Any, labels: Any) -> Any:
+    def with_gradient(scores: Any, labels: Any, *weights: Any) -> Any:
         values, pull_back = jax.vjp(lambda s: losses(s, labels), scores)
-        scale = 1 / values.size if reduction == "mean" else 1
-        (gradients,) = pull_back(jax.numpy.full_like(values, scale))
-        return _reduce(values, reduction), gradients
+        if weights:
+            share = weights[0] / (weights[0].sum() if reduction == "mean" else 1)
+        else:
+            share = jax.numpy.full_like(values, 1 / values.size if reduction == "mean" else 1)
+        (gradients,) = pull_back(share)
+        return _reduce(values, reduction, *weights), gradients
 
     return with_gradient
 
 
-def _reduce(values: Any, reduction: str) -> Any:
+def _reduce(values: Any, reduction: str, *weights: Any) -> Any:
+    weighted = values * weights[0] if weights else values
     if reduction == "none":
-        return values
-    return values.sum() if reduction == "sum" else values.mean()
+        return weighted
+    if weights and reduction == "mean":
+        return weighted.sum() / weights[0].sum()
+    return weighted.sum() if reduction == "sum" else weighted.mean()
 
 
 @functools.cache

@@ -145,12 +145,13 @@ def bind(operation: str, inputs: tuple[ndarray, ...], reduction: str) -> Callabl
     from xent_numba.kernels.cuda import arrays
 
     columns = [arrays.to_device(array) for array in inputs]
-    first, labels = columns if len(columns) == 2 else (columns[0], None)
+    first, labels, weights, *_ = (*columns, None, None)
     chosen, dtype = OPERATIONS[operation], str(inputs[0].dtype)
     call = Call(
         chosen,
         first,
         labels,
+        weights,
         reduction=cast(Reduction, reduction),
         out=arrays.room_for(first.shape if reduction == "none" else (), dtype),
         grad_out=arrays.room_for(first.shape, dtype) if chosen.gradient else None,

@@ -15,7 +15,7 @@ import numpy as np
 from numba import config, njit, prange
 from numpy import ndarray
 
-from xent_numba.peer import REDUCE
+from xent_numba.peer import reducer
 from xent_numba.reduction import per_sample
 from xent_numba.registry import implements
 
@@ -54,10 +54,11 @@ def bind(operation: str, inputs: tuple[ndarray, ...], reduction: str) -> Callabl
     """See `registry`."""
     arrays = [np.ascontiguousarray(array, inputs[0].dtype) for array in inputs]
     number = arrays[0].dtype.type(1 if operation == "sigmoid" else 0)
-    out, compute, reduce = np.empty_like(arrays[0]), _compiled(operation), REDUCE[reduction]
+    out, compute, given = np.empty_like(arrays[0]), _compiled(operation), arrays[:2]
+    reduce = reducer(reduction, *arrays[2:])
 
     def call() -> Any:
-        compute(*arrays, number, out)
+        compute(*given, number, out)
         return reduce(out)
 
     return call

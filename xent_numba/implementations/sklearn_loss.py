@@ -10,7 +10,7 @@ import numpy as np
 from numpy import ndarray
 
 from xent_numba.known_failures import CLIFFS, KnownFailure
-from xent_numba.peer import REDUCE, bind_filled, missing, threads
+from xent_numba.peer import missing, threads
 from xent_numba.reduction import per_sample
 from xent_numba.registry import implements
 
@@ -25,19 +25,24 @@ def unavailable() -> str | None:
 
 def bind(operation: str, inputs: tuple[ndarray, ...], reduction: str) -> Callable[[], Any]:
     """See `registry`."""
-    if operation == "binary_cross_entropy_with_logits":
-        return bind_filled(_fill_losses, inputs, reduction)
-    scores, labels = (np.ascontiguousarray(array, inputs[0].dtype) for array in inputs)
+    scores, labels, *weights = (np.ascontiguousarray(array, inputs[0].dtype) for array in inputs)
     out, grad_out = np.empty_like(scores), np.empty_like(scores)
-    reduce = REDUCE[reduction]
+    divisor = 1 if reduction != "mean" else weights[0].sum() if weights else scores.size
 
-    def call() -> tuple[Any, ndarray]:
-        _fill_losses_and_gradients(scores, labels, out, grad_out)
-        if reduction == "mean":
-            np.divide(grad_out, grad_out.size, grad_out)
-        return reduce(out), grad_out
+    def reduced() -> Any:
+        return out if reduction == "none" else out.sum() / divisor
 
-    return call
+    def losses() -> Any:
+        _fill_losses(scores, labels, out, *weights)
+        return reduced()
+
+    def losses_and_gradients() -> tuple[Any, ndarray]:
+        _fill_losses_and_gradients(scores, labels, out, grad_out, *weights)
+        if divisor != 1:
+            np.divide(grad_out, divisor, grad_out)
+        return reduced(), grad_out
+
+    return losses_and_gradients if operation.endswith("_and_grad") else losses
 
 
 @functools.cache
@@ -51,15 +56,21 @@ def _flat(array: ndarray) -> ndarray:
     return np.require(array, requirements=["C", "A"]).ravel()
 
 
-def _fill_losses(scores: ndarray, labels: ndarray, out: ndarray) -> ndarray:
-    _loss().loss(labels, scores, loss_out=out, n_threads=threads())
+def _fill_losses(
+    scores: ndarray, labels: ndarray, out: ndarray, weights: ndarray | None = None
+) -> ndarray:
+    _loss().loss(labels, scores, weights, out, threads())
     return out
 
 
 def _fill_losses_and_gradients(
-    scores: ndarray, labels: ndarray, out: ndarray, grad_out: ndarray
+    scores: ndarray,
+    labels: ndarray,
+    out: ndarray,
+    grad_out: ndarray,
+    weights: ndarray | None = None,
 ) -> None:
-    _loss().loss_gradient(labels, scores, loss_out=out, gradient_out=grad_out, n_threads=threads())
+    _loss().loss_gradient(labels, scores, weights, out, grad_out, threads())
 
 
 @implements(

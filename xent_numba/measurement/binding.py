@@ -12,11 +12,10 @@ import numpy as np
 from numpy import ndarray
 
 import xent_numba
-from xent_numba.accuracy import reference
 from xent_numba.accuracy.judge import Verdict, judge
 from xent_numba.accuracy.tolerance import REDUCED_RTOL, Tolerance
 from xent_numba.measurement.case import DRAWN, Case
-from xent_numba.operations import OPERATIONS
+from xent_numba.measurement.recheck import Repeated
 from xent_numba.registry import Implementation
 
 
@@ -51,12 +50,14 @@ def bind(
     options: dict[str, Any] = {}
     if case.table_entry.labels is not None:
         options["reduction"] = case.reduction
+    if len(inputs) > 2:
+        options["sample_weight"] = inputs[2]
     if case.reduction == "none":
         options["out"] = np.empty_like(inputs[0])
     if case.table_entry.gradient:
         options["grad_out"] = np.empty_like(inputs[0])
     public = _public(implementation.name, case.operation)
-    return functools.partial(public, *inputs, **options)
+    return functools.partial(public, *inputs[:2], **options)
 
 
 def judge_call(
@@ -84,9 +85,10 @@ def judge_call(
     return judge(
         _judged(implementation, case, call),
         case.table_entry,
-        inputs,
+        inputs[:2],
         reduction=case.reduction,
         tolerance=Tolerance.of(implementation.operations[case.operation], case.dtype),
+        sample_weight=inputs[2] if len(inputs) > 2 else None,
     )
 
 
@@ -104,18 +106,15 @@ def _judge_repeated(
     if not verdict.ok:
         return verdict
     got, pattern = (_parts(case, implementation.on_host(one())) for one in (call, once))
-    reason = ""
+    reason, scale = "", 1.0
     if case.reduction != "none":
-        loss = OPERATIONS[case.table_entry.loss]
-        losses, _ = reference.samples(loss, block[0], block[1]).doubles()
-        whole, rest = divmod(case.size, DRAWN)
-        expected = whole * math.fsum(losses) + math.fsum(losses[:rest])
-        expected /= case.size if case.reduction == "mean" else 1
+        truth = Repeated.of(case, block)
+        expected = truth.total()
         # As `judge` allows; twice, since what rounds may round once more for each doubling.
         if not math.isclose(got[0], expected, rel_tol=2 * REDUCED_RTOL[case.dtype]):
             reason = f"the {case.reduction} of {case.size} losses is {got[0]}, not {expected}"
         got, pattern = got[1:], pattern[1:]
-    scale = DRAWN / case.size if case.reduction == "mean" else 1.0
+        scale = Repeated.of(drawn, block).divisor() / truth.divisor()
     limit = 2 * max(implementation.operations[case.operation].max_ulp[case.dtype], 1.0)
     for values, first in zip(got, pattern, strict=True):
         for start in range(0, case.size, DRAWN):

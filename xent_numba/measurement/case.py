@@ -20,7 +20,7 @@ class Case:
     operation : str
         Name of the operation.
     workload : str
-        Name of the workload.
+        Name of the workload, or of a variant with soft labels or weights.
     size : int
         Number of samples.
     dtype : {"float32", "float64"}
@@ -68,8 +68,9 @@ class Case:
     def bytes_moved(self) -> int:
         """Bytes no implementation can avoid to move."""
         labels = None if self.label_dtype is None else np.dtype(self.label_dtype)
-        operation = self.table_entry
-        return self.size * operation.bytes_per_element(np.dtype(self.dtype), labels, self.reduction)
+        dtype, operation = np.dtype(self.dtype), self.table_entry
+        weights = dtype.itemsize if labels and "-weighted" in self.workload else 0
+        return self.size * (weights + operation.bytes_per_element(dtype, labels, self.reduction))
 
     def arguments(self) -> tuple[ndarray, ...]:
         """Draw the inputs: always the same for the same case, and repeated beyond `DRAWN`."""

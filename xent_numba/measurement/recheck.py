@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+from numpy import ndarray
 
 from xent_numba.accuracy.judge import disagreement
 from xent_numba.accuracy.samples import Samples
@@ -23,6 +25,42 @@ LOOKED_AT = 512
 """Single results that are held to the truth; a sum is held to that of all samples."""
 
 _FEWEST = 4096
+
+
+class Repeated(NamedTuple):
+    """A case that holds samples as often as they fit.
+
+    Attributes
+    ----------
+    case : Case
+        What is computed of them.
+    samples : Samples
+        Those that are repeated.
+    """
+
+    case: Case
+    samples: Samples
+
+    @classmethod
+    def of(cls, case: Case, drawn: Sequence[ndarray]) -> Self:
+        """Take scores or probabilities, then labels and weights where there are some."""
+        first, labels, weights, *_ = (*drawn, None, None)
+        tolerance, nobody = Tolerance(ALLOWED, ALLOWED), np.zeros(first.shape, bool)
+        return cls(case, Samples(case.table_entry, first, labels, weights, tolerance, nobody))
+
+    def total(self) -> float:
+        """The reduced loss."""
+        whole, rest = divmod(self.case.size, self.samples.size)
+        total = whole * self.samples.total() + (self.samples[:rest].total() if rest else 0.0)
+        return float(np.dtype(self.case.dtype).type(total / self.divisor()))
+
+    def divisor(self) -> float:
+        """What divides the losses and gradients: for a mean their number, or the sum of weights."""
+        weights = self.samples.weights
+        if self.case.reduction != "mean" or weights is None:
+            return float(self.case.size if self.case.reduction == "mean" else 1)
+        whole, rest = divmod(self.case.size, weights.size)
+        return whole * math.fsum(weights) + math.fsum(weights[:rest])
 
 
 class Recheck:
@@ -50,14 +88,12 @@ class Recheck:
         for place, array in zip(laid.arrays, several, strict=True):
             for start in range(0, case.size, DRAWN):
                 place[start : start + DRAWN] = array[taken][: case.size - start]
-        first, labels, *_ = (*(array[taken] for array in several), None)
-        nobody = np.zeros(drawn, bool)
-        tolerance = Tolerance(ALLOWED, ALLOWED)
-        self.case = case
-        self.samples = Samples(case.table_entry, first, labels, None, tolerance, nobody)
+        repeated = Repeated.of(case, [array[taken] for array in several])
+        self.case, self.samples = repeated
         self.indices = np.sort(chance.integers(0, case.size, min(LOOKED_AT, case.size)))
         self.extra = int(chance.integers(1, 5))
-        self.total = math.nan if case.reduction == "none" else self._total()
+        self.total = math.nan if case.reduction == "none" else repeated.total()
+        self._divisor = repeated.divisor()
 
     def reason(self, kept: dict[str, Any], whole: bool) -> str:
         """Why what a worker kept is wrong; empty if it is not.
@@ -76,7 +112,8 @@ class Recheck:
         for kind in kinds if whole else ():
             if kind in kept:
                 values = np.array(kept[kind], self.case.dtype)
-                if said := disagreement(self._looked_at(), kind, values, self._divisor(kind)):
+                divisor = self._divisor if kind == "gradient" else 1.0
+                if said := disagreement(self._looked_at(), kind, values, divisor):
                     return said
         return ""
 
@@ -90,17 +127,8 @@ class Recheck:
         slack = self.case.size * float(np.finfo(self.case.dtype).smallest_subnormal)
         return math.isclose(got, self.total, rel_tol=rtol, abs_tol=(1 + ALLOWED) * slack)
 
-    def _total(self) -> float:
-        whole, rest = divmod(self.case.size, self.samples.size)
-        total = whole * self.samples.total() + (self.samples[:rest].total() if rest else 0.0)
-        total /= self.case.size if self.case.reduction == "mean" else 1
-        return float(np.dtype(self.case.dtype).type(total))
-
     def _looked_at(self) -> Samples:
         return self.samples[self.indices % self.samples.size]
-
-    def _divisor(self, kind: Kind) -> float:
-        return self.case.size if kind == "gradient" and self.case.reduction == "mean" else 1.0
 
 
 def parts(case: Case, result: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.participant import Participant
-from xent_numba.operations import OPERATIONS, Reduction
+from xent_numba.operations import OPERATIONS, Operation, Reduction
 
 FULL = "full"
 SUBJECT = "numba_parallel"
@@ -75,20 +75,32 @@ def _operations(names: Sequence[str], threads: int) -> Entries:
 
 
 def _labels(names: Sequence[str], threads: int) -> Entries:
-    asked: tuple[tuple[str, str | None, Reduction], ...] = (
-        ("logistic_loss", None, "sum"),
-        ("logistic_loss", "int8", "sum"),
-        ("binary_cross_entropy_with_logits", None, "sum"),
-        ("binary_cross_entropy_with_logits", "bool", "sum"),
-        ("logistic_loss", None, "none"),
-        ("logistic_loss_and_grad", None, "sum"),
-    )
+    asked: list[tuple[str, str, str | None, Reduction]] = [
+        (name, f"gaussian{variant}", None, "sum")
+        for name, operation in OPERATIONS.items()
+        for variant in _variants(operation)
+    ]
+    asked += [
+        ("logistic_loss", "gaussian", "int8", "sum"),
+        ("binary_cross_entropy_with_logits", "gaussian", "bool", "sum"),
+        ("logistic_loss", "gaussian", None, "none"),
+        ("binary_cross_entropy_with_logits", "gaussian", None, "none"),
+    ]
     cases = (
-        _case(name, "gaussian", size, dtype, label_dtype, reduction)
-        for name, label_dtype, reduction in asked
+        _case(name, workload, size, dtype, label_dtype, reduction)
+        for name, workload, label_dtype, reduction in asked
         for dtype, size in _IN_CACHE.items()
     )
-    return _enter(cases, [name for name in names if name in _FAST], threads)
+    return _enter(cases, [name for name in names if name in (*_FAST, "numba_svml")], threads)
+
+
+def _variants(operation: Operation) -> Sequence[str]:
+    """What a workload's name has after it for each kind of labels and weights that is taken."""
+    if operation.labels is None:
+        return ("",)
+    return (
+        ("", "-soft", "-weighted", "-soft-weighted") if operation.labels.soft else ("", "-weighted")
+    )
 
 
 def _control(names: Sequence[str], threads: int) -> Entries:
@@ -143,7 +155,7 @@ def _case(
     if operation == "binary_cross_entropy":
         # Among millions of normal scores some give a probability of exactly 0 or 1 to the wrong
         # label. Peers clamp that infinite loss, and could not be timed.
-        workload = "flights"
+        workload = workload.replace("gaussian", "flights")
     return Case.of(operation, workload, size, dtype, label_dtype, reduction)
 
 
@@ -157,7 +169,7 @@ PARTS: Mapping[str, Part] = MappingProxyType(
         for part in (
             Part("flights", "real data, every implementation", 70, "numpy_stable", _flights),
             Part("operations", "every operation and dtype", 130, "numpy_stable", _operations),
-            Part("labels", "labels of one byte, and gradients", 60, "torch_compiled", _labels),
+            Part("labels", "labels and weights of each kind", 160, "torch_compiled", _labels),
             Part("small", "the price of a call", 60, "scipy_special", _small),
             Part("sizes", "from one sample to 2^27", 90, "numpy_stable", _sizes),
             Part("large", "larger than the caches", 60, "torch_compiled", _large),

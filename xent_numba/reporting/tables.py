@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -74,11 +74,52 @@ def cells(row: Row, baseline: str, resolution: Interval | None) -> tuple[str, ..
 
 def title(case: Case) -> str:
     """One line that says what was measured."""
-    parts = [case.operation, f"{case.workload}, {case.size:,} {case.dtype}"]
+    parts = [_reduced(case), f"{case.workload}, {case.size:,} {case.dtype}"]
     if case.label_dtype is not None:
-        parts[0] += f" ({'per sample' if case.reduction == 'none' else case.reduction})"
         parts.append(f"labels {case.label_dtype}")
     return ", ".join(parts)
+
+
+def _reduced(case: Case) -> str:
+    if case.label_dtype is None:
+        return case.operation
+    return f"{case.operation} ({'per sample' if case.reduction == 'none' else case.reduction})"
+
+
+def overview(comparison: Comparison) -> Table | None:
+    """Return the time of the A/A control, and how many times it others take; None for one case."""
+    found: dict[str, dict[str, str]] = {}
+    for case, rows in comparison.cases():
+        kind = f"{_reduced(case)}, {case.workload}"
+        if case.label_dtype not in (None, case.dtype):
+            kind += f", labels {case.label_dtype}"
+        found.setdefault(kind, {})[f"{case.dtype}, {case.size:,}"] = _at_a_glance(
+            comparison, case, {row.implementation: row for row in ranked(rows) if row.seconds}
+        )
+    columns = dict.fromkeys(column for cells in found.values() for column in cells)
+    if len(found) * len(columns) == 1 or not comparison.control:
+        return None
+    return Table(
+        ["", *columns],
+        [[kind, *(cells.get(column) for column in columns)] for kind, cells in found.items()],
+        title=f"{comparison.control}: its time; as how many times it {comparison.baseline} takes, "
+        "and the fastest of the others",
+    )
+
+
+def _at_a_glance(comparison: Comparison, case: Case, timed: Mapping[str, Row]) -> str:
+    """Say it of a case, whose rows with a time are given, the fastest first."""
+    own, baseline = comparison.control, comparison.baseline
+    if own not in timed:
+        return ""
+    seconds = timed[own].seconds
+    parts = [_time(seconds.value)] if seconds else []
+    nobody = {own, own + AGAIN, baseline, *LIMITS}
+    for name in [baseline, *(name for name in timed if name not in nobody)][:2]:
+        if name in timed and name != own:
+            said = ratio(comparison.ratio(case, name, own), comparison.resolution(case))
+            parts.append(said if name == baseline else f"{name} {said}")
+    return "; ".join(parts)
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -214,7 +255,10 @@ def show_case(case: Case, rows: Sequence[Row], baseline: str, console: Console) 
 
 
 def show_notes(run: Stored[Comparison], console: Console) -> None:
-    """Print what is to be known of the tables."""
+    """Print all at a glance, and what is to be known of the tables."""
+    if whole := overview(run.content):
+        table.show(whole, console)
+        console.print()
     for line in notes(run.content) + legend(run):
         console.print(table.printable(line), markup=False, highlight=False)
 
@@ -246,6 +290,8 @@ def records(run: Stored[Comparison]) -> list[dict[str, Any]]:
 
 
 def _tables(comparison: Comparison) -> Iterator[Table]:
+    if whole := overview(comparison):
+        yield whole
     for case, rows in comparison.cases():
         yield _table(case, rows, comparison.baseline)
 

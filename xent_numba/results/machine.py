@@ -21,6 +21,9 @@ PACKAGES = (
     "numexpr",
     "torch",
     "jax",
+    "onnxruntime",
+    "polars",
+    "duckdb",
     "numba-cuda",
 )
 THREAD_VARIABLES = (
@@ -29,6 +32,7 @@ THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
+    "POLARS_MAX_THREADS",
     "NPROC",
 )
 """All that the libraries read when they start."""

@@ -6,7 +6,8 @@
 >>> scores, labels = sample.arguments(OPERATIONS["logistic_loss"])
 
 A workload is one file here. It defines ``NATIVE_SIZE``, its own number of samples where it has
-one, and ``draw(n, rng) -> Draw``.
+one, and ``draw(n, rng) -> Draw``. Each has variants: ``gaussian-soft`` has soft labels,
+``gaussian-weighted`` weights, ``gaussian-soft-weighted`` both, on the same scores.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ from xent_numba.operations import Operation
 from xent_numba.workloads import flights, gaussian, saturated
 from xent_numba.workloads.draw import Draw
 
-__all__ = ["SEED", "Sample", "names", "native_size", "sample", "summary"]
+__all__ = ["SEED", "Sample", "names", "native_size", "sample", "summary", "variants"]
 
 SEED = 2013
 _WORKLOADS: Mapping[str, ModuleType] = MappingProxyType(
     {"gaussian": gaussian, "saturated": saturated, "flights": flights}
 )
+_VARIANTS = ("soft", "weighted", "soft-weighted")
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -41,7 +43,7 @@ class Sample:
     Attributes
     ----------
     workload : str
-        Name of the workload.
+        Name of the workload, or of a variant.
     scores : ndarray of float64, shape (n,)
         Scores before rounding to `dtype`; read-only.
     positive : ndarray of bool, shape (n,)
@@ -52,6 +54,10 @@ class Sample:
         dtype of the labels handed out.
     metadata : mapping of str to int
         What the workload counted while it was built.
+    soft : ndarray of float64, shape (n,), or None
+        Soft labels in [0, 1], each nearer to its class; None for hard ones.
+    weights : ndarray of float64, shape (n,), or None
+        Weights, exponentially distributed; None where samples have none.
     """
 
     workload: str
@@ -60,6 +66,8 @@ class Sample:
     dtype: np.dtype
     label_dtype: np.dtype
     metadata: Mapping[str, int] = field(default_factory=dict)
+    soft: ndarray | None = None
+    weights: ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -75,12 +83,13 @@ class Sample:
         Returns
         -------
         tuple of ndarray
-            Scores or probabilities, then the labels where the operation takes them.
+            Scores or probabilities; where the operation takes labels, these, and the weights of a
+            weighted variant, in `dtype`.
 
         Raises
         ------
         ValueError
-            If `label_dtype` cannot hold the labels of the operation.
+            If `label_dtype` cannot hold the labels of the operation, or it takes no soft ones.
 
         Notes
         -----
@@ -97,13 +106,30 @@ class Sample:
                 f"label_dtype is {self.label_dtype}, which cannot hold the labels "
                 f"{operation.labels.description} of {operation.name}; accepted is a signed dtype"
             )
-        classes = np.array([negative, positive], self.label_dtype)
-        return first, classes[self.positive.view(np.uint8)]
+        weights = () if self.weights is None else (self.weights.astype(self.dtype),)
+        if self.soft is None:
+            classes = np.array([negative, positive], self.label_dtype)
+            return first, classes[self.positive.view(np.uint8)], *weights
+        if not operation.labels.soft or self.label_dtype.kind != "f":
+            raise ValueError(
+                f"workload is {self.workload!r}, whose labels are soft; accepted is an operation "
+                "of labels 0/1 and a floating label_dtype, or a workload without soft labels"
+            )
+        soft = self.soft.astype(self.label_dtype)
+        if operation.first == "probabilities":
+            # Beside a probability of exactly 0 or 1 any other label has an infinite loss.
+            soft = np.where((first == 0) | (first == 1), self.positive, soft).astype(soft.dtype)
+        return first, soft, *weights
 
 
 def names() -> tuple[str, ...]:
     """Return the names of all workloads."""
     return tuple(_WORKLOADS)
+
+
+def variants() -> tuple[str, ...]:
+    """Return the names of the workloads with soft labels, with weights, and with both."""
+    return tuple(f"{name}-{variant}" for name in _WORKLOADS for variant in _VARIANTS)
 
 
 def native_size(name: str) -> int | None:
@@ -129,7 +155,7 @@ def sample(
     Parameters
     ----------
     name : str
-        Name of the workload.
+        Name of the workload, or of a variant.
     n : int
         Number of samples, >= 0. For a workload with a size of its own, that size gives all of it
         in its own order, a smaller one a random part, and a larger one repeats it.
@@ -162,16 +188,28 @@ def sample(
     if label_dtype not in LABEL_DTYPES:
         accepted = ", ".join(map(str, LABEL_DTYPES))
         raise ValueError(f"label_dtype is {label_dtype}; accepted are {accepted}")
-    drawn: Draw = workload.draw(n, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    drawn: Draw = workload.draw(n, rng)
     drawn.scores.flags.writeable = False
     drawn.positive.flags.writeable = False
-    return Sample(name, drawn.scores, drawn.positive, dtype, label_dtype, drawn.metadata)
+    # Drawn for every variant, so that the weights are the same with hard and with soft labels.
+    soft, weights = np.abs(drawn.positive - rng.random(n) / 2), rng.exponential(size=n)
+    return Sample(
+        name,
+        drawn.scores,
+        drawn.positive,
+        dtype,
+        label_dtype,
+        drawn.metadata,
+        soft if "-soft" in name else None,
+        weights if "-weighted" in name else None,
+    )
 
 
 def _find(name: str) -> ModuleType:
-    if name not in _WORKLOADS:
-        raise ValueError(f"workload is {not_one_of(_WORKLOADS, name)}")
-    return _WORKLOADS[name]
+    if name not in (known := (*_WORKLOADS, *variants())):
+        raise ValueError(f"workload is {not_one_of(known, name)}")
+    return _WORKLOADS[name.partition("-")[0]]
 
 
 def _sigmoid(s: ndarray) -> ndarray:

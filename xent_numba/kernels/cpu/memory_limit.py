@@ -22,11 +22,13 @@ from xent_numba.kernels.cpu.caching import kernel
 
 
 @njit(fastmath=True)
-def _move(first: Any, labels: Any, losses: Any, gradients: Any) -> Any:
+def _move(first: Any, labels: Any, weights: Any, losses: Any, gradients: Any) -> Any:
     prefer_full_vectors()
     total = first.dtype.type(0)
     for i in range(first.size):
         value = first[i] if labels is None else first[i] * first.dtype.type(labels[i])
+        if weights is not None:
+            value *= weights[i]
         if losses is None:
             total += value
         else:
@@ -36,7 +38,7 @@ def _move(first: Any, labels: Any, losses: Any, gradients: Any) -> Any:
     return total
 
 
-def _loop(first: Any, labels: Any, losses: Any, gradients: Any) -> Any:
+def _loop(first: Any, labels: Any, weights: Any, losses: Any, gradients: Any) -> Any:
     step = chunk_size(first.size)
     partials = np.empty(-(-first.size // step), first.dtype)
     for c in prange(partials.size):
@@ -45,6 +47,7 @@ def _loop(first: Any, labels: Any, losses: Any, gradients: Any) -> Any:
         partials[c] = _move(
             first[start:stop],
             None if labels is None else labels[start:stop],
+            None if weights is None else weights[start:stop],
             None if losses is None else losses[start:stop],
             None if gradients is None else gradients[start:stop],
         )
@@ -61,7 +64,7 @@ def bind(inputs: tuple[ndarray, ...], per_sample: bool, gradient: bool) -> Calla
     Parameters
     ----------
     inputs : tuple of ndarray, shape (n,)
-        Scores or probabilities, then the labels where there are some; contiguous.
+        Scores or probabilities, then labels and weights where there are some; contiguous.
     per_sample : bool
         Whether a value is written for each sample; otherwise the values are added up.
     gradient : bool
@@ -74,14 +77,15 @@ def bind(inputs: tuple[ndarray, ...], per_sample: bool, gradient: bool) -> Calla
     """
     if reason := threads.unavailable():
         raise ImplementationUnavailableError(f"the memory limit cannot be measured here: {reason}")
-    first, *rest = inputs
+    first, labels, weights, *_ = (*inputs, None, None)
     return functools.partial(
         threads.run,
         _serial,
         _parallel,
         first.size,
         first,
-        rest[0] if rest else None,
+        labels,
+        weights,
         np.empty_like(first) if per_sample else None,
         np.empty_like(first) if gradient else None,
     )
