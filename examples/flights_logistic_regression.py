@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit, prange
 from numpy import ndarray
 from scipy.optimize import minimize
 
@@ -38,27 +39,45 @@ class Fit(NamedTuple):
 
 def scores_of(columns: ndarray, coefficients: ndarray) -> ndarray:
     """Scores of flights, the intercept last among the coefficients."""
-    return np.einsum("ij,j->i", columns, coefficients[:-1]) + coefficients[-1]
+    scores = np.empty(len(columns))
+    for i in prange(len(columns)):
+        score = coefficients[-1]
+        for j in range(columns.shape[1]):
+            score += columns[i, j] * coefficients[j]
+        scores[i] = score
+    return scores
 
 
 def slopes_of(gradient: ndarray, columns: ndarray) -> ndarray:
     """By the chain rule the slope of the summed loss; a row for each ROWS flights.
 
-    einsum adds one flight after the other, whoever calls it; a product by BLAS would not.
+    One flight is added after the other, whoever calls it; a product by BLAS has another order for
+    another number of threads.
     """
-    parts = [slice(start, start + ROWS) for start in range(0, len(gradient), ROWS)]
-    sums = (np.einsum("i,ij->j", gradient[part], columns[part]) for part in parts)
-    return np.stack([np.append(s, gradient[p].sum()) for s, p in zip(sums, parts, strict=True)])
+    sums = np.empty((-(-len(columns) // ROWS), columns.shape[1] + 1))
+    for part in prange(len(sums)):
+        row = np.zeros(columns.shape[1] + 1)
+        for i in range(part * ROWS, min((part + 1) * ROWS, len(columns))):
+            for j in range(columns.shape[1]):
+                row[j] += gradient[i] * columns[i, j]
+            row[-1] += gradient[i]
+        sums[part] = row
+    return sums
+
+
+ON_ALL_THREADS = [njit(parallel=True)(function) for function in (scores_of, slopes_of)]
+IN_A_TASK = [njit(nogil=True)(function) for function in (scores_of, slopes_of)]
 
 
 def in_memory(columns: ndarray, labels: ndarray) -> Evaluate:
     """The summed loss and its slopes, of NumPy arrays."""
     gradient = np.empty(len(columns))
+    scores_on_threads, slopes_on_threads = ON_ALL_THREADS
 
     def evaluate(coefficients: ndarray) -> tuple[float, ndarray]:
-        scores = scores_of(columns, coefficients)
+        scores = scores_on_threads(columns, coefficients)
         loss, _ = logistic_loss_and_grad(scores, labels, reduction="sum", grad_out=gradient)
-        return loss, slopes_of(gradient, columns)
+        return loss, slopes_on_threads(gradient, columns)
 
     return evaluate
 
@@ -69,15 +88,16 @@ def in_chunks(columns: Any, labels: Any) -> Evaluate:
     import dask.array as da
 
     columns = columns.rechunk({0: 32 * ROWS, 1: -1})
+    scores_in_task, slopes_in_task = IN_A_TASK
 
     def evaluate(coefficients: ndarray) -> tuple[float, ndarray]:
         scores = da.blockwise(
-            scores_of, "i", columns, "ij", coefficients, None, dtype=float, concatenate=True
+            scores_in_task, "i", columns, "ij", coefficients, None, dtype=float, concatenate=True
         )
         loss, gradient = logistic_loss_and_grad(scores, labels, reduction="sum")
         rows = {"i": lambda flights: -(-flights // ROWS), "j": lambda width: width + 1}
         slopes = da.blockwise(
-            slopes_of, "ij", gradient, "i", columns, "ij", dtype=float, adjust_chunks=rows
+            slopes_in_task, "ij", gradient, "i", columns, "ij", dtype=float, adjust_chunks=rows
         )
         found: tuple[float, ndarray] = dask.compute(loss, slopes)
         return found

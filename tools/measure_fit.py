@@ -74,8 +74,8 @@ def page(provenance: Provenance, found: Fits) -> str:
     return table.page(
         "A fit of real flights",
         table.markdown(Table(heads, rows)),
-        f"{found.flights:,} flights, {found.columns} columns, {ROUNDS} fits in turn. No\n"
-        f"coefficient differs by more than {found.largest_relative_difference:.1e} of itself.",
+        f"{found.flights:,} flights that arrived, {found.columns} columns, {ROUNDS} fits in turn.\n"
+        f"No coefficient differs by more than {found.largest_relative_difference:.1e} of itself.",
         str(provenance),
     )
 

