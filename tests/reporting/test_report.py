@@ -16,14 +16,15 @@ import fabricated
 import pytest
 
 from xent_numba import cli
-from xent_numba.measurement import crossover
+from xent_numba.measurement import crossover, roofline
 from xent_numba.measurement.comparison import COMPARISON
 from xent_numba.measurement.participant import Preparation
 from xent_numba.measurement.statistics import Interval
 from xent_numba.measurement.suite import PARTS
 from xent_numba.reporting import charts, figure, headline, page, readme, sizes, tables
-from xent_numba.reporting.sources import Sources
+from xent_numba.reporting.sources import DTYPES, Sources
 from xent_numba.results import store
+from xent_numba.results.provenance import Provenance
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,6 +99,42 @@ def test_the_picture_brings_its_colours_along(folder):
     used = set(re.findall(r"var\(--([\w-]+)\)", text))
     assert used <= set(re.findall(r"--([\w-]+):", text))
     assert "prefers-color-scheme" in text
+
+
+@pytest.mark.parametrize("error", [2.0, float("inf")])
+def test_infinity_is_no_place_on_the_axis_of_errors(error):
+    """What is infinitely wrong stands beyond the axis, in a band that says so."""
+    points = [charts.Point("numba_parallel", 0.8, 0.3), charts.Point("naive", error, 100.0)]
+    drawn = charts.speed_against_accuracy(points, width=720, height=420, name="x")
+    said = re.findall(r"<text[^>]*>([^<]*)</text>", drawn)
+    assert "\u221e" not in said
+    assert ("infinitely wrong" in said) == (error == float("inf"))
+
+
+def test_the_roofline_has_both_ceilings(tmp_path):
+    fabricated.write(tmp_path, "operations")
+    text = page.render(Sources.read(tmp_path))
+    assert "Not measured: <code>python -m tools.measure_roofline</code>" in text
+    point = roofline.Point("sigmoid", "float32", 30, 8, 4e-10, 2e-10, 3e-10)
+    other = roofline.Point("logistic_loss", "float64", 43, 9, 1e-9, 8e-10, 4e-10)
+    found = roofline.Roofline(2, {"float32": 4e11, "float64": 2e11}, [point, other])
+    store.write(tmp_path / "roofline.json", roofline.ROOFLINE, Provenance.now("x"), found)
+    text = page.render(Sources.read(tmp_path))
+    assert "tools.measure_roofline</code>" not in text
+    drawn = [
+        re.findall(r"<text[^>]*>([^<]*)</text>", figure)
+        for figure in re.findall(r'<figure role="img" aria-label="Roofline.*?</figure>', text, re.S)
+    ]
+    for said, dtype, bandwidth, peak in zip(drawn, DTYPES, (26.7, 22.5), (400, 200), strict=True):
+        expected = {"sigmoid" if dtype == "float32" else "logistic_loss"}
+        expected |= {f"memory, {bandwidth} GB/s", f"fma, {peak}", "Gflop/s", "operations a byte"}
+        assert expected <= set(said)
+
+
+def test_the_picture_says_what_it_is_of():
+    said = (COMMITTED.parent / "headline.svg").read_text()
+    for part in ("logistic_loss", "4,194,304", "float32", "2 threads", "AMD EPYC"):
+        assert part in said
 
 
 def test_the_same_files_make_the_same_page(folder, html):
@@ -370,6 +407,26 @@ def test_a_desktop_shows_all_columns(visit):
     for section in ("#rows", "#trust"):
         box = page.locator(f"{section} .scroll").first
         assert box.evaluate("box => box.scrollWidth <= box.clientWidth"), section
+
+
+@pytest.mark.parametrize("width", [1100, 768, 390])
+def test_a_narrow_page_shows_every_result_whole(visit, width):
+    """Status and time are seen without scrolling sideways, each with the name of its column."""
+    page = visit(width=width)
+    box = page.locator("#rows .scroll").first
+    assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
+    row = page.locator("#all tbody tr.ours").first
+    for place, name in ((5, "ns/element"), (8, "status"), (13, "run")):
+        cell = row.locator(f":nth-child({place})")
+        bounds = cell.bounding_box()
+        assert 0 <= bounds["x"] <= bounds["x"] + bounds["width"] <= width, name
+        assert name in cell.evaluate("cell => getComputedStyle(cell, '::before').content")
+    # The operation has a line of its own, which needs no name before it.
+    operation = row.locator(".op").evaluate("cell => getComputedStyle(cell, '::before').content")
+    assert operation == "none"
+    page.fill("#filter", "numba_parallel sigmoid float64")
+    for text in page.locator("#all tbody tr:visible").all_inner_texts():
+        assert "numba_parallel" in text
 
 
 @pytest.mark.parametrize("width", [1280, 390])

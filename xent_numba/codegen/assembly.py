@@ -66,14 +66,16 @@ class Code:
     ----------
     width : int
         Bits of the widest register; 0 if nothing is packed.
-    instructions, calls, divisions : float
-        For each sample; a division of a whole register counts as one for each of its samples.
+    instructions, calls, divisions, flops : float
+        For each sample; a division of a whole register counts as one for each of its samples, and
+        of the operations on floats a fused multiply-add counts as two.
     """
 
     width: int
     instructions: float
     calls: float
     divisions: float
+    flops: float
 
     def __add__(self, other: Code) -> Code:
         return Code(
@@ -81,10 +83,11 @@ class Code:
             self.instructions + other.instructions,
             self.calls + other.calls,
             self.divisions + other.divisions,
+            self.flops + other.flops,
         )
 
 
-NOTHING = Code(0, float("inf"), 0, 0)
+NOTHING = Code(0, float("inf"), 0, 0, 0)
 """Where no packed arithmetic is found."""
 
 
@@ -180,6 +183,7 @@ def _code(instructions: list[str], registers: float, lanes: int) -> Code:
         len(instructions) / samples,
         calls / samples,
         _divisions(instructions) / registers,
+        flops(instructions) / samples,
     )
 
 
@@ -206,6 +210,15 @@ def arithmetic(instructions: list[str], suffix: str) -> int:
     """Number of additions, multiplications and divisions with a suffix as ps, pd or sd."""
     packed = re.compile(rf"v(f?n?m?add|f?n?m?sub|mul|div)\w*{suffix}\b")
     return sum(bool(packed.match(x)) for x in instructions)
+
+
+def flops(instructions: list[str]) -> int:
+    """Operations on floats, of all lanes; one that multiplies and adds is two."""
+    return sum(
+        (2 if "f" in found[1] else 1) * width([x]) // {"s": 32, "d": 64}[found[2]]
+        for x in instructions
+        if (found := re.match(r"v(fn?madd|fn?msub|add|sub|mul|div)\d*p([sd])\b", x))
+    )
 
 
 def width(instructions: list[str]) -> int:

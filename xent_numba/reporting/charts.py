@@ -45,7 +45,7 @@ THEMES: Mapping[str, Mapping[str, str]] = {
 }
 #: What is drawn in the place of a colour, until the page's variable takes it.
 _STAND_INS = {name: f"#0102{number:02x}" for number, name in enumerate(_COLOURS)}
-MUTED, GRID, LIMIT = (_STAND_INS[name] for name in ("muted", "grid", "limit"))
+MUTED, GRID, LIMIT, OURS = (_STAND_INS[name] for name in ("muted", "grid", "limit", "ours"))
 #: Colour and marker of each label; the part after an @ does not count.
 _SERIES = {
     MEMORY_LIMIT: ("limit", ""),
@@ -138,7 +138,7 @@ def time_against_size(lines: Sequence[Line], *, width: int, height: int, name: s
     str
         An SVG element.
     """
-    figure, axes = _canvas(width, height, "samples")
+    figure, axes = canvas(width, height, "samples")
     narrow = width < 500
     sizes = [size for line in lines for size, *_ in line.points]
     smallest, largest = min(sizes), max(sizes)
@@ -157,7 +157,7 @@ def time_against_size(lines: Sequence[Line], *, width: int, height: int, name: s
     axes.xaxis.set_minor_locator(FixedLocator([]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
     _write(axes, names, height)
-    return _svg(figure, name)
+    return finished(figure, name)
 
 
 def speed_against_accuracy(
@@ -181,8 +181,9 @@ def speed_against_accuracy(
     str
         An SVG element.
     """
-    figure, axes = _canvas(width, height, "largest error, ULP")
-    edge = 30 * max(1e3, *(point.x for point in points if math.isfinite(point.x)))
+    figure, axes = canvas(width, height, "largest error, ULP")
+    finite = [point.x for point in points if math.isfinite(point.x)]
+    edge = 30 * max(1e3, *finite)
     names = []
     for label, error, y in points:
         color, marker = _mark(label)
@@ -194,28 +195,33 @@ def speed_against_accuracy(
     times = [point.y for point in points]
     axes.set_ylim(min(times) / 2, max(times) * 2.5)
     axes.axvline(1.0, color=LIMIT, lw=1, ls=_DASHES, zorder=1)
+    _say(axes, "1 ULP", 1.0)
+    if len(finite) < len(points):
+        # Beyond the axis, which ends before it: no error that has a size lies there.
+        axes.axvspan(edge / 8, edge * 30, color=GRID, lw=0, alpha=0.6, zorder=0)
+        _say(axes, "infinitely wrong", edge / 8)
+    step = 3 if edge > 1e9 else 2
+    ticks = [10.0**power for power in range(0, int(math.log10(edge / 8)), step)]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(_decimal_power))
+    if alone:
+        axes.set_title(alone, loc="left", color=MUTED, fontsize=10.5)
+    _write(axes, names, height)
+    return finished(figure, name, alone=bool(alone))
+
+
+def _say(axes: Axes, text: str, x: float) -> None:
+    """Write at the top, right of a place."""
     axes.annotate(
-        "1 ULP",
-        (1.0, 1.0),
+        text,
+        (x, 1.0),
         xycoords=("data", "axes fraction"),
         xytext=(4, -11),
         textcoords="offset points",
         color=MUTED,
         fontsize=9.5,
     )
-    step = 3 if edge > 1e9 else 2
-    ticks = [10.0**power for power in range(0, int(math.log10(edge)), step)]
-    if not all(math.isfinite(point.x) for point in points):
-        ticks.append(edge)
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda x, place: "∞" if x == edge else _decimal_power(x, place))
-    )
-    if alone:
-        axes.set_title(alone, loc="left", color=MUTED, fontsize=10.5)
-    _write(axes, names, height)
-    return _svg(figure, name, alone=bool(alone))
 
 
 def css_variables(theme: str) -> str:
@@ -223,7 +229,8 @@ def css_variables(theme: str) -> str:
     return "".join(f"--{name}:{color};" for name, color in THEMES[theme].items())
 
 
-def _canvas(width: int, height: int, across: str) -> tuple[Figure, Axes]:
+def canvas(width: int, height: int, across: str, up: str = "ns per element") -> tuple[Figure, Axes]:
+    """An empty drawing of CSS pixels, with its axes named and the vertical one logarithmic."""
     figure = Figure(
         figsize=(width / _PIXELS_PER_INCH, height / _PIXELS_PER_INCH), layout="constrained"
     )
@@ -234,7 +241,7 @@ def _canvas(width: int, height: int, across: str) -> tuple[Figure, Axes]:
     axes.spines["bottom"].set_color(GRID)
     axes.tick_params(which="both", length=0, labelcolor=MUTED, labelsize=10.5)
     axes.set_xlabel(across, color=MUTED, fontsize=10.5)
-    axes.set_ylabel("ns per element", color=MUTED, fontsize=10.5)
+    axes.set_ylabel(up, color=MUTED, fontsize=10.5)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(_decimal_power))
     axes.grid(axis="both", color=GRID, lw=1)
@@ -312,7 +319,8 @@ def _decimal_power(value: float, _: object = None) -> str:
     return f"1e{round(math.log10(value))}"
 
 
-def _svg(figure: Figure, name: str, *, alone: bool = False) -> str:
+def finished(figure: Figure, name: str, *, alone: bool = False) -> str:
+    """An SVG element of a drawing, `name` before its ids; or a file of its own."""
     text = svg.render(figure, name=name, text=True)
     # As matplotlib writes it: one style for all, and one for each text with a font of its own.
     text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.S)

@@ -12,7 +12,16 @@ from typing import Any
 
 from xent_numba.accuracy.study import Study
 from xent_numba.measurement.suite import PARTS, SUBJECT
-from xent_numba.reporting import charts, headline, overview, panels, sizes, stability, tables
+from xent_numba.reporting import (
+    charts,
+    headline,
+    overview,
+    panels,
+    roofline,
+    sizes,
+    stability,
+    tables,
+)
 from xent_numba.reporting.sources import DTYPES, Sources
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -59,6 +68,8 @@ def _content(sources: Sources) -> dict[str, Any]:
         "subject": SUBJECT,
         "tiles": list(headline.tiles(sources, shown)),
         "panels": shown,
+        "roofline": sources.roofline and roofline.pictures(sources.roofline.content),
+        "roofline_machine": sources.roofline and str(sources.roofline.provenance),
         "dtypes": DTYPES,
         "sizes": sizes.lines(sources),
         "small": sizes.small_calls(sources),

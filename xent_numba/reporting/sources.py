@@ -12,6 +12,7 @@ from xent_numba.errors import ResultFileError
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import COMPARISON, Comparison, Row
 from xent_numba.measurement.participant import AGAIN, LIMITS
+from xent_numba.measurement.roofline import ROOFLINE, Roofline
 from xent_numba.measurement.suite import PARTS
 from xent_numba.reporting import tables
 from xent_numba.results import store
@@ -34,12 +35,15 @@ class Sources:
         Studies of accuracy.
     accuracy : mapping
         Largest error in ULP by implementation, operation and dtype.
+    roofline : Stored or None
+        What memory and arithmetic allow.
     """
 
     folder: Path
     runs: Mapping[str, Stored[Comparison]]
     studies: Sequence[Study]
     accuracy: Mapping[tuple[str, str, str], float]
+    roofline: Stored[Roofline] | None
 
     @classmethod
     def read(cls, folder: Path) -> Sources:
@@ -48,7 +52,7 @@ class Sources:
         Parameters
         ----------
         folder : Path
-            With ``compare/PART.json`` of the suite, and ``accuracy/accuracy.json``.
+            With ``compare/PART.json`` of the suite, ``accuracy/accuracy.json``, ``roofline.json``.
 
         Returns
         -------
@@ -73,13 +77,16 @@ class Sources:
             store.read(path, STUDY).content
             for path in sorted((folder / "accuracy").rglob("accuracy.json"))
         ]
-        return cls(folder, runs, studies, _errors(studies))
+        path = folder / "roofline.json"
+        roof = store.read(path, ROOFLINE) if path.is_file() else None
+        return cls(folder, runs, studies, _errors(studies), roof)
 
     def files(self) -> list[Path]:
         """What the report was made of, for whoever wants the numbers."""
         ends = (".json", ".csv")
         found = [self.folder / "compare" / f"{name}{end}" for end in ends for name in self.runs]
         found = [path for path in found if path.is_file()]
+        found += [self.folder / "roofline.json"] * (self.roofline is not None)
         return [*found, *sorted((self.folder / "accuracy").rglob("accuracy.json"))]
 
     def cases(self, part: str) -> list[tuple[Case, list[Row]]]:

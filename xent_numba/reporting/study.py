@@ -115,7 +115,7 @@ def summary(study: Study, *, gradients: bool) -> list[str]:
         "≥: the worst that a search found; elsewhere every float32 was looked at. Results that",
         "are subnormal are left out, here and in pictures of speed; *f* marks those that flush",
         "them to zero. *∞* marks results that are infinite or NaN where the true value is not, or",
-        "the other way round, *-0* losses that are negative or -0.0: such pictures have both at ∞.",
+        "the other way round, *-0* losses that are negative or -0.0: pictures have both apart.",
     ]
 
 
