@@ -25,6 +25,8 @@ One file in ``implementations/`` is one implementation. Its functions carry
 ``loss_rows(operation, samples, scaling) -> ndarray``
     Partial results of whole sections, from which `kernels.cpu.pieces` makes the sum over an array
     that lies in pieces. Without it, each piece is summed for itself.
+``DISTRIBUTION``
+    Name of the package whose version a report names beside what is called.
 ``arrays``
     How device arrays are taken in (`validation.Arrays`). Without it only host arrays are accepted.
 
@@ -85,6 +87,9 @@ class Declaration:
         Where the result is wrong by nature.
     max_ulp_soft : mapping of str to float
         Largest error of a loss with soft labels; where a dtype is missing, that of hard ones.
+    upstream : str
+        Address of the report, in the tracker of the library that is called, of what is wrong; empty
+        where none is known.
     """
 
     operation: str
@@ -96,6 +101,7 @@ class Declaration:
     max_ulp_gradient: Mapping[str, float]
     known_failures: tuple[KnownFailure, ...]
     max_ulp_soft: Mapping[str, float]
+    upstream: str = ""
 
     def known_failures_at(
         self, first: ndarray, labels: ndarray | None
@@ -119,6 +125,7 @@ def implements(
     known_failures: tuple[KnownFailure, ...] = (),
     max_ulp_soft: Mapping[str, float] | None = None,
     summary: str = "",
+    upstream: str = "",
 ) -> Callable[[_F], _F]:
     """Declare the decorated function to compute `operations`; see `Declaration`.
 
@@ -141,7 +148,7 @@ def implements(
         how_well = max_ulp, max_ulp_gradient or {}, known_failures, max_ulp_soft or {}
         function.declarations = (  # type: ignore[attr-defined]
             *getattr(function, "declarations", ()),
-            *(Declaration(operation, *how, *how_well) for operation in operations),
+            *(Declaration(operation, *how, *how_well, upstream) for operation in operations),
         )
         return function
 

@@ -50,6 +50,8 @@ def _row(ulp: float, summary: str, failures: Any = (), **more: Any) -> dict[str,
 
 
 _SOFT = {"float32": 3}
+_TAIL = "https://github.com/pytorch/pytorch/issues/195529"
+_SOFT_MARGIN = "https://github.com/pytorch/pytorch/issues/77529"
 Rows = Mapping[str, Mapping[str, Any]]
 
 EAGER: Rows = MappingProxyType(
@@ -61,11 +63,11 @@ EAGER: Rows = MappingProxyType(
         ),
         "logistic_loss": _row(
             2, "torch's soft_margin_loss(s, y); weights multiply it.", _SOFT_MARGIN_FAILURES,
-            formulation="textbook",
+            formulation="textbook", upstream=_SOFT_MARGIN,
         ),
         "binary_cross_entropy_with_logits": _row(
             8, "torch's binary_cross_entropy_with_logits(s, y); weights multiply it.",
-            TORCH_WITH_LOGITS,
+            TORCH_WITH_LOGITS, upstream=_TAIL,
         ),
         "logistic_loss_and_grad": _row(
             2, "torch's soft_margin_loss(s, y) and torch.autograd.grad.",
@@ -74,11 +76,11 @@ EAGER: Rows = MappingProxyType(
                 KnownFailure(_INFINITE, np.inf, np.inf, label=-1.0),
                 KnownFailure(_INFINITE, -np.inf, -np.inf, label=1.0),
             ),
-            gradient=3, formulation="textbook",
+            gradient=3, formulation="textbook", upstream=_SOFT_MARGIN,
         ),
         "binary_cross_entropy_with_logits_and_grad": _row(
             8, "torch's binary_cross_entropy_with_logits(s, y) and torch.autograd.grad.",
-            TORCH_WITH_LOGITS_AND_GRAD, gradient=8,
+            TORCH_WITH_LOGITS_AND_GRAD, gradient=8, upstream=_TAIL,
         ),
     }
 )  # fmt: skip
@@ -103,7 +105,7 @@ COMPILED: Rows = MappingProxyType(
         ),
         "binary_cross_entropy_with_logits_and_grad": _row(
             8, "torch.compile of torch's binary_cross_entropy_with_logits and its vjp.",
-            TORCH_WITH_LOGITS_AND_GRAD, gradient=8,
+            TORCH_WITH_LOGITS_AND_GRAD, gradient=8, upstream=_TAIL,
         ),
     }
 )  # fmt: skip

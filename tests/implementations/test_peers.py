@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -103,6 +104,12 @@ def test_what_a_peer_has_no_function_for_is_not_there():
     require("sklearn_loss")
     with pytest.raises(ImplementationUnavailableError, match="does not compute logistic_loss"):
         compute("logistic_loss", ([1.0], [1.0]), "sklearn_loss")
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_the_version_of_what_is_called_can_be_asked(name):
+    require(name)
+    assert metadata.version(registry.get(name).module.DISTRIBUTION)
 
 
 @pytest.mark.parametrize("name", PEERS)

@@ -35,6 +35,9 @@ _FORMULAS = {
 }
 
 
+DISTRIBUTION = "duckdb"
+
+
 def unavailable() -> str | None:
     """See `registry`."""
     return missing("duckdb", "'xent-numba[peers]'")

@@ -41,6 +41,9 @@ def _flushed_tails(negative: float, positive: float) -> tuple[KnownFailure, ...]
     )
 
 
+DISTRIBUTION = "jax"
+
+
 def unavailable() -> str | None:
     """See `registry`."""
     return missing("jax", "'xent-numba[jax]'")
@@ -167,6 +170,7 @@ def _per_sample(operation: str, *inputs: ndarray) -> Any:
         for label, steps in ((0.0, 4), (1.0, 1))
     ),
     summary="-(xlogy(y, p) + xlog1py(1 - y, -p)) of jax.scipy.special; sums by NumPy.",
+    upstream="https://github.com/jax-ml/jax/issues/39707",
 )
 @implements(
     "logistic_loss_and_grad",

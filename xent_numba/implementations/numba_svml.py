@@ -22,6 +22,9 @@ from xent_numba.registry import implements
 _ULP = {"float32": 4, "float64": 4}
 
 
+DISTRIBUTION = "numba"
+
+
 def unavailable() -> str | None:
     """See `registry`."""
     if not getattr(config, "USING_SVML", False):

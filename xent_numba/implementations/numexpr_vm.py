@@ -30,6 +30,9 @@ _FORMULAS = {
 }
 
 
+DISTRIBUTION = "numexpr"
+
+
 def unavailable() -> str | None:
     """See `registry`."""
     return missing("numexpr", "'xent-numba[bench]'")

@@ -31,6 +31,9 @@ def _tails(negative: float, positive: float) -> Iterator[KnownFailure]:
     yield KnownFailure(_LOST, 2.0, vanished, positive, "float64")
 
 
+DISTRIBUTION = "onnxruntime"
+
+
 def unavailable() -> str | None:
     """See `registry`."""
     return missing("onnxruntime", "'xent-numba[peers]'") or missing("onnx", "'xent-numba[peers]'")
@@ -129,6 +132,7 @@ def _values(operation: str, *inputs: ndarray) -> ndarray:
         KnownFailure(_FLUSHED, -at.vanishes(10), -1.9, dtype=dtype) for dtype, at in CLIFFS.items()
     ),
     summary="onnxruntime: Sigmoid.",
+    upstream="https://github.com/microsoft/onnxruntime/issues/22557",
 )
 @implements(
     "logistic_loss",

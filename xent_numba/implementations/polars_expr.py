@@ -17,6 +17,9 @@ from xent_numba.registry import implements
 _COLUMNS = ("first", "labels", "weights")
 
 
+DISTRIBUTION = "polars"
+
+
 def unavailable() -> str | None:
     """See `registry`."""
     return missing("polars", "'xent-numba[peers]'")

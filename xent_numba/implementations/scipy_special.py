@@ -13,6 +13,8 @@ from xent_numba.operations import Call
 from xent_numba.peer import SIGMOID_FLUSHED, bind_filled, missing
 from xent_numba.registry import implements
 
+DISTRIBUTION = "scipy"
+
 
 def unavailable() -> str | None:
     """See `registry`."""

@@ -23,6 +23,9 @@ _CLIPPED = "probabilities are clipped to [eps, 1 - eps]"
 _EPS = {dtype: float(np.finfo(dtype).eps) for dtype in ("float32", "float64")}
 
 
+DISTRIBUTION = "scikit-learn"
+
+
 def unavailable() -> str | None:
     """See `registry`."""
     return missing("sklearn", "'xent-numba[bench]'")

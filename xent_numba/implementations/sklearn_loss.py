@@ -18,6 +18,9 @@ _CANCELS = "the tail of label 1 is lost: log(1 + exp(s)) - s cancels"
 _INFINITE = "an infinite score times 0, or minus itself, is NaN"
 
 
+DISTRIBUTION = "scikit-learn"
+
+
 def unavailable() -> str | None:
     """See `registry`."""
     return missing("sklearn", "'xent-numba[bench]'")

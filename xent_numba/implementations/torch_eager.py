@@ -11,6 +11,8 @@ from xent_numba import torch_peer
 from xent_numba.operations import Call
 from xent_numba.peer import missing
 
+DISTRIBUTION = "torch"
+
 
 def unavailable() -> str | None:
     """See `registry`."""

@@ -10,6 +10,8 @@ from numpy import ndarray
 from xent_numba import torch_peer
 from xent_numba.operations import Call
 
+DISTRIBUTION = "torch"
+
 
 def unavailable() -> str | None:
     """See `registry`."""

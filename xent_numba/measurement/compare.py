@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -131,7 +132,7 @@ def compare(
             "steal_seconds": after["steal_seconds"] - before["steal_seconds"],
             "others_percent": max(run.others),
         },
-        _calls(one.implementation for several in entries.values() for one in several),
+        _calls(one for several in entries.values() for one in several),
         rows,
         overall_resolution(rows, plan.control),
         [case for case in entries if run.taken[case] < plan.processes],
@@ -317,14 +318,29 @@ def _on_gpu(entries: Mapping[Case, Sequence[Participant]]) -> set[str]:
     return {one.label for one in several if one.implementation in known}
 
 
-def _calls(names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """What each implementation of the package calls, by operation."""
+def _calls(several: Iterable[Participant]) -> dict[str, dict[str, str]]:
+    """What each implementation of the package calls, by operation, and what is known of it."""
     known = set(registry.names())
-    return {
-        name: {o: declared.summary for o, declared in registry.get(name).operations.items()}
-        for name in dict.fromkeys(names)
-        if name in known
-    }
+    found = {}
+    for one in {one.implementation: one for one in several if one.implementation in known}.values():
+        implementation = registry.get(one.implementation)
+        version = _version(implementation, one)
+        found[implementation.name] = {
+            operation: version
+            + declared.summary
+            + (declared.upstream and f" Known upstream: {declared.upstream}")
+            for operation, declared in implementation.operations.items()
+        }
+    return found
+
+
+def _version(implementation: registry.Implementation, participant: Participant) -> str:
+    """Name the library that is called, and its version where it is called; empty if it is none."""
+    name = getattr(implementation.module, "DISTRIBUTION", "")
+    asked = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
+    command = [participant.program().python, "-c", asked, name]
+    done = subprocess.run(command, capture_output=True, text=True) if name else None  # noqa: S603
+    return f"{name} {done.stdout.strip()}: " if done and not done.returncode else ""
 
 
 def _describe(pool: Pool) -> dict[str, Any]:

@@ -111,7 +111,8 @@ class Comparison:
         Load before and after, the time the host took for others while it ran, and what other
         processes used of the CPUs while all workers rested, at most.
     calls : dict of str to dict of str to str
-        By implementation and operation, what it calls, as its file says.
+        By implementation and operation, what it calls, as its file says: the library and its
+        version, the function, and where a fault of it is known.
     rows : list of Row
         In the order of the cases.
     overall : Interval or None

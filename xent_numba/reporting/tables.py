@@ -131,7 +131,7 @@ def notes(comparison: Comparison) -> list[str]:
             if preparation.status in ("partly", "wrong", "crashed"):
                 found.append(
                     f"{row.implementation}, {case.operation} {case.dtype} on {case.workload}: "
-                    f"{status(row)}: {preparation.reason}."
+                    f"{status(row)}: {preparation.reason}.{_called(comparison, row)}"
                 )
             for other, turns in row.disturbed_by.items():
                 found.append(
@@ -162,6 +162,13 @@ def notes(comparison: Comparison) -> list[str]:
     if others > BUSY_PERCENT:
         found.append(f"The machine was busy: other processes used {others:.0f}% of its CPUs.")
     return found
+
+
+def _called(comparison: Comparison, row: Row) -> str:
+    """Say which function of which version that was, and where its fault is known."""
+    called = comparison.calls.get(row.implementation.partition("@")[0], {})
+    said = called.get(row.case.operation)
+    return f" It calls {said.removesuffix('.')}." if said else ""
 
 
 def legend(run: Stored[Comparison]) -> list[str]:
