@@ -126,11 +126,21 @@ def test_the_csv_has_a_line_for_each_row(compared):
         assert bool(line["seconds"]) == (row.preparation.status == "ok")
 
 
-def test_the_markdown_is_a_table(compared):
-    lines = (compared[1] / "run.markdown").read_text().splitlines()
-    tables = [line for line in lines if line.startswith("|")]
-    assert len({line.count("|") for line in tables}) == 1
-    assert any("fake_half | WRONG |" in line for line in tables)
+def test_the_markdown_is_tables(compared):
+    """All cases at a glance, and then a table of each."""
+    text = (compared[1] / "run.markdown").read_text()
+    blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
+    for lines in blocks:
+        assert len({line.count("|") for line in lines}) == 1
+    kept = store.read(compared[1] / "run.json", COMPARISON).content
+    cases = [case for case, _ in kept.cases()]
+    assert len(blocks) == 1 + len(cases)
+    assert [f"{case.dtype}, {case.size:,}" in blocks[0][0] for case in cases] == [True] * len(cases)
+    sigmoid, logistic = blocks[0][2:]
+    assert re.match(r"\| sigmoid, gaussian \| [\d.]+ [mµn]?s; ", sigmoid)
+    # It does not compute that, and so has no time.
+    assert logistic == "| logistic_loss (sum), gaussian |  |"
+    assert any("fake_half | WRONG |" in line for lines in blocks[1:] for line in lines)
 
 
 def test_the_figure_is_svg_and_the_same_for_the_same_run(compared):
