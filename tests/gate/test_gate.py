@@ -66,6 +66,53 @@ def test_a_slowdown_in_the_working_tree_is_a_regression(tiny):
     assert tiny.git("branch", "--list") == "* main"
 
 
+RECORDED = """
+import os
+import pathlib
+import time
+
+import tiny
+
+
+def time_recorded():
+    started = time.time()
+    tiny.wait()
+    line = f"{os.getpid()} {min(os.sched_getaffinity(0))} {started} {time.time()}\\n"
+    with pathlib.Path(os.environ["RECORDED"]).open("a") as file:
+        file.write(line)
+"""
+
+
+@CHOOSES_CPUS
+def test_in_a_duet_both_compute_at_once_and_on_both_cpus(tiny, tmp_path_factory, monkeypatch):
+    cpus = tuple(sorted(os.sched_getaffinity(0)))[-2:]
+    if len(cpus) < 2:
+        pytest.skip("a duet needs two CPUs")
+    recorded = tmp_path_factory.mktemp("recorded") / "calls"
+    monkeypatch.setenv("RECORDED", str(recorded))
+    tiny.benchmarks.write_text(RECORDED)
+    tiny.edit("width = 256", "def wait():\n    __import__('time').sleep(0.002)\n")
+    tiny.commit()
+    tiny.edit("0.002", "0.02")
+    limits = Limits(0.06, least=2, least_seconds=math.inf, duet=cpus)
+    _, found = outcome(tiny, "HEAD", limits=limits, cpus=cpus[:1])
+    (timing,) = found.timings
+    assert 3 < timing.finding.ratio.value < 30
+    calls = [tuple(map(float, line.split())) for line in recorded.read_text().splitlines()]
+    places = {}
+    for process, cpu, *_ in calls:
+        places.setdefault(process, set()).add(cpu)
+    assert all(seen >= {*cpus} for seen in places.values())
+    ours, theirs = calls[-1][0], {call[0] for call in calls} - {calls[-1][0]}
+    overlaps = [
+        one[0]
+        for one in calls
+        for other in calls
+        if other[0] == ours and one[0] in theirs and one[2] < other[3] and other[2] < one[3]
+    ]
+    assert len(overlaps) >= 5
+
+
 def test_a_speed_up_is_none(tiny):
     tiny.edit("n * 1e-8", "n / 3 * 1e-8")
     tiny.commit()

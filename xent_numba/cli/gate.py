@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from xent_numba.cli import arguments, output
 from xent_numba.cli.arguments import option, several
 from xent_numba.errors import UsageError
+from xent_numba.results import machine
 
 if TYPE_CHECKING:
     from xent_numba.gate.project import Project
@@ -59,6 +60,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         "not told apart by how fast their CPUs are: fewer pairs are needed"
     )
     option(parser, "--cpu-affinity", arguments.cpus, "LIST", text, default=())
+    text = (
+        "both sides at the same time, one a CPU: the two of --cpu-affinity, or the last two. For "
+        "benchmarks of one thread, on a machine where others disturb"
+    )
+    parser.add_argument("--duet", action="store_true", help=text)
     text = "to wait until other programs rest; default 60"
     option(parser, "--patience", arguments.seconds, "SECONDS", text, default=60.0)
     arguments.files(parser, json="everything that was found", markdown="the table")
@@ -73,14 +79,16 @@ def run(options: argparse.Namespace) -> int:
     from xent_numba.results.files import write
     from xent_numba.results.provenance import Provenance
 
+    duet = _duet(options)
     request = gate.Request(
         baseline=options.baseline,
         candidate=options.candidate,
         exact=options.exact,
         chosen=options.bench or (),
-        limits=Limits(budget=60 * options.budget, threshold=options.threshold),
+        limits=Limits(60 * options.budget, options.threshold, duet=duet),
         python=_program(options.python),
-        cpus=options.cpu_affinity,
+        # As many threads as CPUs: one of each side in a duet.
+        cpus=duet[:1] or options.cpu_affinity,
         patience=options.patience,
         touched=options.touched,
     )
@@ -113,11 +121,22 @@ def _project(options: argparse.Namespace) -> Project:
     given = {"--exact": options.exact, "--config": options.config, "--touched": options.touched}
     if options.line:
         given |= {"--bench": options.bench, "--pytest": options.pytest}
+    else:
+        given["--duet"] = options.duet
     if wrong := next((name for name, value in given.items() if value), ""):
         flag = "--command" if options.line else "--pytest"
         raise UsageError(f"{flag} is given with {wrong}; accepted is either")
     kind = CommandProject if options.line else SuiteProject
     return kind(Path.cwd(), line, options.build)
+
+
+def _duet(options: argparse.Namespace) -> tuple[int, ...]:
+    if not options.duet:
+        return ()
+    found = options.cpu_affinity or (machine.affinity() or [])[-2:]
+    if len(found) != 2:
+        raise UsageError(f"--duet has {len(found)} CPUs; accepted is --cpu-affinity with two")
+    return tuple(found)
 
 
 def _program(text: str | None) -> str | None:

@@ -6,10 +6,16 @@ pair is counted for. Benchmarks come in an order shuffled anew for each pair, an
 begins. A variable of random length in the environment of each process moves its stack, on which
 speed may depend [1]_.
 
+In a duet [2]_ both compute at the same time, each on a CPU of its own, which they exchange from
+turn to turn. What disturbs one then disturbs the other, and what the pair is counted for is the
+median quotient of samples taken at once. What they share (caches, memory, power) they fight for.
+
 References
 ----------
 .. [1] T. Mytkowicz, A. Diwan, M. Hauswirth, P. F. Sweeney, "Producing wrong data without doing
    anything obviously wrong!", ASPLOS 2009.
+.. [2] L. Bulej, V. Horky, P. Tuma, F. Farquet, A. Prokopec, "Duet benchmarking: improving
+   measurement accuracy in the cloud", ICPE 2020, arXiv 2001.05811.
 """
 
 from __future__ import annotations
@@ -35,6 +41,9 @@ from xent_numba.measurement.worker import LostError, WarmUp, WorkerError
 
 SAMPLES = 5
 """In a turn."""
+
+DUETS = 8
+"""Turns that both sides take at once: as many samples of each as in quartets."""
 
 FEWEST_SECONDS = 60.0
 """The fewest pairs may take this long whatever the budget."""
@@ -78,6 +87,8 @@ class Limits:
         The fewest pairs.
     least_seconds : float
         What they may take whatever the budget.
+    duet : tuple of int
+        Two CPUs, on which both sides compute at once; empty for one after the other.
     """
 
     budget: float = 300.0
@@ -85,6 +96,7 @@ class Limits:
     seed: int = 1
     least: int = MIN_PAIRS
     least_seconds: float = FEWEST_SECONDS
+    duet: tuple[int, ...] = ()
 
 
 def measure(
@@ -122,7 +134,7 @@ def measure(
         If the budget is not enough for the fewest pairs.
     """
     progress("warming up", 0.0)
-    pairs = _Pairs(sides, chosen, limits.seed)
+    pairs = _Pairs(sides, chosen, limits)
     pairs.take()
     sides.check_sources()
     pairs.found = Evidence()
@@ -152,11 +164,12 @@ def measure(
 class _Pairs:
     """Takes pairs; keeps what they show, and what has been found out about each benchmark."""
 
-    def __init__(self, sides: Sides, chosen: Chosen, seed: int) -> None:
+    def __init__(self, sides: Sides, chosen: Chosen, limits: Limits) -> None:
         self.found = Evidence()
         self._sides = sides
         self._chosen = chosen
-        self._shuffled = random.Random(seed)  # noqa: S311 - an order, not a secret
+        self._shuffled = random.Random(limits.seed)  # noqa: S311 - an order, not a secret
+        self._duet = limits.duet
         self._plans: dict[str, WarmUp] = {}
 
     def take(self) -> None:
@@ -226,12 +239,31 @@ class _Pairs:
             seconds: list[float] = _each("run", {side: take})[side]
             return seconds
 
-        samples = quartets(turn, first, second)
+        if self._duet:
+            seconds = self._at_once(pool, places, plan)
+        else:
+            samples = quartets(turn, first, second)
+            # What disturbs a sample makes it longer, and never shorter.
+            seconds = {side: float(np.quantile(x, 0.25)) for side, x in samples.items()}
         for side in SIDES:
             pool[side].start("close")
         _each("tear down", {side: pool[side].receive for side in SIDES})
-        # What disturbs a sample makes it longer, and never shorter.
-        return {side: float(np.quantile(values, 0.25)) for side, values in samples.items()}
+        return seconds
+
+    def _at_once(self, pool: Pool, places: Mapping[str, str], plan: WarmUp) -> dict[str, float]:
+        """Median of the baseline's samples, and that times the median quotient of a duet."""
+        samples: dict[str, list[float]] = {side: [] for side in SIDES}
+        for number in range(DUETS):
+            for side, cpu in zip(SIDES, self._duet[:: (-1) ** number], strict=True):
+                pool[side].pin(cpu)
+            for side in SIDES:
+                pool[side].begin_turn(places[side], plan, SAMPLES, 1.0)
+            found = _each("run", {side: pool[side].receive for side in SIDES})
+            for side in SIDES:
+                samples[side] += found[side]
+        baseline, candidate = (np.array(samples[side]) for side in SIDES)
+        usual = float(np.median(baseline))
+        return {BASELINE: usual, CANDIDATE: usual * float(np.median(candidate / baseline))}
 
 
 class _DroppedError(Exception):

@@ -195,18 +195,23 @@ class Worker:
         list of float
             Seconds per call, for each sample.
         """
-        first = 0 if plan.fresh else max(1, int(before * plan.batch))
-        answer: list[float] = self.do("turn", key, plan.batch, samples, first)
+        self.begin_turn(key, plan, samples, before)
+        answer: list[float] = self.receive()
         return answer
 
-    def pin(self) -> None:
-        """Keep all threads there are, and those they start, to the CPUs of the program.
+    def begin_turn(self, key: Any, plan: WarmUp, samples: int, before: float) -> None:
+        """Have it take a turn; see `turn`, and `receive` for its answer."""
+        first = 0 if plan.fresh else max(1, int(before * plan.batch))
+        self.start("turn", key, plan.batch, samples, first)
+
+    def pin(self, *cpus: int) -> None:
+        """Keep all threads there are, and those they start, to CPUs; else to the program's.
 
         Not before the modules are imported, which two processes do on two CPUs at once.
         """
-        if self._program.cpus:
+        if chosen := cpus or self._program.cpus:
             for thread in psutil.Process(self._process.pid).threads():
-                os.sched_setaffinity(thread.id, self._program.cpus)
+                os.sched_setaffinity(thread.id, chosen)
 
     def close(self) -> None:
         """End the process."""
