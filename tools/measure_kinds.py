@@ -2,43 +2,57 @@
 
 A project of three benchmarks is made, one that computes, one that moves memory and one of plain
 Python. A commit of it is compared with itself, and with commits in which each benchmark does 3, 5
-or 10 % more. A run takes 15 to 45 s: 160 of the same commit and 40 of each slowdown some 70 to 210
-minutes of a quiet machine. Every run is kept as soon as it ends, in ``reports/gate/kinds.json``;
-what was interrupted, or stopped after ``--minutes``, goes on where it was, as long as the gate's
-own code and the machine are the same.
+or 10 % more. A run takes some 10 s of a quiet CPU: 160 of the same commit and 40 of each slowdown
+45 minutes, or half of that with ``--jobs 2``, two runs at a time, each on a CPU of its own, whose
+memory and caches the other disturbs. ``--duet`` has both sides of a run compute at once instead.
+Every run is kept as soon as it ends, in ``reports/gate/kinds.json`` or ``kinds_duet.json``; what
+was interrupted, or stopped after ``--minutes``, goes on where it was, as long as this file, the
+gate's own code and the machine are the same.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
+import itertools
 import json
+import queue
+import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from measure_gate import AGAINST_ITSELF, BUDGET_SECONDS, REPORTS, ROOT, THRESHOLD, Trial, schedule
+from measure_gate import AGAINST_ITSELF, REPORTS, ROOT, THRESHOLD, Trial, schedule
 from scipy.stats import binomtest
 
 from xent_numba.gate import GateError, gate
 from xent_numba.gate.pairs import Limits
 from xent_numba.gate.project import Project
+from xent_numba.gate.sides import SIDES
+from xent_numba.measurement import idle
 from xent_numba.results import machine, store, table
 from xent_numba.results.files import write
 from xent_numba.results.provenance import Provenance
 from xent_numba.results.table import Table
 
 RUNS = {AGAINST_ITSELF: 160, "3 %": 40, "5 %": 40, "10 %": 40}
+BUDGET_SECONDS = 10.0
 KINDS = {"compute": "a kernel that computes", "memory": "a copy", "plain": "plain Python"}
+
+TURNS, DUET = "in turns", "at once"
+FILES = {TURNS: REPORTS / "kinds.json", DUET: REPORTS / "kinds_duet.json"}
 
 WORK = """
 import numpy as np
 
 more = {more}
 values = np.linspace(0.1, 1.0, 20_000)
-large = np.zeros(4_000_000)
+large = np.zeros(2_000_000)
 other = np.zeros_like(large)
 
 
@@ -83,7 +97,7 @@ class Kinds:
     Attributes
     ----------
     judge : str
-        Hashes of the gate's code.
+        Hashes of the gate's code and of this file.
     runs : list of Trial
         The runs.
     """
@@ -128,16 +142,20 @@ def make(folder: Path) -> dict[str, str]:
     return {kind: git(folder, "rev-parse", f"planted-{more}") for kind, more in names.items()}
 
 
-def run(project: Project, commits: dict[str, str], kind: str, number: int) -> Trial:
-    """Run the gate once."""
-    usable = machine.affinity()
+def run(
+    project: Project, commits: dict[str, str], kind: str, number: int, cpus: Sequence[int]
+) -> Trial:
+    """Run the gate once, on a CPU, or as a duet on two."""
     started = time.monotonic()
+    duet = tuple(cpus) if len(cpus) == len(SIDES) else ()
     request = gate.Request(
         baseline=commits[AGAINST_ITSELF],
         candidate=commits[kind],
-        limits=Limits(BUDGET_SECONDS, THRESHOLD, seed=number),
+        limits=Limits(BUDGET_SECONDS, THRESHOLD, seed=number, duet=duet),
         python=sys.executable,
-        cpus=usable[-1:] if usable else (),
+        cpus=tuple(cpus[:1]),
+        # It is waited for once, before the first: two runs at a time would wait for one another.
+        patience=None,
     )
     found = gate.run(project, request)
     return Trial(
@@ -153,65 +171,114 @@ def run(project: Project, commits: dict[str, str], kind: str, number: int) -> Tr
     )
 
 
-def markdown(provenance: Provenance, runs: list[Trial]) -> str:
-    """The table of all runs that are done."""
+def rates(design: str, planted: str, runs: list[Trial]) -> Iterator[list[object]]:
+    """Rows of the runs of one kind: a benchmark each, and any of them."""
+    wanted = ("SLOWER", "FASTER") if planted == AGAINST_ITSELF else ("SLOWER",)
+    for kind, text in [*KINDS.items(), ("", "any of them")]:
+        count = sum(
+            any(v in wanted for name, v in one.verdicts.items() if kind in name) for one in runs
+        )
+        low, high = binomtest(count, len(runs)).proportion_ci()
+        rate = f"{count / len(runs):.1%} ({low:.1%} to {high:.1%})"
+        yield [design, planted, text, len(runs), count, rate]
+
+
+def markdown(found: Mapping[str, tuple[Provenance, list[Trial]]]) -> str:
+    """The table of all runs that are done, by how the sides took turns."""
     rows: list[list[object]] = []
-    for planted in RUNS:
-        those = [one for one in runs if one.kind == planted]
-        wanted = ("SLOWER", "FASTER") if planted == AGAINST_ITSELF else ("SLOWER",)
-        for kind, text in [*KINDS.items(), ("", "any of them")]:
-            found = sum(
-                any(v in wanted for name, v in one.verdicts.items() if kind in name)
-                for one in those
-            )
-            if those:
-                low, high = binomtest(found, len(those)).proportion_ci()
-                rate = f"{found / len(those):.1%} ({low:.1%} to {high:.1%})"
-                rows.append([planted, text, len(those), found, rate])
-    busy = sorted(one.others for one in runs)
+    for (design, (_, runs)), planted in itertools.product(found.items(), RUNS):
+        if those := [one for one in runs if one.kind == planted]:
+            rows += rates(design, planted, those)
+    every = [one for _, runs in found.values() for one in runs]
+    busy = sorted(one.others for one in every)
     return table.page(
         "How often the gate is wrong, by kind of benchmark",
-        f"- {provenance}",
+        [f"- {design}: {provenance}" for design, (provenance, _) in found.items()],
         "Of the same commit, found is a wrong verdict, of which 1 % of runs are promised; of a "
-        "slowdown, SLOWER.",
+        f"slowdown, SLOWER. A run takes ten pairs, and more for at most {BUDGET_SECONDS:g} s; the "
+        f"median took {statistics.median(one.seconds for one in every):.0f} s.",
         table.markdown(
-            Table(["planted", "benchmark", "runs", "found", "share, 95 % interval"], rows)
+            Table(["sides", "planted", "benchmark", "runs", "found", "share, 95 % interval"], rows)
         ),
-        f"Other programs used at most {busy[len(busy) // 2]:.0%} of the CPUs in the median run, "
-        f"{busy[-1]:.0%} in the worst.",
+        "Other programs, another run beside it among them, used at most "
+        f"{busy[len(busy) // 2]:.0%} of the CPUs in the median run, {busy[-1]:.0%} in the worst.",
     )
+
+
+def kept(provenance: Provenance, design: str) -> Kinds:
+    """The runs that were kept by the same judge on the same machine; none of another."""
+    trees = ("xent_numba/gate", "xent_numba/measurement", "tools/measure_kinds.py")
+    judge = git(ROOT, "rev-parse", *(f"HEAD:{tree}" for tree in trees))
+    if FILES[design].exists():
+        found = store.read(FILES[design], KEPT)
+        if (found.content.judge, found.provenance.machine) == (judge, provenance.machine):
+            return found.content
+    return Kinds(judge)
+
+
+def keep(provenance: Provenance, design: str, found: Kinds) -> None:
+    """Write the runs, and the table of those of both designs."""
+    store.write(FILES[design], KEPT, provenance, found)
+    both = {x: store.read(path, KEPT) for x, path in FILES.items() if path.exists()}
+    pages = {x: (stored.provenance, stored.content.runs) for x, stored in both.items()}
+    write(REPORTS / "kinds.md", markdown(pages))
+
+
+def trials(
+    todo: Sequence[tuple[str, int]], places: Sequence[Sequence[int]], minutes: float
+) -> Iterator[Trial]:
+    """Yield each run as it ends, as many at a time as there are places; none begins too late."""
+    until = time.monotonic() + 60 * minutes
+    made = hashlib.sha256(f"{WORK}{BENCHMARKS}".encode()).hexdigest()[:10]
+    folder = ROOT / ".asv" / f"kinds-{made}"
+    commits = make(folder)
+    project = Project(folder)
+    # Before two runs at a time would make the same.
+    for side, commit in itertools.product(SIDES, commits.values()):
+        project.side(side, project.resolve(commit), sys.executable)
+    free = queue.SimpleQueue[Sequence[int]]()
+    for cpus in places:
+        free.put(cpus)
+
+    def once(trial: tuple[str, int]) -> Trial | None:
+        cpus = free.get()
+        try:
+            late = time.monotonic() > until
+            return None if late else run(project, commits, *trial, cpus)
+        finally:
+            free.put(cpus)
+
+    executor = ThreadPoolExecutor(len(places))
+    try:
+        futures = [executor.submit(once, one) for one in todo]
+        yield from filter(None, (one.result() for one in as_completed(futures)))
+    finally:
+        executor.shutdown(cancel_futures=True)
 
 
 def main() -> None:
     """Run what is missing, and write the report."""
     parser = argparse.ArgumentParser(description="How often the gate is wrong.")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so long")
-    until = time.monotonic() + 60 * parser.parse_args().minutes
-    path = REPORTS / "kinds.json"
-    provenance = Provenance.now("python tools/measure_kinds.py")
-    judge = git(ROOT, "rev-parse", "HEAD:xent_numba/gate", "HEAD:xent_numba/measurement")
-    found = Kinds(judge)
-    if path.exists():
-        kept = store.read(path, KEPT)
-        if (kept.content.judge, kept.provenance.machine) == (judge, provenance.machine):
-            found = kept.content
-    folder = ROOT / ".asv" / "kinds"
-    commits = make(folder)
-    project = Project(folder)
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each on a CPU")
+    parser.add_argument("--duet", action="store_true", help="both sides at once, on two CPUs")
+    options = parser.parse_args()
+    design = DUET if options.duet else TURNS
+    provenance = Provenance.now(" ".join(["python tools/measure_kinds.py", *sys.argv[1:]]))
+    found = kept(provenance, design)
+    usable = (machine.affinity() or [])[::-1]
+    places = [usable[:2]] if options.duet else [[cpu] for cpu in usable[: options.jobs]]
     known = {(one.kind, one.number) for one in found.runs}
-    for kind, number in schedule(RUNS):
-        if (kind, number) in known:
-            continue
-        if time.monotonic() > until:
-            break
-        try:
-            one = run(project, commits, kind, number)
-        except GateError as error:
-            sys.exit(f"{error}; what is done is kept")
-        found = dataclasses.replace(found, runs=[*found.runs, one])
-        store.write(path, KEPT, provenance, found)
-        write(REPORTS / "kinds.md", markdown(provenance, found.runs))
-        print(f"{len(found.runs)} of {sum(RUNS.values())}: {kind} {one.verdicts}", flush=True)  # noqa: T201
+    todo = [one for one in schedule(RUNS) if one not in known]
+    try:
+        idle.wait_for_rest(60.0, lambda what, done: None)
+        for one in trials(todo, places or [()], options.minutes):
+            found = dataclasses.replace(found, runs=[*found.runs, one])
+            keep(provenance, design, found)
+            said = f"{len(found.runs)} of {sum(RUNS.values())}: {one.kind} {one.verdicts}"
+            print(said, flush=True)  # noqa: T201
+    except (GateError, idle.BusyError) as error:
+        sys.exit(f"{error}; what is done is kept")
 
 
 if __name__ == "__main__":
