@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
+from xent_numba.measurement import suite
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.participant import AGAIN, Participant
 from xent_numba.measurement.schedule import dealt, groups
@@ -30,3 +32,11 @@ def test_the_processes_of_the_control_are_dealt_anew_for_each_case():
     assert 30 < found.count(crossed) < 70
     assert found == [dealt(case, labels, "control") for case in cases]
     assert dealt(CASE, ["a"], "control") == {"a": "a"}
+
+
+def test_the_control_has_as_many_cases_as_the_page_says():
+    """A sigmoid has no losses to reduce, so that two of its cases are one."""
+    cases = suite.CONTROL.enter([suite.SUBJECT], 2)
+    assert len(cases) >= 300
+    page = (Path(__file__).parents[2] / "docs" / "compare.md").read_text()
+    assert f"on {len(cases)} cases" in page
