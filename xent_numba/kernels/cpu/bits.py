@@ -10,6 +10,7 @@ from numba import njit, types
 from numba.extending import intrinsic, overload
 
 from xent_numba.kernels.cpu.lanes import Lanes, call, constant, integers_like, real_of, splat
+from xent_numba.kernels.cpu.parts import PartCompiler
 
 _MEANT: dict[str, Any] = {"error_model": "numpy", "fastmath": False}
 """What is written, with NumPy's division and no liberties.
@@ -18,7 +19,11 @@ Both are said because a function that does not say takes them from whoever calls
 process, and every later caller gets the same code.
 """
 
-EXACT = _MEANT | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+EXACT = _MEANT | {
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "pipeline_class": PartCompiler,
+}
 """The same for compiled code to call.
 
 What Python needs in order to call a function takes longer to compile than most of these: a fifth
