@@ -8,6 +8,7 @@ costs more than it saves; ``kernels/cpu/threads.py`` has the figure that is used
 
 from __future__ import annotations
 
+import functools
 import itertools
 import statistics
 import timeit
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from xent_numba.implementations import numba_parallel
-from xent_numba.kernels.cpu import threads
+from xent_numba.kernels.cpu import teams, threads
 from xent_numba.results import machine, store, table
 from xent_numba.results.files import write
 from xent_numba.results.provenance import Provenance
@@ -55,13 +56,14 @@ def medians(dtype: str, size: int) -> tuple[float, float]:
     rng = np.random.default_rng(1)
     scores = rng.normal(0, 4, size).astype(dtype)
     labels = rng.choice(np.array([-1, 1], dtype), size)
-    _, _, _, *kernels = numba_parallel._KERNELS["logistic_loss"]
+    *_, whole = numba_parallel._KERNELS["logistic_loss"]
     nothing = np.empty(0, dtype)
-    arguments = (scores, labels, None, nothing, None, (1.0, 1.0, 0.0), False)
+    arguments = (scores, labels, None, nothing, None, ((1.0, 1.0, 0.0), False))
     taken: list[list[float]] = [[], []]
     for turn in range(ROUNDS + 3):
-        for kernel, times in zip(kernels, taken, strict=True):
-            seconds = min(timeit.repeat(lambda k=kernel: k(*arguments), number=3, repeat=2)) / 3
+        for team, times in zip((teams.ALONE, threads.team()), taken, strict=True):
+            call = functools.partial(whole, *arguments, team)
+            seconds = min(timeit.repeat(call, number=3, repeat=2)) / 3
             if turn >= 3:
                 times.append(seconds)
     serial, parallel = (statistics.median(times) * 1e6 for times in taken)

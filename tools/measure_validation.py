@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from xent_numba.kernels.cpu import blocks, log_of_product, passes
+from xent_numba.kernels.cpu.teams import ALONE
 from xent_numba.results import store, table
 from xent_numba.results.files import write
 from xent_numba.results.provenance import Provenance
@@ -51,15 +52,15 @@ COSTS = store.Kind("costs-of-validation", 1, Costs)
 
 
 def compiled(operation: str, checked: bool) -> Any:
-    """The loop over sections on one thread."""
+    """The loop over chunks."""
     block, section_sum = (
         (passes.cross_entropy_of_probabilities, log_of_product.cross_entropy_sum(checked))
         if operation == "binary_cross_entropy"
         else (passes.with_logits, log_of_product.softplus_sum(0, checked))
     )
     name = operation if checked else f"{operation}_unchecked"
-    _, _, _, serial, _ = blocks.loss_kernels(name, block, section_sum)
-    return serial
+    *_, whole = blocks.loss_kernels(name, block, section_sum)
+    return whole
 
 
 def measure(operation: str, dtype: str, label_dtype: str, rounds: int = ROUNDS) -> list[float]:
@@ -69,7 +70,7 @@ def measure(operation: str, dtype: str, label_dtype: str, rounds: int = ROUNDS) 
     if operation == "binary_cross_entropy":
         first = rng.random(SAMPLES).astype(dtype)
     labels = rng.integers(0, 2, SAMPLES).astype(label_dtype)
-    arguments = first, labels, None, first[:0], None, (1.0, 1.0, 0.0), False
+    arguments = first, labels, None, first[:0], None, ((1.0, 1.0, 0.0), False), ALONE
     loops = [compiled(operation, checked) for checked in (True, False)]
     if len({loop(*arguments) for loop in loops}) > 1:
         raise RuntimeError(f"{operation} differs without its checks")

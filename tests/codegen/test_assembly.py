@@ -13,7 +13,7 @@ from numba.core.dispatcher import Dispatcher
 
 from xent_numba.codegen import assembly
 from xent_numba.kernels import cpu
-from xent_numba.kernels.cpu import blocks, passes, summation
+from xent_numba.kernels.cpu import passes, summation
 
 pytestmark = pytest.mark.skipif(not assembly.readable(), reason="reads x86 code")
 
@@ -84,15 +84,6 @@ def test_no_function_takes_its_options_from_the_first_caller(name):
             options = function.targetoptions
             assert options.get("error_model") == "numpy", function
             assert options.get("fastmath", False) is False, function
-
-
-def test_only_the_loop_is_a_parallel_region_whatever_was_compiled_before():
-    _, parallel = blocks.map_kernels("only_the_loop", passes.sigmoids)
-    parallel._cache.disable()
-    for dtype in (np.float32, np.float64):
-        values = np.zeros(5000, dtype)
-        parallel(values, np.empty_like(values))
-    assert not parallel.targetoptions["parallel"].numpy
 
 
 def test_faults_are_seen():

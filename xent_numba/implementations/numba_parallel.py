@@ -22,6 +22,7 @@ from xent_numba.kernels.cpu import (
     passes,
     pieces,
     summation,
+    teams,
     threads,
     ufunc,
 )
@@ -37,7 +38,7 @@ _SMALLEST_NORMAL = 2.0**-126
 _Arrays = tuple[ndarray, ndarray, ndarray | None, ndarray | None, ndarray | None]
 _NOTHING = {np.dtype(t): np.empty(0, t) for t in (np.float32, np.float64)}
 
-_sigmoid = blocks.map_kernels("sigmoid", passes.sigmoids)
+_sigmoid = blocks.map_kernel("sigmoid", passes.sigmoids)
 _logistic = passes.logistic, log_of_product.softplus_sum(-1)
 _with_logits = passes.with_logits, log_of_product.softplus_sum(0)
 _KERNELS = {
@@ -73,14 +74,13 @@ def sigmoid(call: Call) -> ndarray:
     out: ndarray = call.out
     if scores.size <= SMALL_CALL:
         return small_sigmoid().ufunc(scores, out)
-    serial, parallel = _sigmoid
     if _is_plain(scores) and _is_plain(out):
-        threads.run(serial, parallel, scores.size, _flat(scores), _flat(out))
+        threads.run(_sigmoid, scores.size, _flat(scores), _flat(out))
         return out
     for start in range(0, scores.size, summation.BLOCK):
         piece = slice(start, start + summation.BLOCK)
         values = scores.flat[piece]
-        serial(values, values)
+        _sigmoid(values, values, teams.ALONE)
         out.flat[piece] = values
     return out
 
@@ -259,18 +259,15 @@ def _compute(
     first, labels, weights, losses, gradients = arrays
     if not _all_plain(arrays):
         return _compute_by_section(name, arrays, scaling, mean)
-    *_, serial, parallel = _KERNELS[name]
     return threads.run(
-        serial,
-        parallel,
+        _KERNELS[name][-1],
         first.size,
         _flat(first),
         _flat(labels),
         None if weights is None else _flat(weights),
         _NOTHING[first.dtype] if losses is None else _flat(losses),
         None if gradients is None else _flat(gradients),
-        scaling,
-        mean,
+        (scaling, mean),
     )
 
 

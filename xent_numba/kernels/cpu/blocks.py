@@ -17,8 +17,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import prange
-from numba.core.cpu_options import ParallelOptions
 
 from xent_numba.kernels.cpu.bits import exact
 from xent_numba.kernels.cpu.caching import kernel
@@ -31,6 +29,7 @@ from xent_numba.kernels.cpu.memory import (
     WORK_AT,
     before_line,
     place,
+    rows_of,
     settle,
     stack,
     stream,
@@ -58,6 +57,7 @@ from xent_numba.kernels.cpu.summation import (
     two_sum,
     weighted_sums,
 )
+from xent_numba.kernels.cpu.teams import share
 from xent_numba.kernels.cpu.weights import multiply, scale_gradients, scale_weights
 
 MAX_CHUNKS = 256
@@ -65,12 +65,6 @@ TABLE_SIZE = MAX_CHUNKS * COLUMNS
 ROWS_SIZE = 3 * BLOCK
 VALUES_SIZE, WORK_SIZE = BLOCK + PAGE // 4, 2 * BLOCK + PAGE // 4
 """Items of rows of a block; and of one and of two, with a page to choose their place in."""
-
-_LOOPS_ALONE = ParallelOptions({"numpy": False})
-"""Of an np.zeros numba would make a parallel region of its own.
-
-Not a dict, which numba empties when it compiles for the first types.
-"""
 
 
 @exact
@@ -82,7 +76,7 @@ def chunk_size(size: int) -> int:
 
 def loss_kernels(
     name: str, block: Callable[..., bool], section_sum: SectionSum
-) -> tuple[Any, Any, Any, Any, Any]:
+) -> tuple[Any, Any, Any, Any]:
     """Return the loops over chunks for the losses, and gradients, that ``block`` computes.
 
     Parameters
@@ -97,14 +91,14 @@ def loss_kernels(
 
     Returns
     -------
-    single, chunk, sections, serial, parallel : callable
+    single, chunk, sections, whole : callable
         ``single(first, labels, mean)`` is for few samples without weights: it returns what was
         found and the reduced loss.
         ``chunk(first, labels, weights, losses, gradients, scaling, partial)`` goes through one
         chunk, or a part of it made of whole sections, and adds to one row of the table.
         ``sections(first, labels, weights, gradients, scaling, rows)`` adds to a row a section.
-        The other two take a mean flag in place of the row, go through all chunks, on one thread
-        or on all, and return what they found and the reduced loss.
+        ``whole(first, labels, weights, losses, gradients, (scaling, mean), team)`` goes through all
+        chunks, which a team of threads may share, and returns what it found and the reduced loss.
         Arrays are contiguous and one-dimensional; weights and gradients may be None. Losses are
         written if they have a size, else added up. The scaling is what weights are multiplied by,
         a power of two, and what gradients are divided by, a value and an error.
@@ -206,8 +200,7 @@ def loss_kernels(
             # Apart from others first: a section adds the same wherever the array was cut.
             merge(partial, row)
 
-    @kernel(f"{name}_chunk", nogil=True)
-    def chunk(
+    def in_own_state(
         first: Any,
         labels: Any,
         weights: Any,
@@ -219,6 +212,8 @@ def loss_kernels(
         caller = enter()
         section_after_section(first, labels, weights, losses, gradients, scaling, partial)
         leave(caller)
+
+    chunk = exact(in_own_state)
 
     @kernel(f"{name}_sections", nogil=True)
     def sections(
@@ -243,47 +238,54 @@ def loss_kernels(
                 rows[s],
             )
 
-    def loop(
+    @exact
+    def turn(
+        c: int,
+        step: int,
+        samples: Any,
+        losses: Any,
+        scaling: tuple[float, float, float],
+        table: Any,
+    ) -> None:
+        first, labels, weights, gradients = samples
+        start = c * step
+        stop = min(start + step, first.size)
+        chunk(
+            window(first, start, stop),
+            window(labels, start, stop),
+            window(weights, start, stop),
+            window(losses, start, stop) if losses.size else losses,
+            window(gradients, start, stop),
+            scaling,
+            window(table, c * COLUMNS, (c + 1) * COLUMNS),
+        )
+
+    @kernel(f"{name}_whole", nogil=True)
+    def whole(
         first: Any,
         labels: Any,
         weights: Any,
         losses: Any,
         gradients: Any,
-        scaling: tuple[float, float, float],
-        mean: bool,
+        reducing: tuple[tuple[float, float, float], bool],
+        team: tuple[int, int],
     ) -> tuple[int, float]:
+        scaling, mean = reducing
         step = chunk_size(first.size)
         chunks = -(-first.size // step)
         table = window(stack(TABLE_SIZE, np.float64), 0, chunks * COLUMNS)
         table[:] = 0.0
-        partials = table.reshape((chunks, COLUMNS))
-        write = losses.size > 0
-        for c in prange(chunks):
-            start = c * step
-            stop = min(start + step, first.size)
-            chunk(
-                window(first, start, stop),
-                window(labels, start, stop),
-                window(weights, start, stop),
-                window(losses, start, stop) if write else losses,
-                window(gradients, start, stop),
-                scaling,
-                partials[c],
-            )
+        samples = first, labels, weights, gradients
+        share(chunks, turn, (step, samples, losses, scaling, table), team)
+        partials = rows_of(table, COLUMNS)
         single = first.itemsize == 4
         return finish(partials, first.size, single, mean, weights is not None, scaling[0])
 
-    return (
-        single,
-        chunk,
-        sections,
-        kernel(f"{name}_serial", nogil=True)(loop),
-        kernel(f"{name}_parallel", parallel=_LOOPS_ALONE)(loop),
-    )
+    return single, kernel(f"{name}_chunk", nogil=True)(in_own_state), sections, whole
 
 
-def map_kernels(name: str, block: Callable[..., None]) -> tuple[Any, Any]:
-    """Return the loops, on one thread and on all, for ``block(values, out, work)``."""
+def map_kernel(name: str, block: Callable[..., None]) -> Any:
+    """Return ``whole(values, out, team)``, a loop for ``block(values, out, work)`` to be shared."""
 
     @exact
     def block_after_block(values: Any, out: Any, past_caches: bool) -> None:
@@ -306,17 +308,18 @@ def map_kernels(name: str, block: Callable[..., None]) -> tuple[Any, Any]:
         if past_caches:
             settle()
 
-    def loop(values: Any, out: Any) -> None:
+    @exact
+    def turn(c: int, step: int, values: Any, out: Any, past_caches: bool) -> None:
+        start = c * step
+        stop = min(start + step, values.size)
+        caller = enter()
+        block_after_block(window(values, start, stop), window(out, start, stop), past_caches)
+        leave(caller)
+
+    @kernel(f"{name}_whole", nogil=True)
+    def whole(values: Any, out: Any, team: tuple[int, int]) -> None:
         past_caches = out.size * out.itemsize >= PAST_CACHES
         step = chunk_size(values.size)
-        for c in prange(-(-values.size // step)):
-            start = c * step
-            stop = min(start + step, values.size)
-            caller = enter()
-            block_after_block(window(values, start, stop), window(out, start, stop), past_caches)
-            leave(caller)
+        share(-(-values.size // step), turn, (step, values, out, past_caches), team)
 
-    return (
-        kernel(f"{name}_serial", nogil=True)(loop),
-        kernel(f"{name}_parallel", parallel=_LOOPS_ALONE)(loop),
-    )
+    return whole

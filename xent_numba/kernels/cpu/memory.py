@@ -81,6 +81,28 @@ def window(typing: Any, array: Any, start: Any, stop: Any) -> Any:
 
 
 @intrinsic
+def rows_of(typing: Any, array: Any, columns: Any) -> Any:
+    """The same items in two dimensions, so many in a row; for as long as `window` allows."""
+    table = array.copy(ndim=2)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        whole = context.make_array(array)(context, builder, args[0])
+        row = builder.mul(args[1], whole.itemsize)
+        part = context.make_array(table)(context, builder)
+        populate_array(
+            part,
+            data=whole.data,
+            shape=[builder.sdiv(whole.nitems, args[1]), args[1]],
+            strides=[row, whole.itemsize],
+            itemsize=whole.itemsize,
+            meminfo=None,
+        )
+        return part._getvalue()
+
+    return table(array, types.intp), generate
+
+
+@intrinsic
 def address(typing: Any, array: Any) -> Any:
     """Where in memory the array begins, in bytes."""
 

@@ -11,14 +11,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy import ndarray
 
 from xent_numba.errors import ImplementationUnavailableError
 from xent_numba.kernels.cpu import threads
-from xent_numba.kernels.cpu.bits import prefer_full_vectors
+from xent_numba.kernels.cpu.bits import exact, prefer_full_vectors
 from xent_numba.kernels.cpu.blocks import chunk_size
 from xent_numba.kernels.cpu.caching import kernel
+from xent_numba.kernels.cpu.memory import window
+from xent_numba.kernels.cpu.teams import share
 
 
 @njit(fastmath=True)
@@ -38,24 +40,29 @@ def _move(first: Any, labels: Any, weights: Any, losses: Any, gradients: Any) ->
     return total
 
 
-def _loop(first: Any, labels: Any, weights: Any, losses: Any, gradients: Any) -> Any:
+@exact
+def _turn(c: int, step: int, arrays: Any, partials: Any) -> None:
+    first, labels, weights, losses, gradients = arrays
+    start = c * step
+    stop = min(start + step, first.size)
+    partials[c] = _move(
+        window(first, start, stop),
+        window(labels, start, stop),
+        window(weights, start, stop),
+        window(losses, start, stop),
+        window(gradients, start, stop),
+    )
+
+
+@kernel("memory_limit", nogil=True)
+def _whole(
+    first: Any, labels: Any, weights: Any, losses: Any, gradients: Any, team: tuple[int, int]
+) -> Any:
     step = chunk_size(first.size)
     partials = np.empty(-(-first.size // step), first.dtype)
-    for c in prange(partials.size):
-        start = c * step
-        stop = min(start + step, first.size)
-        partials[c] = _move(
-            first[start:stop],
-            None if labels is None else labels[start:stop],
-            None if weights is None else weights[start:stop],
-            None if losses is None else losses[start:stop],
-            None if gradients is None else gradients[start:stop],
-        )
+    arrays = first, labels, weights, losses, gradients
+    share(partials.size, _turn, (step, arrays, partials), team)
     return partials.sum()
-
-
-_serial = kernel("memory_limit_serial")(_loop)
-_parallel = kernel("memory_limit_parallel", parallel=True)(_loop)
 
 
 def bind(inputs: tuple[ndarray, ...], per_sample: bool, gradient: bool) -> Callable[[], Any]:
@@ -80,8 +87,7 @@ def bind(inputs: tuple[ndarray, ...], per_sample: bool, gradient: bool) -> Calla
     first, labels, weights, *_ = (*inputs, None, None)
     return functools.partial(
         threads.run,
-        _serial,
-        _parallel,
+        _whole,
         first.size,
         first,
         labels,

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 import threading
@@ -21,9 +22,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 from numba.core.compiler_lock import global_compiler_lock
 from numba.np.ufunc import parallel as numba_threads
+
+from xent_numba.kernels.cpu.teams import ALONE
 
 PARALLEL_FROM = 16_384
 """Samples from which all threads are faster than one; tools/measure_crossover.py measures it."""
@@ -148,11 +152,26 @@ class _Launcher:
 _launcher = _Launcher()
 
 
-def run(serial: Callable[..., Any], parallel: Callable[..., Any], size: int, *args: Any) -> Any:
-    """Call one of two kernels that give the same bits, whichever suits size and process."""
+def run(kernel: Callable[..., Any], size: int, *args: Any) -> Any:
+    """Call a kernel, of which the last argument is a team that suits size and process."""
     if size < PARALLEL_FROM:
-        return serial(*args)
-    return _launcher.launch(serial, parallel, *args)
+        return kernel(*args, ALONE)
+    return _launcher.launch(lambda: kernel(*args, ALONE), lambda: kernel(*args, team()))
+
+
+def team() -> tuple[int, int]:
+    """Numba's threads: the address of what shares a loop among them, and how many may take part.
+
+    They are started if they were not.
+    """
+    threads = numba.get_num_threads()
+    return _address_of_sharing(), threads
+
+
+@functools.cache
+def _address_of_sharing() -> int:
+    address: int = llvm.address_of_symbol("numba_parallel_for")
+    return address
 
 
 launch = _launcher.launch
