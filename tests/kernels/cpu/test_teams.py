@@ -1,4 +1,4 @@
-"""A loop that is shared makes every turn once, whoever shares it."""
+"""A loop that is shared makes every iteration once, whoever shares it."""
 
 import subprocess
 import sys
@@ -14,19 +14,19 @@ from xent_numba.kernels.cpu.teams import ALONE, share
 
 
 @exact
-def turn(i, made, weight, nothing, tens):
+def iteration(i, made, weight, nothing, tens):
     made[i] += weight
     tens[i] = 10 * i
 
 
 @kernel("shared_in_a_test")
 def shared(made, weight, tens, team):
-    share(made.size, turn, (made, weight, None, tens), team)
+    share(made.size, iteration, (made, weight, None, tens), team)
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 255, 1001])
 @pytest.mark.parametrize("team", [lambda: ALONE, threads.team])
-def test_every_turn_is_made_once(size, team):
+def test_every_iteration_is_made_once(size, team):
     made, tens = np.zeros(size), np.zeros(size, np.int32)
     shared(made, 1.5, tens, team())
     shared(made, 1.5, tens, team())
@@ -34,7 +34,7 @@ def test_every_turn_is_made_once(size, team):
     assert (tens == 10 * np.arange(size)).all()
 
 
-TURNS = """
+ITERATIONS = """
 from tests.kernels.cpu.test_teams import shared
 from xent_numba.kernels.cpu import threads
 made, tens = np.zeros(10_007), np.zeros(10_007)
@@ -47,7 +47,7 @@ print(numba.threading_layer(), threads.team()[1], (made == 1).all())
 @LAYERS
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_threads_are_those_that_numba_is_told(layer, count):
-    found = run(TURNS % count, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="3")
+    found = run(ITERATIONS % count, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="3")
     assert found.split() == [layer, str(count), "True"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 from xent_numba.kernels.cpu.lanes import Lanes, call, constant, integers_like, real_of, splat
 from xent_numba.kernels.cpu.parts import PartCompiler
@@ -56,15 +56,17 @@ _SIGNIFICAND_BITS = {types.float32: 23, types.float64: 52}
 def by_precision(float32: Any, float64: Any) -> Callable[[Any], Any]:
     """Return a function that compiled code may call: the one for a float32, else the other."""
 
-    def constants(x: Any) -> Any:
-        raise NotImplementedError
-
-    @overload(constants, inline="always")
-    def choose(x):  # type: ignore[no-untyped-def]
+    @intrinsic
+    def constants(typing: Any, x: Any) -> Any:
         chosen = float32 if real_of(x) == types.float32 else float64
-        return lambda x: chosen
+        kind = typing.resolve_value_type(chosen)
 
-    return constants
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return context.get_constant_generic(builder, kind, chosen)
+
+        return kind(x), generate
+
+    return constants  # type: ignore[no-any-return]
 
 
 @intrinsic

@@ -44,7 +44,7 @@ from xent_numba.kernels.cpu.partials import (
     SUM,
     UNSCALED,
     WEIGHT_SUM,
-    finish,
+    finished,
     merge,
 )
 from xent_numba.kernels.cpu.summation import (
@@ -239,7 +239,7 @@ def loss_kernels(
             )
 
     @exact
-    def turn(
+    def iteration(
         c: int,
         step: int,
         samples: Any,
@@ -276,10 +276,10 @@ def loss_kernels(
         table = window(stack(TABLE_SIZE, np.float64), 0, chunks * COLUMNS)
         table[:] = 0.0
         samples = first, labels, weights, gradients
-        share(chunks, turn, (step, samples, losses, scaling, table), team)
+        share(chunks, iteration, (step, samples, losses, scaling, table), team)
         partials = rows_of(table, COLUMNS)
         single = first.itemsize == 4
-        return finish(partials, first.size, single, mean, weights is not None, scaling[0])
+        return finished(partials, first.size, single, mean, weights is not None, scaling[0])
 
     return single, kernel(f"{name}_chunk", nogil=True)(in_own_state), sections, whole
 
@@ -309,7 +309,7 @@ def map_kernel(name: str, block: Callable[..., None]) -> Any:
             settle()
 
     @exact
-    def turn(c: int, step: int, values: Any, out: Any, past_caches: bool) -> None:
+    def iteration(c: int, step: int, values: Any, out: Any, past_caches: bool) -> None:
         start = c * step
         stop = min(start + step, values.size)
         caller = enter()
@@ -320,6 +320,6 @@ def map_kernel(name: str, block: Callable[..., None]) -> Any:
     def whole(values: Any, out: Any, team: tuple[int, int]) -> None:
         past_caches = out.size * out.itemsize >= PAST_CACHES
         step = chunk_size(values.size)
-        share(-(-values.size // step), turn, (step, values, out, past_caches), team)
+        share(-(-values.size // step), iteration, (step, values, out, past_caches), team)
 
     return whole

@@ -41,7 +41,7 @@ def _move(first: Any, labels: Any, weights: Any, losses: Any, gradients: Any) ->
 
 
 @exact
-def _turn(c: int, step: int, arrays: Any, partials: Any) -> None:
+def _iteration(c: int, step: int, arrays: Any, partials: Any) -> None:
     first, labels, weights, losses, gradients = arrays
     start = c * step
     stop = min(start + step, first.size)
@@ -61,7 +61,7 @@ def _whole(
     step = chunk_size(first.size)
     partials = np.empty(-(-first.size // step), first.dtype)
     arrays = first, labels, weights, losses, gradients
-    share(partials.size, _turn, (step, arrays, partials), team)
+    share(partials.size, _iteration, (step, arrays, partials), team)
     return partials.sum()
 
 

@@ -100,8 +100,7 @@ def _finish(
     return OK, np.float64(np.float32(result)) if single else result
 
 
-@kernel("finish")
-def finish(
+def _finish_in_own_state(
     partials: Any, size: int, single: bool, mean: bool, weighted: bool, scale: float
 ) -> tuple[int, float]:
     """Return what a pass found, and the sum, or the mean over the size or over the weights.
@@ -112,6 +111,10 @@ def finish(
     found = _finish(partials, size, single, mean, weighted, scale)
     leave(caller)
     return found
+
+
+finished = exact(_finish_in_own_state)
+finish = kernel("finish")(_finish_in_own_state)
 
 
 @exact
