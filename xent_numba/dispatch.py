@@ -10,7 +10,7 @@ import numpy as np
 from numpy import ndarray
 
 from xent_numba import registry
-from xent_numba.host_arrays import FLOATS, HOST, fits, is_labelled, is_on_device
+from xent_numba.host_arrays import HOST, fits, is_labelled, is_on_device
 from xent_numba.operations import OPERATIONS, Call, Reduction
 from xent_numba.validation import Arrays, is_ready, prepare
 
@@ -27,11 +27,11 @@ def small_sigmoid(scores: ndarray, out: Any, implementation: str) -> Any:
         None where the implementation offers no such way, or the arguments take a longer look.
     """
     short = _small_call(implementation)
-    if short is None or scores.size > short.limit or scores.dtype not in FLOATS:
+    if short is None or scores.size > short.limit or (ufunc := short.ufuncs[scores.dtype]) is None:
         return None
     if out is None:
-        return short.ufunc(scores)
-    return short.ufunc(scores, out) if fits(out, scores) else None
+        return ufunc(scores)
+    return ufunc(scores, out) if fits(out, scores) else None
 
 
 @functools.cache

@@ -160,13 +160,14 @@ class SmallCall(NamedTuple):
 
     Attributes
     ----------
-    ufunc : numpy.ufunc
-        Gives float32 and float64 scores the bits that the implementation gives them.
+    ufuncs : mapping of numpy.dtype to numpy.ufunc
+        Gives float32 and float64 scores the bits that the implementation gives them; None for
+        others.
     limit : int
         Samples up to which it is the shorter way.
     """
 
-    ufunc: np.ufunc
+    ufuncs: Mapping[np.dtype, Any]
     limit: int
 
 

@@ -59,7 +59,7 @@ _KERNELS = {
 @functools.cache
 def small_sigmoid() -> SmallCall:
     """The sigmoid as a ufunc, which takes less time to look at an array than a kernel does."""
-    return SmallCall(ufunc.elementwise("sigmoid_ufunc", passes.sigmoids), SMALL_CALL)
+    return SmallCall(ufunc.ByDtype("sigmoid_ufunc", passes.sigmoids), SMALL_CALL)
 
 
 @implements(
@@ -73,7 +73,7 @@ def sigmoid(call: Call) -> ndarray:
     scores: ndarray = call.first
     out: ndarray = call.out
     if scores.size <= SMALL_CALL:
-        return small_sigmoid().ufunc(scores, out)
+        return small_sigmoid().ufuncs[scores.dtype](scores, out)
     if _is_plain(scores) and _is_plain(out):
         threads.run(_sigmoid, scores.size, _flat(scores), _flat(out))
         return out

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -54,3 +57,21 @@ def test_what_the_short_way_leaves_to_the_long_one(scores):
     with pytest.raises(TypeError, match="complex"):
         xn.sigmoid(np.zeros(2, complex))
     assert xn.sigmoid(np.zeros(2, ">f4")).dtype == np.float32
+
+
+FIRST = """
+import numpy as np, pathlib, sys, xent_numba
+for n in (5000, 5):
+    xent_numba.sigmoid(np.ones(n, np.float32))
+    made = pathlib.Path(sys.argv[1]).rglob("*.nbc")
+    print(*sorted(path.name.partition("-")[0] for path in made), end=";")
+"""
+
+
+def test_a_first_call_compiles_what_it_needs(tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", FIRST, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    many, both, _ = done.stdout.split(";")
+    assert many == "sigmoid_whole"
+    assert both == "sigmoid_ufunc_float32 sigmoid_whole"

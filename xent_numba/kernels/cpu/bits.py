@@ -66,7 +66,7 @@ def by_precision(float32: Any, float64: Any) -> Callable[[Any], Any]:
 
         return kind(x), generate
 
-    return constants  # type: ignore[no-any-return]
+    return constants
 
 
 @intrinsic

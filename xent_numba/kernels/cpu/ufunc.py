@@ -15,7 +15,6 @@ from numba import types
 from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
-from numba.np.numpy_support import as_dtype
 from numba.np.ufunc import _internal  # type: ignore[attr-defined]
 
 from xent_numba.kernels.cpu.bits import exact
@@ -94,39 +93,55 @@ def _loop(block: Callable[..., None], scalar: Any) -> Callable[..., None]:
     return loop
 
 
-def elementwise(name: str, block: Callable[..., None]) -> np.ufunc:
+def elementwise(name: str, block: Callable[..., None], dtype: np.dtype) -> np.ufunc:
     """Compile ``block(values, out, work)`` to a ufunc, and keep the code under the name.
 
     Parameters
     ----------
     name : str
-        Name of the ufunc; the code for each dtype has it in its own.
+        Name of the ufunc; the kept code has the dtype in its own.
     block : callable
-        Takes at most BLOCK values, float32 or float64, and room for twice as many.
+        Takes at most BLOCK values, and room for twice as many.
+    dtype : numpy.dtype
+        float32 or float64.
 
     Returns
     -------
     numpy.ufunc
-        Of one input and one output, float32 or float64.
+        Of one input and one output of the dtype.
     """
-    loops, numbers = [], []
-    for kind in (types.float32, types.float64):
-        dtype = as_dtype(kind)
-        function = named(_loop(block, dtype.type), f"{name}_{kind}")
-        compiled: Any = CFunc(function, (_LOOP.args, _LOOP.return_type), {}, _OPTIONS)
-        compiled._cache = KernelCache(function, f"{name}_{kind}", _OPTIONS)
-        compiled.compile()
-        loops.append(compiled)
-        numbers.append([dtype.num, dtype.num])
-    places = [loop.address for loop in loops]
+    function = named(_loop(block, dtype.type), f"{name}_{dtype}")
+    compiled: Any = CFunc(function, (_LOOP.args, _LOOP.return_type), {}, _OPTIONS)
+    compiled._cache = KernelCache(function, f"{name}_{dtype}", _OPTIONS)
+    compiled.compile()
     return _internal.fromfunc(
         name,
         block.__doc__,
-        places,
-        numbers,
+        [compiled.address],
+        [[dtype.num, dtype.num]],
         1,
         1,
-        [None] * len(loops),
-        loops,
+        [None],
+        [compiled],
         _internal.PyUFunc_None,
     )
+
+
+class ByDtype(dict[np.dtype, Any]):
+    """The ufunc of float32 and that of float64, compiled when they are asked for, else None.
+
+    Parameters
+    ----------
+    name, block
+        As `elementwise` takes them.
+    """
+
+    def __init__(self, name: str, block: Callable[..., None]) -> None:
+        super().__init__()
+        self._made_of = name, block
+
+    def __missing__(self, dtype: np.dtype) -> Any:
+        if dtype not in (np.float32, np.float64):
+            return None
+        self[dtype] = made = elementwise(*self._made_of, dtype)
+        return made
