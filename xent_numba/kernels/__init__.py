@@ -3,7 +3,8 @@
 In ``cpu``, ``lanes`` makes a vector a value, ``bits`` holds the bit tricks, ``exp``, ``log``,
 ``losses`` and ``soft_labels`` the mathematics, ``blocks`` the loops, ``summation``, ``weights`` and
 ``partials`` the sums, ``memory`` where arrays lie, ``float_state`` how the processor rounds,
-``caching`` what keeps compiled code fresh. ``cuda`` is its mirror on a GPU.
+``parts`` and ``teams`` how it is compiled and shared among threads, ``caching`` what keeps compiled
+code fresh. ``cuda`` is its mirror on a GPU.
 ``tools/minimax.py`` writes ``coefficients``.
 
 Every function of a sample is free of branches, takes a number or lanes, and uses ``fma``
