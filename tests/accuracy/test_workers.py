@@ -32,12 +32,24 @@ def die_always(number):
     return square(number)
 
 
+def threads(_):
+    return os.environ["NUMBA_NUM_THREADS"]
+
+
 def exhaust(number):
     """Ask for more memory than this process may have."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, resource.RLIM_INFINITY))
     return np.empty(number << 30).size
+
+
+def test_only_the_workers_are_told_to_take_one_thread(monkeypatch):
+    """Numba reads the variable whenever it compiles, and a caller has started its threads."""
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
+    with processes(1) as workers:
+        for _, found in workers.results(threads, [(0,), (1,)]):
+            assert (found, os.environ["NUMBA_NUM_THREADS"]) == ("1", "2")
 
 
 def test_a_dead_worker_is_replaced(tmp_path):

@@ -41,6 +41,8 @@ def suite(tiny, monkeypatch, tmp_path_factory):
     pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    # In a worker of xdist pytest-benchmark measures nothing.
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     # Those of this suite take longer to load than what is tested.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     (tiny.folder / "asv.conf.json").unlink()

@@ -82,7 +82,10 @@ class Processes:
         """
         remaining, deaths = set(range(len(tasks))), 0
         while remaining:
-            futures = {self._pool.submit(function, *tasks[i]): i for i in sorted(remaining)}
+            # Processes start while work is submitted. This one keeps its environment: Numba reads
+            # that whenever it compiles, and refuses another number of threads than it has.
+            with _environment():
+                futures = {self._pool.submit(function, *tasks[i]): i for i in sorted(remaining)}
             died = False
             for future in as_completed(futures):
                 try:
@@ -126,13 +129,21 @@ def processes(number: int) -> Iterator[Processes]:
     number : int
         Number of processes.
     """
-    before = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    os.environ.update(_ENVIRONMENT)
     workers = Processes(number)
     try:
         yield workers
     finally:
         workers.close()
+
+
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    """The environment of the workers, for as long as it takes to start them."""
+    before = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    os.environ.update(_ENVIRONMENT)
+    try:
+        yield
+    finally:
         for name in _ENVIRONMENT:
             del os.environ[name]
         os.environ.update(before)

@@ -32,6 +32,9 @@ CALIBRATION = {"goal": 0.005, "tries": 5, "settle": 0.5}
 MEMORY_SHARE = 0.5
 """Of the memory that is free when a worker starts, what it may allocate."""
 
+_SWITCH, _NO_SWITCH = sys.getswitchinterval(), 60.0
+"""Seconds that other threads of Python wait for their turn, and while results are kept."""
+
 _clock = time.perf_counter
 
 
@@ -61,6 +64,7 @@ class _Timed:
         self._seconds = seconds
         self.bind(call)
         self._indices: Sequence[int] | None = None
+        self._outputs: list[ndarray] = []
         self.kept: dict[str, Any] = {}
 
     def bind(self, call: Callable[[], Any]) -> None:
@@ -74,7 +78,9 @@ class _Timed:
         if self._seconds:
             seconds = self._seconds(number)
             if self._indices is not None:
+                self._empty(self._indices)
                 self._keep(self.call(), self._indices)
+                sys.setswitchinterval(_SWITCH)
             return seconds
         call, collects = self.call, gc.isenabled()
         gc.disable()
@@ -84,21 +90,35 @@ class _Timed:
             started = _clock()
             for _ in others:
                 call()
+            if self._indices is not None:
+                self._empty(self._indices)
             result = call()
             seconds = _clock() - started
+            if self._indices is not None:
+                self._keep(result, self._indices)
         finally:
+            sys.setswitchinterval(_SWITCH)
             if collects:
                 gc.enable()
-        if self._indices is not None:
-            self._keep(result, self._indices)
         return seconds
 
     def keep(self, indices: Sequence[int]) -> None:
         """Keep some of what the next last call returns, of outputs that hold nothing right."""
-        for array in parts(self._case, self.call()).values():
-            if isinstance(array, ndarray) and array.shape and array.flags.writeable:
-                array.fill(np.nan)
+        self._outputs = [
+            array
+            for array in parts(self._case, self.call()).values()
+            if isinstance(array, ndarray) and array.shape and array.flags.writeable
+        ]
         self._indices = indices
+
+    def _empty(self, indices: Sequence[int]) -> None:
+        # No thread that an earlier call has started shall fill them until they are kept. Those that
+        # wait already have their turn in the pause, and when a large array is filled.
+        sys.setswitchinterval(_NO_SWITCH)
+        time.sleep(2 * _SWITCH)
+        while not all(np.isnan(array.ravel()[list(indices)]).all() for array in self._outputs):
+            for array in self._outputs:
+                array.fill(np.nan)
 
     def _keep(self, result: Any, indices: Sequence[int]) -> None:
         # At once: what is written later is late.
