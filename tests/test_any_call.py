@@ -6,6 +6,7 @@ plants faults. It draws few here, and compiles few kernels; `soak/test_trials.py
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,10 @@ PROBABILITIES = (0.0, 0.25, 0.5, 1e-4, 0.9990234375, 1.0)
 WEIGHTS = (0.0, 1.0, 0.5, 3.0, 1e-30, 1e30)
 FLOATS = ("<f4", ">f4", "<f8", ">f8", "<f2", "longdouble")
 INTEGERS = ("i1", "<i2", ">i4", "<i8", "u1", ">u2", "<u4", "<u8", "?")
+KINDS = list(
+    itertools.product(map(np.dtype, FLOATS + INTEGERS[:4]), (None, *map(np.dtype, FLOATS[:4])))
+)
+"""Dtypes of labels and weights, for each of which kernels may have to be compiled."""
 LAYOUTS = ("C", "F", "reversed", "gaps", "unaligned", "read-only", "broadcast")
 
 
@@ -36,6 +41,13 @@ class Drawn:
     labels: Any = None
     options: dict[str, Any] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+
+    @property
+    def kind(self) -> tuple[np.dtype | None, np.dtype | None]:
+        """As in `KINDS`."""
+        arrays = self.labels, self.options.get("sample_weight")
+        labels, weights = (a if a is None else a.dtype for a in arrays)
+        return labels, weights
 
     def __call__(self, name: str) -> Any:
         labels = () if self.operation.labels is None else (self.labels,)
