@@ -12,6 +12,8 @@ import numpy as np
 from numpy import ndarray
 
 from xent_numba.known_failures import CLIFFS, KnownFailure
+from xent_numba.operations import Call
+from xent_numba.reduction import evaluate
 from xent_numba.results.machine import usable_cpus
 
 _FLUSHED = "the result is flushed to zero where it would be subnormal: exp(-s) overflows"
@@ -85,6 +87,29 @@ def reducer(reduction: str, *weights: ndarray) -> Callable[[ndarray], Any]:
         return losses if reduction == "none" else losses.sum()
 
     return weighted
+
+
+def reduce_weighted(values: Any, reduction: str, *weights: Any) -> Any:
+    """Reduce losses of NumPy's kind, by weights where there are some, in their own library."""
+    weighted = values * weights[0] if weights else values
+    if reduction == "none":
+        return weighted
+    if weights and reduction == "mean":
+        return weighted.sum() / weights[0].sum()
+    return weighted.sum() if reduction == "sum" else weighted.mean()
+
+
+def evaluate_bound(
+    call: Call, bind: Callable[[str, tuple[ndarray, ...], str], Callable[[], Any]]
+) -> Any:
+    """Evaluate a call by what ``bind(operation, inputs, "none")`` gives for flat arrays."""
+
+    def values(*inputs: ndarray) -> ndarray:
+        flat = tuple(array.ravel() for array in inputs)
+        bound = bind(call.operation.name, flat, "none")
+        return np.asarray(bound()).reshape(inputs[0].shape)
+
+    return evaluate(call, values)
 
 
 def bind_filled(

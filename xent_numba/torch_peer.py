@@ -24,6 +24,7 @@ from xent_numba.peer import (
     TORCH_WITH_LOGITS,
     TORCH_WITH_LOGITS_AND_GRAD,
     missing,
+    reduce_weighted,
     tensor,
     threads,
 )
@@ -152,7 +153,9 @@ def _eager_losses() -> dict[str, Callable[..., Any]]:
     def soft_margin(s: Any, y: Any, weight: Any = None, *, reduction: str) -> Any:
         if weight is None:
             return functional.soft_margin_loss(s, y, reduction=reduction)
-        return _reduce(weight * functional.soft_margin_loss(s, y, reduction="none"), reduction)
+        return reduce_weighted(
+            weight * functional.soft_margin_loss(s, y, reduction="none"), reduction
+        )
 
     return {
         "binary_cross_entropy": functional.binary_cross_entropy,
@@ -270,7 +273,7 @@ def _compile(operation: str, reduction: str, dynamic: bool) -> Callable[..., Any
     losses = _compiled_losses()[operation]
 
     def reduced(*inputs: Any) -> Any:
-        return _reduce(losses(*inputs[:2]), reduction, *inputs[2:])
+        return reduce_weighted(losses(*inputs[:2]), reduction, *inputs[2:])
 
     def with_gradient(scores: Any, labels: Any, *weights: Any) -> Any:
         values, pull_back = torch.func.vjp(lambda s: losses(s, labels), scores)
@@ -279,7 +282,7 @@ def _compile(operation: str, reduction: str, dynamic: bool) -> Callable[..., Any
         else:
             share = torch.full_like(values, 1 / values.numel() if reduction == "mean" else 1)
         (gradients,) = pull_back(share)
-        return _reduce(values, reduction, *weights), gradients
+        return reduce_weighted(values, reduction, *weights), gradients
 
     torch = _torch()
     chosen = with_gradient if OPERATIONS[operation].gradient else reduced
@@ -287,15 +290,6 @@ def _compile(operation: str, reduction: str, dynamic: bool) -> Callable[..., Any
     # Beyond that, fullgraph makes it an error and not a silent return to eager.
     chosen.__code__ = chosen.__code__.replace()
     return cast(Callable[..., Any], torch.compile(chosen, fullgraph=True, dynamic=dynamic))
-
-
-def _reduce(values: Any, reduction: str, *weights: Any) -> Any:
-    weighted = values * weights[0] if weights else values
-    if reduction == "none":
-        return weighted
-    if weights and reduction == "mean":
-        return weighted.sum() / weights[0].sum()
-    return weighted.sum() if reduction == "sum" else weighted.mean()
 
 
 @functools.cache

@@ -6,16 +6,14 @@ log(1 + x) = 2 atanh(x / (2 + x)). NaN is NULL to it where an array of NumPy's h
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from xent_numba import reduction
 from xent_numba.operations import Call
-from xent_numba.peer import missing, threads
+from xent_numba.peer import evaluate_bound, missing, threads
 from xent_numba.registry import implements
 
 _COLUMNS = ("s", "y", "w")
@@ -68,11 +66,6 @@ def _connection() -> Any:
     return duckdb.connect(config={"threads": threads()})
 
 
-def _values(operation: str, *inputs: ndarray) -> ndarray:
-    flat = tuple(array.ravel() for array in inputs)
-    return np.asarray(bind(operation, flat, "none")()).reshape(inputs[0].shape)
-
-
 @implements(
     "sigmoid",
     formulation="stable",
@@ -99,4 +92,4 @@ def _values(operation: str, *inputs: ndarray) -> ndarray:
 )
 def compute(call: Call) -> Any:
     """Evaluate the query of the operation."""
-    return reduction.evaluate(call, functools.partial(_values, call.operation.name))
+    return evaluate_bound(call, bind)

@@ -18,7 +18,7 @@ from numpy import ndarray
 from xent_numba import reduction
 from xent_numba.known_failures import CLIFFS, KnownFailure
 from xent_numba.operations import OPERATIONS, Call
-from xent_numba.peer import missing
+from xent_numba.peer import missing, reduce_weighted
 from xent_numba.registry import implements
 
 _FLUSHED = "a subnormal result is flushed to zero"
@@ -98,7 +98,7 @@ def _reduced(operation: str, reduction: str) -> Callable[..., Any]:
 
     losses = _losses()[operation]
     if not OPERATIONS[operation].gradient:
-        return lambda *inputs: _reduce(losses(*inputs[:2]), reduction, *inputs[2:])
+        return lambda *inputs: reduce_weighted(losses(*inputs[:2]), reduction, *inputs[2:])
 
     def with_gradient(scores: Any, labels: Any, *weights: Any) -> Any:
         values, pull_back = jax.vjp(lambda s: losses(s, labels), scores)
@@ -107,18 +107,9 @@ def _reduced(operation: str, reduction: str) -> Callable[..., Any]:
         else:
             share = jax.numpy.full_like(values, 1 / values.size if reduction == "mean" else 1)
         (gradients,) = pull_back(share)
-        return _reduce(values, reduction, *weights), gradients
+        return reduce_weighted(values, reduction, *weights), gradients
 
     return with_gradient
-
-
-def _reduce(values: Any, reduction: str, *weights: Any) -> Any:
-    weighted = values * weights[0] if weights else values
-    if reduction == "none":
-        return weighted
-    if weights and reduction == "mean":
-        return weighted.sum() / weights[0].sum()
-    return weighted.sum() if reduction == "sum" else weighted.mean()
 
 
 @functools.cache

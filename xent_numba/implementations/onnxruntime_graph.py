@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from xent_numba import reduction
 from xent_numba.known_failures import CLIFFS, KnownFailure
 from xent_numba.operations import Call
-from xent_numba.peer import missing, reducer, threads
+from xent_numba.peer import evaluate_bound, missing, reducer, threads
 from xent_numba.registry import implements
 
 _INPUTS = ("s", "y")
@@ -119,11 +118,6 @@ def _model(operation: str, dtype: np.dtype) -> bytes:
     return written
 
 
-def _values(operation: str, *inputs: ndarray) -> ndarray:
-    flat = tuple(array.ravel() for array in inputs)
-    return np.asarray(bind(operation, flat, "none")()).reshape(inputs[0].shape)
-
-
 @implements(
     "sigmoid",
     formulation="stable",
@@ -161,4 +155,4 @@ def _values(operation: str, *inputs: ndarray) -> ndarray:
 )
 def compute(call: Call) -> Any:
     """Run the graph of the operation."""
-    return reduction.evaluate(call, functools.partial(_values, call.operation.name))
+    return evaluate_bound(call, bind)

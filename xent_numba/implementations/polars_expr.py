@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from xent_numba import reduction
 from xent_numba.operations import Call
-from xent_numba.peer import missing
+from xent_numba.peer import evaluate_bound, missing
 from xent_numba.registry import implements
 
 _COLUMNS = ("first", "labels", "weights")
@@ -67,11 +65,6 @@ def _expression(operation: str) -> Any:
     return positive + when(y == 1).then(0).otherwise((1 - y) * (-p).log1p().abs())
 
 
-def _values(operation: str, *inputs: ndarray) -> ndarray:
-    flat = tuple(array.ravel() for array in inputs)
-    return np.asarray(bind(operation, flat, "none")()).reshape(inputs[0].shape)
-
-
 @implements(
     "sigmoid",
     formulation="stable",
@@ -99,4 +92,4 @@ def _values(operation: str, *inputs: ndarray) -> ndarray:
 )
 def compute(call: Call) -> Any:
     """Evaluate the expression of the operation."""
-    return reduction.evaluate(call, functools.partial(_values, call.operation.name))
+    return evaluate_bound(call, bind)

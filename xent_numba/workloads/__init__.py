@@ -192,8 +192,10 @@ def sample(
     drawn: Draw = workload.draw(n, rng)
     drawn.scores.flags.writeable = False
     drawn.positive.flags.writeable = False
-    # Drawn for every variant, so that the weights are the same with hard and with soft labels.
-    soft, weights = np.abs(drawn.positive - rng.random(n) / 2), rng.exponential(size=n)
+    soft = weights = None
+    if name not in _WORKLOADS:
+        # Both for every variant, so that weights are the same with hard and with soft labels.
+        soft, weights = np.abs(drawn.positive - rng.random(n) / 2), rng.exponential(size=n)
     return Sample(
         name,
         drawn.scores,

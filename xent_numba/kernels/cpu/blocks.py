@@ -215,29 +215,6 @@ def loss_kernels(
 
     chunk = exact(in_own_state)
 
-    @kernel(f"{name}_sections", nogil=True)
-    def sections(
-        first: Any,
-        labels: Any,
-        weights: Any,
-        gradients: Any,
-        scaling: tuple[float, float, float],
-        rows: Any,
-    ) -> None:
-        nothing = np.empty(0, first.dtype)  # first may be read-only, and losses have one type
-        for s in range(rows.shape[0]):
-            start = s * SECTION
-            stop = min(start + SECTION, first.size)
-            chunk(
-                window(first, start, stop),
-                window(labels, start, stop),
-                window(weights, start, stop),
-                nothing,
-                window(gradients, start, stop),
-                scaling,
-                rows[s],
-            )
-
     @exact
     def iteration(
         c: int,
@@ -259,6 +236,20 @@ def loss_kernels(
             scaling,
             window(table, c * COLUMNS, (c + 1) * COLUMNS),
         )
+
+    @kernel(f"{name}_sections", nogil=True)
+    def sections(
+        first: Any,
+        labels: Any,
+        weights: Any,
+        gradients: Any,
+        scaling: tuple[float, float, float],
+        rows: Any,
+    ) -> None:
+        nothing = np.empty(0, first.dtype)  # first may be read-only, and losses have one type
+        samples = first, labels, weights, gradients
+        for s in range(rows.shape[0]):
+            iteration(s, SECTION, samples, nothing, scaling, rows.reshape(rows.size))
 
     @kernel(f"{name}_whole", nogil=True)
     def whole(
