@@ -17,6 +17,8 @@ from xent_numba import cli
 from xent_numba.gate import GateError, gate, tables
 from xent_numba.gate.pairs import Limits
 from xent_numba.gate.project import Project
+from xent_numba.measurement import pool
+from xent_numba.measurement.worker import Worker
 
 LIMITS = Limits(budget=0.06, least=6, least_seconds=math.inf)
 """As few pairs as there may be."""
@@ -296,17 +298,37 @@ def test_ctrl_c_ends_the_processes_and_writes_nothing(tiny):
     handle = psutil.Process(process.pid)
     sources = tiny.folder / ".asv" / "env" / "gate" / "candidate" / "sources"
     until = time.monotonic() + 60
-    while not (sources.exists() and len(handle.children()) == 2) and time.monotonic() < until:
-        time.sleep(0.02)
-    workers = handle.children()
-    assert len(workers) == 2
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    with process:
+        try:
+            while not (sources.exists() and len(handle.children()) == 2):
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            workers = handle.children()
+            process.send_signal(signal.SIGINT)
+            _, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert error.strip().endswith("xent-numba gate: interrupted")
     assert not psutil.wait_procs(workers, timeout=10)[1]
     assert not report.exists()
     assert list(sources.iterdir())
+
+
+def test_an_interruption_while_workers_start_leaves_none(tiny, monkeypatch):
+    class Second(Worker):
+        def __init__(self, *arguments):
+            if psutil.Process().children():
+                raise KeyboardInterrupt
+            super().__init__(*arguments)
+            started.append(self)
+
+    started = []
+    monkeypatch.setattr(pool, "Worker", Second)
+    with pytest.raises(KeyboardInterrupt):
+        outcome(tiny, "HEAD", "HEAD", exact=True)
+    assert len(started) == 1
+    assert psutil.Process().children() == []
 
 
 @pytest.mark.parametrize("exact", [False, True])

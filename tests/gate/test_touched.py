@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 
+import psutil
 import pytest
 
 from xent_numba import cli
@@ -160,6 +162,26 @@ def test_where_nothing_is_touched_nothing_is_timed(modules, capsys):
     assert cli.main(["gate", "HEAD", "--touched", *patterns, *python]) == 0
     said = capsys.readouterr().out
     assert "4 benchmarks load and open no file that differs: left out" in said
+
+
+def test_an_interruption_ends_what_is_profiled(tiny):
+    """A benchmark that hangs: it would be waited for, as long as it may take."""
+    hangs = "import time\n\n\ndef track_first():\n    return 1\n\n\ndef track_hangs():\n    time.sleep(1e3)\n"
+    (tiny.folder / "benchmarks" / "other.py").write_text(hangs)
+    tiny.commit()
+    (tiny.folder / "apart.py").write_text("")
+
+    def interrupt(what, done):
+        if what.startswith("profiling"):
+            raise KeyboardInterrupt
+
+    patterns = ("track_first", "track_hangs")
+    request = gate.Request("HEAD", exact=True, chosen=patterns, python=sys.executable, touched=True)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        gate.run(Project(tiny.folder), request, interrupt)
+    assert time.monotonic() - started < 40
+    assert psutil.Process().children() == []
 
 
 def test_it_holds_for_what_is_timed(tiny):

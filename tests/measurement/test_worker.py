@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 
 import psutil
@@ -164,6 +165,24 @@ def test_one_that_computes_is_awake_and_then_comes_to_rest(program):
         pool["one"].receive()
         assert idle.awake(clocks) == []
     assert idle.awake({"gone": clocks["one"]}) == []
+
+
+def test_an_interruption_while_the_alarm_starts_leaves_no_thread_to_wait_for(worker, monkeypatch):
+    class Timer(threading.Timer):
+        def start(self):
+            super().start()
+            raise KeyboardInterrupt
+
+    before = {*threading.enumerate()}
+    monkeypatch.setattr(threading, "Timer", Timer)
+    worker.start("hang")
+    with pytest.raises(KeyboardInterrupt):
+        worker.receive()
+    started = {*threading.enumerate()} - before
+    for thread in started:
+        assert thread.daemon
+        thread.join(10.0)
+        assert not thread.is_alive()
 
 
 def test_a_closed_pool_starts_no_worker(program):

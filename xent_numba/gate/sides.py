@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -175,12 +175,17 @@ class Sides:
                 self.known[name] = {x["name"]: Benchmark(**x) for x in found["benchmarks"]}
                 self._unimportable[name] = found["unimportable"]
 
-    def pool(self, padding: Mapping[str, int] | None = None) -> Pool:
+    @contextlib.contextmanager
+    def pool(self, padding: Mapping[str, int] | None = None) -> Iterator[Pool]:
         """A pool with a worker for each side, started in the order of `padding`."""
-        pool = Pool(self._programs, padding)
-        for name in padding or SIDES:
-            pool[name]
-        return pool
+        with self.idle_pool(padding) as pool:
+            for name in padding or SIDES:
+                pool[name]
+            yield pool
+
+    def idle_pool(self, padding: Mapping[str, int] | None = None) -> Pool:
+        """A pool that starts a worker for a side when it is asked for."""
+        return Pool(self._programs, padding)
 
     def start(self, pool: Pool, command: str, name: str) -> None:
         """Send a command about a benchmark to both sides, and give it the time it asks for."""
@@ -194,10 +199,10 @@ class Sides:
         """Whether both import their sources, and nothing that was built of them."""
         return all("PYTHONPATH" in side.variables for side in self._sides.values())
 
-    def profile(self, names: Sequence[str]) -> Profile:
-        """Run benchmarks once on both sides, each in a process of its own."""
+    def profile(self, names: Sequence[str], idle: Pool) -> Profile:
+        """Run benchmarks once on both sides, in processes that have run nothing else."""
         files, doubts = set[Path](), []
-        with self.pool() as pool:
+        with idle as pool:
             for side in SIDES:
                 known = [self.known[side][name] for name in names]
                 times = (max(self._programs[side].timeout, one.timeout) for one in known)

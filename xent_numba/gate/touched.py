@@ -8,6 +8,7 @@ that starts others, cannot be followed: then benchmarks are timed.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -92,8 +93,13 @@ def _profiles(
         function = sides.known[CANDIDATE][name].place.partition("-")[0]
         functions.setdefault(function, []).append(name)
     # Nothing is timed yet: all CPUs are used, by one function for two.
-    with ThreadPoolExecutor(max(1, machine.usable_cpus() // 2)) as executor:
-        profiles = executor.map(sides.profile, functions.values())
+    with (
+        ThreadPoolExecutor(max(1, machine.usable_cpus() // 2)) as executor,
+        contextlib.ExitStack() as stack,
+    ):
+        # After an interruption the threads would be waited for: it ends what they wait for.
+        pools = [stack.enter_context(sides.idle_pool()) for _ in functions]
+        profiles = executor.map(sides.profile, functions.values(), pools)
         for done, (function, profile) in enumerate(zip(functions, profiles, strict=True)):
             progress(f"profiling {function}", done / len(functions))
             yield function, functions[function], profile

@@ -65,10 +65,10 @@ def prepare(
 
     with ThreadPoolExecutor(machine.usable_cpus()) as executor:
         futures = {}
-        for label in labels:
-            places = {case: laid[case].places for case in entries if label in entries[case]}
-            futures[label] = executor.submit(_prepare, pool, label, places, count)
         try:
+            for label in labels:
+                places = {case: laid[case].places for case in entries if label in entries[case]}
+                futures[label] = executor.submit(_prepare, pool, label, places, count)
             _wait(futures.values(), until)
             found = {label: future.result() for label, future in futures.items()}
         except BaseException:

@@ -151,8 +151,10 @@ class Worker:
             self._process.kill()
 
         alarm = threading.Timer(self.timeout, end)
-        alarm.start()
+        # Python waits for other threads at its end: an interruption may come at any point here.
+        alarm.daemon = True
         try:
+            alarm.start()
             line = self._process.stdout.readline()
         except ValueError:  # closed by another thread
             line = ""
