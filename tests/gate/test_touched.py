@@ -166,8 +166,9 @@ def test_where_nothing_is_touched_nothing_is_timed(modules, capsys):
 
 def test_an_interruption_ends_what_is_profiled(tiny):
     """A benchmark that hangs: it would be waited for, as long as it may take."""
-    hangs = "import time\n\n\ndef track_first():\n    return 1\n\n\ndef track_hangs():\n    time.sleep(1e3)\n"
-    (tiny.folder / "benchmarks" / "other.py").write_text(hangs)
+    first = "def track_first():\n    return 1\n\n\n"
+    hangs = "def track_hangs():\n    time.sleep(1e3)\n"
+    (tiny.folder / "benchmarks" / "other.py").write_text(f"import time\n\n\n{first}{hangs}")
     tiny.commit()
     (tiny.folder / "apart.py").write_text("")
 
