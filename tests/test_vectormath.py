@@ -234,6 +234,7 @@ def test_a_function_becomes_a_ufunc_that_warns_of_no_plain_number(name):
         element_wise(np.array([1e-30, 0.3, 1, 80], np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not assembly.readable(), reason="names a processor of x86")
 def test_same_bits_on_a_processor_of_2013():
     script = "import test_vectormath as t\nprint(t.digest(*(t.expected(d) for d in t.DTYPES)))"
@@ -301,6 +302,7 @@ def test_importing_the_package_imports_no_numba():
     assert done.stdout == "module 'xent_numba' has no attribute 'vector'\n"
 
 
+@pytest.mark.slow
 def test_a_simulated_gpu_gives_the_same_bits():
     script = (
         "import numpy as np, test_vectormath as t\n"

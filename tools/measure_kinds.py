@@ -4,10 +4,10 @@ A project of three benchmarks is made, one that computes, one that moves memory 
 Python. A commit of it is compared with itself, and with commits in which each benchmark does 3, 5
 or 10 % more. A run takes some 10 s of a quiet CPU: 160 of the same commit and 40 of each slowdown
 45 minutes, or half of that with ``--jobs 2``, two runs at a time, each on a CPU of its own, whose
-memory and caches the other disturbs. ``--duet`` has both sides of a run compute at once instead.
-Every run is kept as soon as it ends, in ``reports/gate/kinds.json`` or ``kinds_duet.json``; what
-was interrupted, or stopped after ``--minutes``, goes on where it was, as long as this file, the
-gate's own code and the machine are the same.
+memory and caches the other disturbs. ``--judge duet`` has both sides of a run compute at once, and
+``--judge asv`` leaves the same commits to ``asv continuous``. Every run is kept as soon as it ends,
+in ``reports/gate/kinds*.json``; what was interrupted, or stopped after ``--minutes``, goes on where
+it was, as long as this file, the gate's own code and the machine are the same.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import os
 import queue
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from measure_gate import AGAINST_ITSELF, REPORTS, ROOT, THRESHOLD, Trial, schedule
 from scipy.stats import binomtest
 
@@ -44,8 +46,25 @@ RUNS = {AGAINST_ITSELF: 160, "3 %": 40, "5 %": 40, "10 %": 40}
 BUDGET_SECONDS = 10.0
 KINDS = {"compute": "a kernel that computes", "memory": "a copy", "plain": "plain Python"}
 
-TURNS, DUET = "in turns", "at once"
-FILES = {TURNS: REPORTS / "kinds.json", DUET: REPORTS / "kinds_duet.json"}
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Who judges, how often, and where the runs are kept."""
+
+    name: str
+    file: Path
+    runs: Mapping[str, int]
+
+
+JUDGES = {
+    "turns": Judge("gate, in turns", REPORTS / "kinds.json", RUNS),
+    "duet": Judge("gate, at once", REPORTS / "kinds_duet.json", RUNS),
+    "asv": Judge(
+        "asv continuous",
+        REPORTS / "kinds_asv.json",
+        RUNS | dict.fromkeys(RUNS, 12) | {AGAINST_ITSELF: 40},
+    ),
+}
 
 WORK = """
 import numpy as np
@@ -73,6 +92,21 @@ def plain():
         total += number
     return total
 """
+CONFIGURATION = {
+    "version": 1,
+    "project": "kinds",
+    "repo": ".",
+    "env_dir": ".asv",
+    "environment_type": "virtualenv",
+    "benchmark_dir": "benchmarks",
+    "matrix": {"req": {"numpy": [np.__version__]}},
+    "build_command": [],
+    "install_command": [
+        'python -c "import shutil, sysconfig;'
+        " shutil.copy(r'{build_dir}/work.py', sysconfig.get_path('purelib'))\""
+    ],
+    "uninstall_command": [],
+}
 BENCHMARKS = """
 import work
 
@@ -127,9 +161,7 @@ def make(folder: Path) -> dict[str, str]:
         (folder / "benchmarks").mkdir(parents=True)
         (folder / "benchmarks" / "__init__.py").write_text("")
         (folder / "benchmarks" / "all.py").write_text(BENCHMARKS)
-        configuration = {"version": 1, "project": "kinds", "repo": ".", "env_dir": ".asv"}
-        configuration |= {"environment_type": "virtualenv", "benchmark_dir": "benchmarks"}
-        (folder / "asv.conf.json").write_text(json.dumps(configuration))
+        (folder / "asv.conf.json").write_text(json.dumps(CONFIGURATION))
         (folder / ".gitignore").write_text(".asv\n")
         git(folder, "init", "--quiet")
         for kind in RUNS:
@@ -138,11 +170,53 @@ def make(folder: Path) -> dict[str, str]:
             git(folder, "add", "--all")
             git(folder, "commit", "--quiet", "--message", kind)
             git(folder, "tag", f"planted-{more}")
+        # asv wants two commits; one that differs in no file is the same.
+        git(folder, "checkout", "--quiet", "planted-0")
+        git(folder, "commit", "--quiet", "--allow-empty", "--message", "the same")
+        git(folder, "tag", "same")
     names = {kind: 0 if kind == AGAINST_ITSELF else int(kind.split()[0]) for kind in RUNS}
     return {kind: git(folder, "rev-parse", f"planted-{more}") for kind, more in names.items()}
 
 
-def run(
+def run_asv(
+    project: Project, commits: dict[str, str], kind: str, number: int, cpus: Sequence[int]
+) -> Trial:
+    """Run asv continuous once, on a CPU and with the gate's threshold."""
+    started = time.monotonic()
+    cpu = str(cpus[0])
+    # Two at a time would write the same environment and results.
+    home = project.folder / ".asv" / f"alone-{cpu}"
+    home.mkdir(exist_ok=True)
+    own = {"repo": "../..", "benchmark_dir": "../../benchmarks", "env_dir": "env"}
+    (home / "asv.conf.json").write_text(json.dumps(CONFIGURATION | own))
+    other = "same" if kind == AGAINST_ITSELF else commits[kind]
+    asv = ("taskset", "-c", cpu, sys.executable, "-m", "asv")
+    for command in (
+        ("machine", "--yes"),
+        ("continuous", commits[AGAINST_ITSELF], other, "--factor", str(1 + THRESHOLD)),
+    ):
+        done = subprocess.run(
+            [*asv, *command],
+            cwd=home,
+            env={**os.environ, "HOME": str(home), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+        )
+    if "BENCHMARKS" not in done.stdout or "failed" in done.stdout:
+        raise GateError(f"asv continuous: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    rows = [line.strip("| ").split("|") for line in done.stdout.splitlines() if line[:1] == "|"]
+    said = {"+": "SLOWER", "-": "FASTER"}
+    return Trial(
+        kind,
+        number,
+        time.monotonic() - started,
+        int("DECREASED" in done.stdout),
+        {row[-1].strip(): said[row[0].strip()] for row in rows if row[0].strip() in said},
+        output=done.stdout[-1500:],
+    )
+
+
+def run_gate(
     project: Project, commits: dict[str, str], kind: str, number: int, cpus: Sequence[int]
 ) -> Trial:
     """Run the gate once, on a CPU, or as a duet on two."""
@@ -171,7 +245,7 @@ def run(
     )
 
 
-def rates(design: str, planted: str, runs: list[Trial]) -> Iterator[list[object]]:
+def rates(judge: Judge, planted: str, runs: list[Trial]) -> Iterator[list[object]]:
     """Rows of the runs of one kind: a benchmark each, and any of them."""
     wanted = ("SLOWER", "FASTER") if planted == AGAINST_ITSELF else ("SLOWER",)
     for kind, text in [*KINDS.items(), ("", "any of them")]:
@@ -180,56 +254,63 @@ def rates(design: str, planted: str, runs: list[Trial]) -> Iterator[list[object]
         )
         low, high = binomtest(count, len(runs)).proportion_ci()
         rate = f"{count / len(runs):.1%} ({low:.1%} to {high:.1%})"
-        yield [design, planted, text, len(runs), count, rate]
+        yield [judge.name, planted, text, len(runs), count, rate]
 
 
 def markdown(found: Mapping[str, tuple[Provenance, list[Trial]]]) -> str:
-    """The table of all runs that are done, by how the sides took turns."""
+    """The table of all runs that are done, by who judged."""
     rows: list[list[object]] = []
-    for (design, (_, runs)), planted in itertools.product(found.items(), RUNS):
+    for (name, (_, runs)), planted in itertools.product(found.items(), RUNS):
         if those := [one for one in runs if one.kind == planted]:
-            rows += rates(design, planted, those)
-    every = [one for _, runs in found.values() for one in runs]
-    busy = sorted(one.others for one in every)
+            rows += rates(JUDGES[name], planted, those)
+    seconds = [
+        f"{statistics.median(one.seconds for one in runs):.0f} s ({JUDGES[name].name})"
+        for name, (_, runs) in found.items()
+    ]
+    busy = sorted(one.others for x, (_, runs) in found.items() if x != "asv" for one in runs)
     return table.page(
         "How often the gate is wrong, by kind of benchmark",
-        [f"- {design}: {provenance}" for design, (provenance, _) in found.items()],
+        [f"- {JUDGES[name].name}: {provenance}" for name, (provenance, _) in found.items()],
         "Of the same commit, found is a wrong verdict, of which 1 % of runs are promised; of a "
-        f"slowdown, SLOWER. A run takes ten pairs, and more for at most {BUDGET_SECONDS:g} s; the "
-        f"median took {statistics.median(one.seconds for one in every):.0f} s.",
+        "slowdown, SLOWER. A run of the gate takes ten pairs, and more for at most "
+        f"{BUDGET_SECONDS:g} s; `asv continuous` has the same threshold, {THRESHOLD:.0%}. Median "
+        f"time of a run: {', '.join(seconds)}.",
         table.markdown(
-            Table(["sides", "planted", "benchmark", "runs", "found", "share, 95 % interval"], rows)
+            Table(["judge", "planted", "benchmark", "runs", "found", "share, 95 % interval"], rows)
         ),
-        "Other programs, another run beside it among them, used at most "
+        "Beside the gate other programs, another run among them, used at most "
         f"{busy[len(busy) // 2]:.0%} of the CPUs in the median run, {busy[-1]:.0%} in the worst.",
     )
 
 
-def kept(provenance: Provenance, design: str) -> Kinds:
+def kept(provenance: Provenance, chosen: Judge) -> Kinds:
     """The runs that were kept by the same judge on the same machine; none of another."""
     trees = ("xent_numba/gate", "xent_numba/measurement", "tools/measure_kinds.py")
     judge = git(ROOT, "rev-parse", *(f"HEAD:{tree}" for tree in trees))
-    if FILES[design].exists():
-        found = store.read(FILES[design], KEPT)
+    if chosen.file.exists():
+        found = store.read(chosen.file, KEPT)
         if (found.content.judge, found.provenance.machine) == (judge, provenance.machine):
             return found.content
     return Kinds(judge)
 
 
-def keep(provenance: Provenance, design: str, found: Kinds) -> None:
-    """Write the runs, and the table of those of both designs."""
-    store.write(FILES[design], KEPT, provenance, found)
-    both = {x: store.read(path, KEPT) for x, path in FILES.items() if path.exists()}
-    pages = {x: (stored.provenance, stored.content.runs) for x, stored in both.items()}
+def keep(provenance: Provenance, chosen: Judge, found: Kinds) -> None:
+    """Write the runs, and the table of those of all judges."""
+    store.write(chosen.file, KEPT, provenance, found)
+    every = {x: store.read(one.file, KEPT) for x, one in JUDGES.items() if one.file.exists()}
+    pages = {x: (stored.provenance, stored.content.runs) for x, stored in every.items()}
     write(REPORTS / "kinds.md", markdown(pages))
 
 
 def trials(
-    todo: Sequence[tuple[str, int]], places: Sequence[Sequence[int]], minutes: float
+    todo: Sequence[tuple[str, int]],
+    places: Sequence[Sequence[int]],
+    minutes: float,
+    run: Callable[..., Trial],
 ) -> Iterator[Trial]:
     """Yield each run as it ends, as many at a time as there are places; none begins too late."""
     until = time.monotonic() + 60 * minutes
-    made = hashlib.sha256(f"{WORK}{BENCHMARKS}".encode()).hexdigest()[:10]
+    made = hashlib.sha256(f"{WORK}{BENCHMARKS}{CONFIGURATION}".encode()).hexdigest()[:10]
     folder = ROOT / ".asv" / f"kinds-{made}"
     commits = make(folder)
     project = Project(folder)
@@ -261,21 +342,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How often the gate is wrong.")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so long")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each on a CPU")
-    parser.add_argument("--duet", action="store_true", help="both sides at once, on two CPUs")
+    parser.add_argument("--judge", choices=JUDGES, default="turns", help="who judges")
     options = parser.parse_args()
-    design = DUET if options.duet else TURNS
+    chosen = JUDGES[options.judge]
     provenance = Provenance.now(" ".join(["python tools/measure_kinds.py", *sys.argv[1:]]))
-    found = kept(provenance, design)
+    found = kept(provenance, chosen)
     usable = (machine.affinity() or [])[::-1]
-    places = [usable[:2]] if options.duet else [[cpu] for cpu in usable[: options.jobs]]
+    duet = options.judge == "duet"
+    places = [usable[:2]] if duet else [[cpu] for cpu in usable[: options.jobs]]
     known = {(one.kind, one.number) for one in found.runs}
-    todo = [one for one in schedule(RUNS) if one not in known]
+    todo = [one for one in schedule({**chosen.runs}) if one not in known]
     try:
         idle.wait_for_rest(60.0, lambda what, done: None)
-        for one in trials(todo, places or [()], options.minutes):
+        judge = run_asv if options.judge == "asv" else run_gate
+        for one in trials(todo, places or [()], options.minutes, judge):
             found = dataclasses.replace(found, runs=[*found.runs, one])
-            keep(provenance, design, found)
-            said = f"{len(found.runs)} of {sum(RUNS.values())}: {one.kind} {one.verdicts}"
+            keep(provenance, chosen, found)
+            said = f"{len(found.runs)} of {sum(chosen.runs.values())}: {one.kind} {one.verdicts}"
             print(said, flush=True)  # noqa: T201
     except (GateError, idle.BusyError) as error:
         sys.exit(f"{error}; what is done is kept")

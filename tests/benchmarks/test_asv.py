@@ -87,6 +87,7 @@ def test_every_operation_is_timed(benchmarks):
         assert names == {f"time_{operation}" for operation in OPERATIONS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["times", "more.implementations"])
 @pytest.mark.parametrize("size", [TINY, PARALLEL])
 def test_every_timed_parameter_set_runs_and_compiles_nothing(benchmarks, module, size):
@@ -176,6 +177,7 @@ def test_the_clock_shows_one_call(benchmarks, size, calls):
     common.timer.read = timeit.default_timer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Accuracy", "Allocations"])
 @pytest.mark.parametrize("module", ["qualities", "more.implementations"])
 def test_every_other_parameter_set_runs(benchmarks, module, name):

@@ -58,6 +58,7 @@ def table_rows(text):
     return [line for line in lines if line and line[0].startswith(("fake", "numpy", "memory"))]
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_for_every_implementation(compared):
     text = compared[0].stdout
     sigmoid, logistic = text.split("logistic_loss (sum)")[0], text.split("logistic_loss (sum)")[1]

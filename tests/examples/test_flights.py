@@ -44,6 +44,7 @@ def test_a_fit_of_dask_arrays_has_the_same_bits(scheduler):
     assert found.coefficients.tobytes() == expected.coefficients.tobytes()
 
 
+@pytest.mark.slow
 def test_it_prints_both_times(capsys, monkeypatch):
     table = flights.read()
     few = table._replace(

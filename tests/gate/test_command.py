@@ -33,6 +33,7 @@ def run(program, line=LINE, build="", candidate=None):
     return gate.run(CommandProject(program.folder, line, build), request)
 
 
+@pytest.mark.slow
 def test_a_slower_program_is_found_and_nothing_is_left_beside_it(program):
     program.edit("0.02", "0.15")
     found = run(program)
@@ -49,6 +50,7 @@ def test_a_program_that_fails_on_the_candidate_is_an_error(program):
     assert "RuntimeError: exit status 1: no more" in found.left_out[LINE]
 
 
+@pytest.mark.slow
 def test_sources_are_built_once_each_in_a_folder_of_their_own(program):
     (program.folder / "build.py").write_text("open('built.py', 'a').write('import program\\n')")
     program.commit()

@@ -143,6 +143,7 @@ def test_a_benchmark_that_the_candidate_breaks_is_an_error(tiny):
     assert [t.benchmark for t in found.timings] == ["all.time_other"]
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_costs_its_benchmark_only(tiny):
     tiny.edit("spend(n * 1e-8)", "__import__('os')._exit(7)")
     status, found = outcome(tiny, "HEAD", None, "time_work|time_other")

@@ -94,6 +94,7 @@ def test_what_runs_in_a_process_of_its_own_is_timed_there(measures):
     assert timings["all.timeraw_delay"].baseline >= 0.02
 
 
+@pytest.mark.slow
 def test_peaks_of_memory_are_compared_in_processes_that_do_nothing_else(measures):
     measures.edit("20_000_000", "200_000_000")
     found, timings = run(measures, "peakmem_")

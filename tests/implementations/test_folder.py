@@ -177,6 +177,7 @@ def test_an_added_file_is_an_asv_parameter(copy):
     assert not result.returncode, result.stderr
 
 
+@pytest.mark.slow
 def test_the_block_of_contributing_is_accepted_as_it_stands(copy):
     """By the linters, the type checker, and the tests that the page names."""
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -96,6 +96,7 @@ def test_without_a_limit_everything_is_measured_however_small_the_budget():
     assert {row.case for row in found.content.rows} == {*CASES}
 
 
+@pytest.mark.slow
 def test_what_judging_will_take_is_said(run):
     said = {what for what, _ in run[1]}
     assert any(re.fullmatch(r"judging, about \d+ s more", what) for what in said)

@@ -217,6 +217,7 @@ def test_the_honest_one_beside_them_is_timed(rows, capfd):
     assert "xxx" not in "".join(capfd.readouterr())
 
 
+@pytest.mark.slow
 def test_a_sum_that_is_kept_is_caught(tmp_path):
     (tmp_path / "keeps_the_sum.py").write_text(SUM)
     case = Case.of("logistic_loss", "gaussian", 3000, "float64", None, "sum")

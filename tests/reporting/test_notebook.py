@@ -21,6 +21,7 @@ def found():
     )
 
 
+@pytest.mark.slow
 def test_records_hold_what_was_measured(found):
     records = {one["implementation"]: one for one in found.records()}
     assert set(records) == {

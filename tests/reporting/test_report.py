@@ -43,6 +43,7 @@ def html(folder):
     return (folder / "index.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_page_says_what_the_files_say(html):
     # 4000 + 10 n against 4000 + 0.5 n nanoseconds, at n = 2^22.
     assert re.search(r">numpy_stable</span>(?:(?!</li>).)*>20\u00d7<small>", html, re.S)
@@ -167,6 +168,7 @@ def test_names_beside_lines_do_not_touch():
     assert charts.apart([1.0, 50.0], (0.1, 100), 300) == pytest.approx([1.0, 50.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
 def test_every_part_can_be_drawn(part):
     """Not every implementation takes part in each of its cases."""

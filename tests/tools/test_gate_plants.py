@@ -47,6 +47,7 @@ def computed(folder):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_planted_commits_differ_in_one_file_and_compute_otherwise(tmp_path, monkeypatch):
     """One that changes results, and one that repeats work and so does not."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))

@@ -121,6 +121,7 @@ def edit(path, before, after):
     path.write_text(text.replace(before, after))
 
 
+@pytest.mark.slow
 def test_second_process_compiles_nothing_and_an_edited_callee_is_compiled(copy, cache):
     assert call(copy, cache, CALL) == (0.5, 0, 0)
     assert call(copy, cache, CALL) == (0.5, 1, 0)
@@ -173,6 +174,7 @@ def test_a_compilation_that_fails_keeps_nobody_waiting(small, cache):
     assert call(small, cache, code) == (1.5, 0, 0)
 
 
+@pytest.mark.slow
 def test_from_a_zip_archive_too(copy, cache, tmp_path):
     def archived():
         archive = tmp_path / "archive.zip"
