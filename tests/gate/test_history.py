@@ -10,6 +10,7 @@ import pytest
 
 from xent_numba import cli
 from xent_numba.gate import GateError, history
+from xent_numba.gate.changes import changes
 from xent_numba.results import store
 
 COMMITS = [f"{number:02x}" * 20 for number in range(1, 31)]
@@ -82,6 +83,23 @@ def test_what_is_offered_asks_the_gate_about_the_commits_around_it(results):
     before, after = COMMITS[step.first - 1][:10], COMMITS[step.last][:10]
     assert one.check(step).startswith(f"xent-numba gate {before} {after} --bench '^a")
     assert COMMITS.index(one.commits[step.first - 1]) < 20 <= COMMITS.index(one.commits[step.last])
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "unit", "exact"),
+    [
+        ("a.B.track_bytes('x')", "bytes", True),
+        ("a.track_lap", "Seconds (lower is better)", False),
+        ("a.track_speed", "it/s", False),
+        ("a.time_track_x", "", False),
+        ("a.peakmem_b", "bytes", False),
+    ],
+)
+def test_what_is_counted_is_asked_of_the_exact_gate(benchmark, unit, exact):
+    values = [1.0] * 10 + [2.0] * 10
+    (step,) = changes(np.array(values))
+    one = history.Series(benchmark, unit, "one", "here", COMMITS[:20], values, [step])
+    assert ("--exact" in one.check(step)) == exact
 
 
 def test_it_is_shown_and_kept(results, tmp_path, capsys):

@@ -48,11 +48,18 @@ class Series:
         """Whether a change was one for the worse."""
         return (change.ratio.value > 1) == (self.better == "lower")
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether values are not by a clock: the gate compares those exactly, in a run of its own."""
+        function = self.benchmark.partition("(")[0].rpartition(".")[2]
+        return function.startswith("track_") and not units.by_clock(self.unit)
+
     def check(self, change: Change) -> str:
         """The command that asks the gate about a change, from before it may be to after."""
         bench = f"^{re.escape(self.benchmark)}$".replace("'", "'\"'\"'")
         before, after = self.commits[change.first - 1], self.commits[change.last]
-        return f"xent-numba gate {before[:10]} {after[:10]} --bench '{bench}'"
+        exact = " --exact" if self.is_counted else ""
+        return f"xent-numba gate {before[:10]} {after[:10]}{exact} --bench '{bench}'"
 
 
 @dataclass(frozen=True, slots=True)
