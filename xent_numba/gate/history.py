@@ -50,7 +50,7 @@ class Series:
 
     @property
     def is_counted(self) -> bool:
-        """Whether values are not by a clock: the gate compares those exactly, in a run of its own."""
+        """Whether values are not by a clock: those the gate compares exactly, in another run."""
         function = self.benchmark.partition("(")[0].rpartition(".")[2]
         return function.startswith("track_") and not units.by_clock(self.unit)
 
