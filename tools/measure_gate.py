@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,7 @@ def candidate(project: Project, head: str, kind: str) -> str:
     return gate_plants.commit(project.repository, head, kind)
 
 
-def schedule(runs: dict[str, int]) -> list[tuple[str, int]]:
+def schedule(runs: Mapping[str, int]) -> list[tuple[str, int]]:
     """All runs, of every kind the same share at any time, so that none has the better hours."""
     places = [
         ((number + 0.5) / count, kind, number)
@@ -186,17 +186,24 @@ def run_asv(project: Project, head: str, kind: str, number: int) -> dict[str, An
         "results_dir": str(folder / "results"),
         "html_dir": str(folder / "html"),
     }
+    chosen = ("--bench", BENCH, "--launch-method", "spawn")
+    return asv_continuous(folder, configuration, _one_cpu()[0], head, other, *chosen)
+
+
+def asv_continuous(
+    folder: Path, configuration: dict[str, Any], cpu: int, before: str, after: str, *options: str
+) -> dict[str, Any]:
+    """Have asv continuous compare two commits once, on a CPU; what it keeps is in a folder."""
     (folder / "asv.conf.json").write_text(json.dumps(configuration))
     environment = {**os.environ, "HOME": str(folder)}
     environment.pop("PYTHONPATH", None)
     asv = [sys.executable, "-m", "asv"]
     common = {"cwd": folder, "env": environment, "capture_output": True, "text": True}
     subprocess.run([*asv, "machine", "--yes"], **common, check=True)
-    cpu = f"{_one_cpu()[0]}"
     done = subprocess.run(
         [
-            *("taskset", "-c", cpu, *asv, "continuous", head, other, "--bench", BENCH),
-            *("--factor", f"{1 + THRESHOLD}", "--launch-method", "spawn"),
+            *("taskset", "-c", f"{cpu}", *asv, "continuous", before, after),
+            *("--factor", f"{1 + THRESHOLD}", *options),
         ],
         **common,
         check=False,

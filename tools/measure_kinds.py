@@ -17,7 +17,6 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import os
 import queue
 import statistics
 import subprocess
@@ -29,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from measure_gate import AGAINST_ITSELF, REPORTS, ROOT, THRESHOLD, Trial, schedule
+from measure_gate import AGAINST_ITSELF, REPORTS, ROOT, THRESHOLD, Trial, asv_continuous, schedule
 from scipy.stats import binomtest
 
 from xent_numba.gate import GateError, gate
@@ -62,7 +61,7 @@ JUDGES = {
     "asv": Judge(
         "asv continuous",
         REPORTS / "kinds_asv.json",
-        RUNS | dict.fromkeys(RUNS, 12) | {AGAINST_ITSELF: 40},
+        dict.fromkeys(RUNS, 12) | {AGAINST_ITSELF: 40},
     ),
 }
 
@@ -183,37 +182,13 @@ def run_asv(
 ) -> Trial:
     """Run asv continuous once, on a CPU and with the gate's threshold."""
     started = time.monotonic()
-    cpu = str(cpus[0])
     # Two at a time would write the same environment and results.
-    home = project.folder / ".asv" / f"alone-{cpu}"
-    home.mkdir(exist_ok=True)
+    folder = project.folder / ".asv" / f"alone-{cpus[0]}"
+    folder.mkdir(exist_ok=True)
     own = {"repo": "../..", "benchmark_dir": "../../benchmarks", "env_dir": "env"}
-    (home / "asv.conf.json").write_text(json.dumps(CONFIGURATION | own))
     other = "same" if kind == AGAINST_ITSELF else commits[kind]
-    asv = ("taskset", "-c", cpu, sys.executable, "-m", "asv")
-    for command in (
-        ("machine", "--yes"),
-        ("continuous", commits[AGAINST_ITSELF], other, "--factor", str(1 + THRESHOLD)),
-    ):
-        done = subprocess.run(
-            [*asv, *command],
-            cwd=home,
-            env={**os.environ, "HOME": str(home), "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-        )
-    if "BENCHMARKS" not in done.stdout or "failed" in done.stdout:
-        raise GateError(f"asv continuous: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    rows = [line.strip("| ").split("|") for line in done.stdout.splitlines() if line[:1] == "|"]
-    said = {"+": "SLOWER", "-": "FASTER"}
-    return Trial(
-        kind,
-        number,
-        time.monotonic() - started,
-        int("DECREASED" in done.stdout),
-        {row[-1].strip(): said[row[0].strip()] for row in rows if row[0].strip() in said},
-        output=done.stdout[-1500:],
-    )
+    found = asv_continuous(folder, CONFIGURATION | own, cpus[0], commits[AGAINST_ITSELF], other)
+    return Trial(kind, number, time.monotonic() - started, **found)
 
 
 def run_gate(
@@ -351,7 +326,7 @@ def main() -> None:
     duet = options.judge == "duet"
     places = [usable[:2]] if duet else [[cpu] for cpu in usable[: options.jobs]]
     known = {(one.kind, one.number) for one in found.runs}
-    todo = [one for one in schedule({**chosen.runs}) if one not in known]
+    todo = [one for one in schedule(chosen.runs) if one not in known]
     try:
         idle.wait_for_rest(60.0, lambda what, done: None)
         judge = run_asv if options.judge == "asv" else run_gate

@@ -92,6 +92,7 @@ def test_what_is_offered_asks_the_gate_about_the_commits_around_it(results):
         ("a.track_lap", "Seconds (lower is better)", False),
         ("a.track_speed", "it/s", False),
         ("a.time_track_x", "", False),
+        ("a.mem_list", "bytes", True),
         ("a.peakmem_b", "bytes", False),
     ],
 )

@@ -52,7 +52,7 @@ class Series:
     def is_counted(self) -> bool:
         """Whether values are not by a clock: those the gate compares exactly, in another run."""
         function = self.benchmark.partition("(")[0].rpartition(".")[2]
-        return function.startswith("track_") and not units.by_clock(self.unit)
+        return function.startswith(("track_", "mem_")) and not units.by_clock(self.unit)
 
     def check(self, change: Change) -> str:
         """The command that asks the gate about a change, from before it may be to after."""
