@@ -56,8 +56,8 @@ class Judge:
 
 
 JUDGES = {
-    "turns": Judge("gate, in turns", REPORTS / "kinds.json", RUNS),
-    "duet": Judge("gate, at once", REPORTS / "kinds_duet.json", RUNS),
+    "turns": Judge("in turns", REPORTS / "kinds.json", RUNS),
+    "duet": Judge("at once", REPORTS / "kinds_duet.json", RUNS),
     "asv": Judge(
         "asv continuous",
         REPORTS / "kinds_asv.json",
@@ -220,7 +220,7 @@ def run_gate(
     )
 
 
-def rates(judge: Judge, planted: str, runs: list[Trial]) -> Iterator[list[object]]:
+def rates(judge: str, planted: str, runs: list[Trial]) -> Iterator[list[object]]:
     """Rows of the runs of one kind: a benchmark each, and any of them."""
     wanted = ("SLOWER", "FASTER") if planted == AGAINST_ITSELF else ("SLOWER",)
     for kind, text in [*KINDS.items(), ("", "any of them")]:
@@ -229,7 +229,7 @@ def rates(judge: Judge, planted: str, runs: list[Trial]) -> Iterator[list[object
         )
         low, high = binomtest(count, len(runs)).proportion_ci()
         rate = f"{count / len(runs):.1%} ({low:.1%} to {high:.1%})"
-        yield [judge.name, planted, text, len(runs), count, rate]
+        yield [judge, planted, text, len(runs), count, rate]
 
 
 def markdown(found: Mapping[str, tuple[Provenance, list[Trial]]]) -> str:
@@ -237,15 +237,17 @@ def markdown(found: Mapping[str, tuple[Provenance, list[Trial]]]) -> str:
     rows: list[list[object]] = []
     for (name, (_, runs)), planted in itertools.product(found.items(), RUNS):
         if those := [one for one in runs if one.kind == planted]:
-            rows += rates(JUDGES[name], planted, those)
+            rows += rates(name, planted, those)
     seconds = [
-        f"{statistics.median(one.seconds for one in runs):.0f} s ({JUDGES[name].name})"
+        f"{statistics.median(one.seconds for one in runs):.0f} s ({name})"
         for name, (_, runs) in found.items()
     ]
-    busy = sorted(one.others for x, (_, runs) in found.items() if x != "asv" for one in runs)
+    # asv does not say what other programs use.
+    gates = (runs for name, (_, runs) in found.items() if name != JUDGES["asv"].name)
+    busy = sorted(one.others for runs in gates for one in runs)
     return table.page(
         "How often the gate is wrong, by kind of benchmark",
-        [f"- {JUDGES[name].name}: {provenance}" for name, (provenance, _) in found.items()],
+        [f"- {name}: {provenance}" for name, (provenance, _) in found.items()],
         "Of the same commit, found is a wrong verdict, of which 1 % of runs are promised; of a "
         "slowdown, SLOWER. A run of the gate takes ten pairs, and more for at most "
         f"{BUDGET_SECONDS:g} s; `asv continuous` has the same threshold, {THRESHOLD:.0%}. Median "
@@ -272,7 +274,7 @@ def kept(provenance: Provenance, chosen: Judge) -> Kinds:
 def keep(provenance: Provenance, chosen: Judge, found: Kinds) -> None:
     """Write the runs, and the table of those of all judges."""
     store.write(chosen.file, KEPT, provenance, found)
-    every = {x: store.read(one.file, KEPT) for x, one in JUDGES.items() if one.file.exists()}
+    every = {x.name: store.read(x.file, KEPT) for x in JUDGES.values() if x.file.exists()}
     pages = {x: (stored.provenance, stored.content.runs) for x, stored in every.items()}
     write(REPORTS / "kinds.md", markdown(pages))
 
