@@ -361,7 +361,10 @@ def test_a_part_of_the_suite_is_measured_and_written(tmp_path, monkeypatch, comp
     kept = dataclasses.replace(kept, content=shifted)
     (tmp_path / "new" / "flights.md").unlink()
     assert cli.main([*command, "--replace"]) == 3
-    assert "failed its A/A control, and is not written" in capsys.readouterr().err
+    aside = tmp_path / "new" / "flights.doubtful.json"
+    said = f"flights failed its A/A control, and is kept in {str(aside)!r} alone"
+    assert said in capsys.readouterr().err
+    assert store.read(aside, COMPARISON).content.overall == shifted.overall
     assert not (tmp_path / "new" / "flights.md").exists()
 
 

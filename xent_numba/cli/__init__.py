@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import shlex
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from typing import NoReturn
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         an argument, a file or the program; 3 where nothing can be said, with ``--strict``; 130
         after an interruption.
     """
+    started = time.monotonic()
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         options = parser(argv).parse_args(argv)
@@ -51,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"xent-numba: {error}", file=sys.stderr)
         return 2
     options.output, options.errors = Output(sys.stdout), Output(sys.stderr)
-    options.command = shlex.join(["xent-numba", *argv])
+    options.command, options.started = shlex.join(["xent-numba", *argv]), started
     said = ""
     try:
         status: int = options.run(options)

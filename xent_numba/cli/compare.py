@@ -32,7 +32,12 @@ DEFAULT = Request()
 QUICK_BUDGET = 8.0
 SUITE_PROCESSES = 4
 PATIENCE = 15.0
+ENDING = 2.0
+"""Seconds of a limit that are kept for what follows the last case: all processes are ended, and
+tables are made."""
 SUFFIXES = {"json": ".json", "markdown": ".md", "csv": ".csv"}
+DOUBTFUL = ".doubtful.json"
+"""Of a part that failed its A/A control: it can be looked at, and no page shows it."""
 FILES = {
     "json": "everything that was measured",
     "markdown": "the tables",
@@ -154,7 +159,9 @@ def _suite(options: argparse.Namespace) -> int:
     if options.folder is None:
         raise UsageError("--suite has nowhere to write; accepted is --output FOLDER beside it")
     from xent_numba.measurement.compare import TIMED_SHARE, Plan
+    from xent_numba.measurement.comparison import COMPARISON
     from xent_numba.reporting import tables
+    from xent_numba.results import store
 
     one = {**PARTS, CONTROL.name: CONTROL}.get(options.suite)
     parts = [one] if one else list(PARTS.values())
@@ -173,7 +180,9 @@ def _suite(options: argparse.Namespace) -> int:
         command = f"xent-numba compare --suite {part.name}"
         found = _compare(part.enter(names, options.threads), plan, options, command)
         if tables.doubtful(found.content):
-            said = f"{part.name} failed its A/A control, and is not written"
+            aside = options.folder / f"{part.name}{DOUBTFUL}"
+            store.write(aside, COMPARISON, found.provenance, found.content)
+            said = f"{part.name} failed its A/A control, and is kept in {str(aside)!r} alone"
             print(f"xent-numba compare: {said}", file=options.errors)
             status = 3
         else:
@@ -223,7 +232,7 @@ def _compare(
     from xent_numba.measurement import compare, idle
     from xent_numba.reporting import tables
 
-    printed, started = output.console(options.output), time.monotonic()
+    printed = output.console(options.output)
     seen: Counter[Case] = Counter()
     with output.progress(options.errors) as progress:
 
@@ -238,7 +247,8 @@ def _compare(
         except idle.BusyError as error:
             said = f"xent-numba compare: {error}. Going on; look at the resolution of each table"
             progress.above(lambda: print(said, file=options.errors))
-        plan = dataclasses.replace(plan, limit=plan.limit - (time.monotonic() - started))
+        spent = time.monotonic() - options.started + min(ENDING, plan.limit / 4)
+        plan = dataclasses.replace(plan, limit=plan.limit - spent)
         found = compare.compare(entries, plan, command=command, progress=progress, ready=ready)
     for case, rows in found.content.cases():
         if seen[case] < plan.processes:

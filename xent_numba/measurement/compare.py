@@ -108,6 +108,7 @@ def compare(
     threads = max(one.threads for several in entries.values() for one in several)
     with ThreadPoolExecutor(1) as aside:
         provenance = aside.submit(Provenance.now, command)
+        calls = aside.submit(_calls, [one for several in entries.values() for one in several])
         run = _Run(entries, plan, progress, ready)
         for block in range(plan.processes):
             # What an earlier block did not reach, a later one need not.
@@ -132,7 +133,7 @@ def compare(
             "steal_seconds": after["steal_seconds"] - before["steal_seconds"],
             "others_percent": max(run.others),
         },
-        _calls(one for several in entries.values() for one in several),
+        calls.result(),
         rows,
         overall_resolution(rows, plan.control),
         [case for case in entries if run.taken[case] < plan.processes],
@@ -230,7 +231,7 @@ class _Run:
 
     def _measure(self, pool: Pool, group: Sequence[Case], block: int) -> None:
         began, until = time.monotonic(), self._until(group[0], block)
-        if began >= until:
+        if not is_time_left(until - began, self._lasted):
             raise OutOfTimeError
         labels = {case: [one.label for one in self.entries[case]] for case in group}
         share = 0.5 / (len(self.entries) * self.plan.processes)
@@ -293,6 +294,19 @@ def room(budget: float, spent: float, cases: int, done: int) -> float:
         How many there are, each once for each process, and how many have been timed.
     """
     return max((budget - spent) / (cases - done), TIMED_SHARE * budget / cases)
+
+
+def is_time_left(seconds: float, lasted: Sequence[float]) -> bool:
+    """Whether a case that begins now can end in time.
+
+    Parameters
+    ----------
+    seconds : float
+        That are left.
+    lasted : sequence of float
+        Seconds that the cases before it took; it may be as fast as the fastest.
+    """
+    return seconds > min(lasted, default=0.0)
 
 
 def _entered(
