@@ -32,7 +32,7 @@ DEFAULT = Request()
 QUICK_BUDGET = 8.0
 SUITE_PROCESSES = 4
 PATIENCE = 15.0
-ENDING = 2.0
+ENDING = 3.0
 """Seconds of a limit that are kept for what follows the last case: all processes are ended, and
 tables are made."""
 SUFFIXES = {"json": ".json", "markdown": ".md", "csv": ".csv"}
