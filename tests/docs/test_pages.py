@@ -57,6 +57,13 @@ def test_there_are_pages_with_examples():
 
 
 @written_for_numpy_2
+COMMANDS = {
+    *("approx", "begin", "cdot", "end", "frac", "ge", "in", "infty", "lVert", "lambda", "le"),
+    *("left", "ln", "log", "mathbb", "mathcal", "mathrm", "max", "mid", "partial", "pm", "prod"),
+    *("qquad", "quad", "rVert", "right", "sum", "text", "tfrac", "to", "\\"),
+}
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_examples_of_a_function_run(name):
     documentation = operator.attrgetter(name)(xent_numba).__doc__
@@ -75,6 +82,14 @@ def test_mathematics_renders_on_github_too(name):
     """There Markdown takes the backslash from punctuation, except in a fence."""
     for formula in inline_formulas(name):
         assert not re.search(r"\\[^a-zA-Z]", formula), formula
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_mathematics_is_written_in_commands_that_exist(name):
+    """Neither MathJax nor GitHub fails at another: a reader sees its name in red."""
+    displayed = re.findall(r"^```math\n(.*?)^```", PAGES[name], re.S | re.M)
+    for formula in (*displayed, *inline_formulas(name)):
+        assert {*re.findall(r"\\([a-zA-Z]+|.)", formula, re.S)} <= COMMANDS, formula
 
 
 def test_on_the_derivation_e_is_eulers_number():
