@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import psutil
 import pytest
+import shtab
 from fake_implementations import write
 
 from xent_numba import cli, registry
@@ -407,3 +408,29 @@ def test_the_suite_times_nothing_twice_and_nothing_for_too_long(part):
         assert suite.SUBJECT in labels
         assert "naive" not in labels or case.size <= 2**19
         assert case.size <= 2**24 or "scipy_special" not in labels
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("xent-numba rep", ["report"]),
+        ("xent-numba compare --suite op", ["operations"]),
+        ("xent-numba accuracy --operation logistic_loss_", ["logistic_loss_and_grad"]),
+        ("xent-numba gate --mark", ["--markdown"]),
+        ("xent-numba compare --json run", ["run.json"]),
+        ("xent-numba report run", ["run.json"]),
+    ],
+)
+def test_a_shell_completes(line, completed, tmp_path):
+    (tmp_path / "run.json").touch()
+    words = line.split()
+    script = shtab.complete(cli.parser(), "bash")
+    script += f"""
+        COMP_WORDS=({line}) COMP_CWORD={len(words) - 1}
+        _shtab_xent_numba xent-numba {words[-1]} {words[-2]}
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(
+        ["bash"], input=script, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == completed, done.stderr

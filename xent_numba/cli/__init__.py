@@ -96,13 +96,14 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {_printable(message)}\n")
 
 
-def parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+def parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
     """Return what reads the arguments.
 
     Parameters
     ----------
-    argv : sequence of str
-        The arguments: of the command that they name, and of no other, the file is imported.
+    argv : sequence of str, optional
+        The arguments: of the command that they name, and of no other, the file is imported. Without
+        them, as shtab asks, that of each.
 
     Raises
     ------
@@ -114,10 +115,10 @@ def parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     found.add_argument("--debug", action="store_true", help="show where the program failed")
     named = f"{{{','.join(_COMMANDS)}}}"
     commands = found.add_subparsers(dest="subcommand", required=True, metavar=named)
-    asked = next((text for text in argv if not text.startswith("-")), None)
+    asked = next((text for text in argv or () if not text.startswith("-")), None)
     for name, summary in _COMMANDS.items():
         command = commands.add_parser(name, help=summary)
-        if name == asked:
+        if argv is None or name == asked:
             _require_extra(name)
             module = importlib.import_module(f"xent_numba.cli.{name}")
             module.add(command)

@@ -23,6 +23,11 @@ MAX_SIZE = 2**30
 FACTOR = 4
 
 
+PATHS = ("FILE", "FOLDER", "RUN")
+COMPLETED = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
+"""What shtab is told of an argument that is a path, which is its `FILE`."""
+
+
 def option(
     parser: argparse.ArgumentParser,
     flag: str,
@@ -32,7 +37,11 @@ def option(
     **more: Any,
 ) -> None:
     """Add an option with a value; `text` is its help."""
-    parser.add_argument(flag, type=read, metavar=metavar, help=text, **more)
+    if isinstance(read, one_of):
+        more["choices"] = read.names
+    added: Any = parser.add_argument(flag, type=read, metavar=metavar, help=text, **more)
+    if metavar in PATHS:
+        added.complete = COMPLETED
 
 
 def several(
@@ -56,16 +65,17 @@ def expand(given: list[str] | None, every: Iterable[str], default: Sequence[str]
     return list(every) if ALL in given else given
 
 
-def one_of(accepted: Iterable[str]) -> Callable[[str], str]:
-    """Return the reader of a name."""
-    names = list(accepted)
+class one_of:  # noqa: N801 - called like the other readers
+    """The reader of a name, one of those that are `accepted`."""
 
-    def read(text: str) -> str:
-        if text in names:
+    def __init__(self, accepted: Iterable[str]) -> None:
+        self.names = list(accepted)
+
+    def __call__(self, text: str) -> str:
+        """Read it."""
+        if text in self.names:
             return text
-        raise argparse.ArgumentTypeError(not_one_of(names, text))
-
-    return read
+        raise argparse.ArgumentTypeError(not_one_of(self.names, text))
 
 
 def participant(text: str) -> str:

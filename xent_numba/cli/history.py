@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from xent_numba.cli import arguments, output
-from xent_numba.cli.arguments import several
+from xent_numba.cli.arguments import option, several
 from xent_numba.errors import UsageError
 
 
@@ -17,7 +17,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "it was the code. Exit status: 0 whatever is found; 2 for an error."
     )
     text = "asv's results_dir; what asv.conf.json here says if it is not given"
-    parser.add_argument("folder", nargs="?", metavar="FOLDER", type=Path, help=text)
+    option(parser, "folder", Path, "FOLDER", text, nargs="?")
     several(parser, "--bench", arguments.pattern, "regular expression; all if it is not given")
     arguments.files(
         parser, json="every series", markdown="the table", figure="a picture, SVG, of what changed"

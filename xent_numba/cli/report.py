@@ -14,7 +14,7 @@ README = Path("README.md")
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare its arguments."""
     text = "a run that compare --json kept: print it, and write nothing"
-    parser.add_argument("file", nargs="?", type=arguments.input_file, metavar="RUN", help=text)
+    option(parser, "file", arguments.input_file, "RUN", text, nargs="?")
     folder, text = Path("reports"), "holds compare/ and accuracy/, gets index.html and headline.md"
     option(
         parser,
