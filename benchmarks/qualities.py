@@ -144,6 +144,8 @@ class Vectors:
 
     track_instructions.unit = "instructions per sample"
     track_instructions.pretty_name = "instructions per sample"
+    # Since 8421368b a name stands for a whole loss or gradient: before it, for one loop of several.
+    track_instructions.version = "2"
 
 
 def found(loop, dtype):
