@@ -44,6 +44,13 @@ def run(source, names, name):
     assert not said, "".join(said)
 
 
+COMMANDS = {
+    *("approx", "begin", "cdot", "end", "frac", "ge", "in", "infty", "lVert", "lambda", "le"),
+    *("left", "ln", "log", "mathbb", "mathcal", "mathrm", "max", "mid", "partial", "pm", "prod"),
+    *("qquad", "quad", "rVert", "right", "sum", "text", "tfrac", "to", "\\"),
+}
+
+
 @written_for_numpy_2
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_examples_of_a_page_run(name):
@@ -57,13 +64,6 @@ def test_there_are_pages_with_examples():
 
 
 @written_for_numpy_2
-COMMANDS = {
-    *("approx", "begin", "cdot", "end", "frac", "ge", "in", "infty", "lVert", "lambda", "le"),
-    *("left", "ln", "log", "mathbb", "mathcal", "mathrm", "max", "mid", "partial", "pm", "prod"),
-    *("qquad", "quad", "rVert", "right", "sum", "text", "tfrac", "to", "\\"),
-}
-
-
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_examples_of_a_function_run(name):
     documentation = operator.attrgetter(name)(xent_numba).__doc__
