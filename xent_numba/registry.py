@@ -17,8 +17,8 @@ One file in ``implementations/`` is one implementation. Its functions carry
     leaves its result and waits for nothing. Without it, the clock of the host.
 ``clock() -> callable``
     The clock of a device as asv reads it.
-``small_sigmoid() -> SmallCall``
-    A shorter way to the sigmoid of few samples, without the checks that plain arrays need none of.
+``small_call() -> SmallCall``
+    A shorter way to results of few samples, without the checks that plain arrays need none of.
 ``short_way(type) -> callable or None``
     What computes a `Call` whose first argument is of a type that is not NumPy's, before any check,
     if it is like one before it; its None sends the call the longer way.
@@ -161,13 +161,18 @@ class SmallCall(NamedTuple):
     Attributes
     ----------
     ufuncs : mapping of numpy.dtype to numpy.ufunc
-        Gives float32 and float64 scores the bits that the implementation gives them; None for
-        others.
+        Sigmoids of float32 and float64 scores, in the bits that the implementation gives them; None
+        for others.
+    losses : mapping of str to callable
+        By operation, what is called with the first argument and the labels, one-dimensional,
+        contiguous and in dtypes that are read, and with whether the mean is asked for, not the sum.
+        It returns 0 and the loss, or another number where the longer way has more to say.
     limit : int
         Samples up to which it is the shorter way.
     """
 
     ufuncs: Mapping[np.dtype, Any]
+    losses: Mapping[str, Callable[[ndarray, ndarray, bool], tuple[int, float]]]
     limit: int
 
 
@@ -229,9 +234,9 @@ class Implementation:
         return getattr(self.module, "arrays", HOST)
 
     @property
-    def small_sigmoid(self) -> SmallCall | None:
-        """The shorter way to the sigmoid of few samples; None where there is none."""
-        short: Callable[[], SmallCall] | None = getattr(self.module, "small_sigmoid", None)
+    def small_call(self) -> SmallCall | None:
+        """The shorter way to results of few samples; None where there is none."""
+        short: Callable[[], SmallCall] | None = getattr(self.module, "small_call", None)
         return short() if short else None
 
     def short_way(self, kind: type) -> Callable[[Call], Any] | None:

@@ -81,18 +81,20 @@ def prepare(call: Call, arrays: Arrays = HOST) -> Call:
 
 
 def is_ready(call: Call) -> bool:
-    """Whether `prepare` would change nothing: on one sample its checks outweigh the kernel."""
+    """Whether `prepare` would change nothing, and one look after another finds each sample."""
     operation, first, labels, sample_weight, reduction, out, _ = call
     return (
         reduction in _REDUCED
-        and type(first) is ndarray
         and type(labels) is ndarray
         and sample_weight is None
         and out is None
         and not operation.gradient
         and first.dtype in FLOATS
         and labels.dtype in _LABELS
+        and first.ndim == 1
         and first.shape == labels.shape
+        and first.flags.carray
+        and labels.flags.carray
         and first.size > 0
     )
 

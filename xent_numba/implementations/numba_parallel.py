@@ -57,9 +57,13 @@ _KERNELS = {
 
 
 @functools.cache
-def small_sigmoid() -> SmallCall:
-    """The sigmoid as a ufunc, which takes less time to look at an array than a kernel does."""
-    return SmallCall(ufunc.ByDtype("sigmoid_ufunc", passes.sigmoids), SMALL_CALL)
+def small_call() -> SmallCall:
+    """The sigmoid as a ufunc, which looks at an array faster than a kernel, and losses by kernels.
+
+    Of a small call all is overhead, so the commonest losses have kernels of three arguments.
+    """
+    sigmoids = ufunc.ByDtype("sigmoid_ufunc", passes.sigmoids)
+    return SmallCall(sigmoids, {name: several[0] for name, several in _KERNELS.items()}, SMALL_CALL)
 
 
 @implements(
@@ -73,7 +77,7 @@ def sigmoid(call: Call) -> ndarray:
     scores: ndarray = call.first
     out: ndarray = call.out
     if scores.size <= SMALL_CALL:
-        return small_sigmoid().ufuncs[scores.dtype](scores, out)
+        return small_call().ufuncs[scores.dtype](scores, out)
     if _is_plain(scores) and _is_plain(out):
         threads.run(_sigmoid, scores.size, _flat(scores), _flat(out))
         return out
@@ -125,9 +129,8 @@ def loss(call: Call) -> Any:
         out = None
     bare = first.size <= SMALL_CALL and weights is out is gradients is None
     if bare and _is_plain(first) and _is_plain(labels):
-        # All of a small call is overhead, so the commonest has a kernel of three arguments.
         scaling = partials.UNSCALED, 1.0, 0.0
-        found, value = _KERNELS[name][0](_flat(first), _flat(labels), mean)
+        found, value = small_call().losses[name](_flat(first), _flat(labels), mean)
     else:
         scaling = _scaling(first.size, weights, mean and gradients is not None)
         arrays = (first, labels, weights, out, gradients)

@@ -189,9 +189,10 @@ def speed_against_accuracy(
         color, marker = _mark(label)
         x = error if math.isfinite(error) else edge
         axes.plot(x, y, marker, color=color, mec="none", **_POINTS[_is_ours(label)])
-        names.append(_Name(label, x, y, 2.2 * x))
+        # To the left where nobody else is.
+        names.append(_Name(label, x, y, x / 1.5 if x < 1 else 2.2 * x))
     axes.set_xscale("log")
-    axes.set_xlim(0.3, edge * 30)
+    axes.set_xlim(0.02, edge * 30)
     times = [point.y for point in points]
     axes.set_ylim(min(times) / 2, max(times) * 2.5)
     axes.axvline(1.0, color=LIMIT, lw=1, ls=_DASHES, zorder=1)
@@ -273,6 +274,7 @@ def _write(axes: Axes, names: Sequence[_Name], height: int) -> None:
             fontsize=10.5,
             weight="bold" if _is_ours(label) else "normal",
             va="center",
+            ha="right" if beside < x else "left",
             arrowprops={"arrowstyle": "-", "color": color, "lw": 0.6, "alpha": 0.6, "shrinkB": 4},
         )
 
