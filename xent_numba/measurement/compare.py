@@ -6,6 +6,7 @@ import dataclasses
 import math
 import statistics
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -20,14 +21,20 @@ from xent_numba import registry
 from xent_numba.measurement import binding, idle, inputs
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.comparison import Comparison, Row, overall_resolution
-from xent_numba.measurement.participant import DEVICE_LIMIT, LIMITS, MEMORY_LIMIT, Participant
+from xent_numba.measurement.participant import (
+    DEVICE_LIMIT,
+    LIMITS,
+    MEMORY_LIMIT,
+    Participant,
+    Preparation,
+)
 from xent_numba.measurement.pool import Pool
 from xent_numba.measurement.preparing import prepare
 from xent_numba.measurement.schedule import SEED, dealt, groups, with_control
 from xent_numba.measurement.statistics import ROUNDS
 from xent_numba.measurement.timing import Timing
 from xent_numba.measurement.turns import OutOfTimeError
-from xent_numba.measurement.worker import WorkerError
+from xent_numba.measurement.worker import Program, WorkerError
 from xent_numba.results import machine
 from xent_numba.results.provenance import Provenance
 from xent_numba.results.store import Stored
@@ -179,6 +186,12 @@ class _Run:
         self._programs = {
             x.label: x.program() for several in self.entries.values() for x in several
         }
+        self._absent = {
+            one.label: Preparation("unavailable", reason)
+            for several in self.entries.values()
+            for one in several
+            if (reason := _absent(one, self._programs[one.label]))
+        }
         self._done, self._started = 0.0, time.monotonic()
 
     def start_anew(self, block: int) -> None:
@@ -238,7 +251,8 @@ class _Run:
         with ExitStack() as memory:
             laid = {c: memory.enter_context(inputs.shared(c.arguments())) for c in group}
             part = self._part("judging", share * len(group))
-            prepared = prepare(pool, labels, laid, part, until)
+            here = {case: [x for x in labels[case] if x not in self._absent] for case in group}
+            prepared = prepare(pool, here, laid, part, until)
             homes = dict(pool.workers)
             self.numba = _describe(pool)
             for case in group:
@@ -246,7 +260,8 @@ class _Run:
                 threads = {one.label: one.threads for one in self.entries[case]}
                 processes = dealt(case, labels[case], self.plan.control, block)
                 timing = Timing(pool, homes, case, processes, threads, laid[case])
-                asked = prepared[case], self.plan.baseline, self._room()
+                known = {x: self._absent.get(x) or prepared[case][x] for x in labels[case]}
+                asked = known, self.plan.baseline, self._room()
                 for row in timing.rows(*asked, self._part("timing", share), until):
                     self._add(row, block)
                 self.taken[case] += 1
@@ -330,6 +345,13 @@ def _on_gpu(entries: Mapping[Case, Sequence[Participant]]) -> set[str]:
         if found.device == "cuda" and binding.unavailable(found) is None
     }
     return {one.label for one in several if one.implementation in known}
+
+
+def _absent(one: Participant, program: Program) -> str:
+    """Why an implementation of the package cannot be timed: it needs no process to say so."""
+    if one.implementation not in registry.names() or program.python != sys.executable:
+        return ""
+    return binding.unavailable(registry.get(one.implementation)) or ""
 
 
 def _calls(several: Iterable[Participant]) -> dict[str, dict[str, str]]:

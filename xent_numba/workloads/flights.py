@@ -14,6 +14,7 @@ import csv
 import functools
 import hashlib
 import io
+import operator
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -95,11 +96,17 @@ def read() -> Table:
     numeric, categorical, late = [], [], []
     rows = 0
     with zipfile.ZipFile(io.BytesIO(content)).open("flights.csv") as file:
-        for row in csv.DictReader(io.TextIOWrapper(file, "utf-8", newline="")):
+        reader = csv.reader(io.TextIOWrapper(file, "utf-8", newline=""))
+        names = next(reader)
+        take_numbers, take_names = (
+            operator.itemgetter(*map(names.index, several)) for several in (NUMERIC, CATEGORICAL)
+        )
+        delayed = names.index("arr_delay")
+        for row in reader:
             rows += 1
-            if (delay := row["arr_delay"]) != "NA":
-                numeric.append([float(row[name]) for name in NUMERIC])
-                categorical.append([row[name] for name in CATEGORICAL])
+            if (delay := row[delayed]) != "NA":
+                numeric.append([*map(float, take_numbers(row))])
+                categorical.append(take_names(row))
                 late.append(float(delay) > LATE_MINUTES)
     return Table(np.array(numeric), np.array(categorical), np.array(late), rows, rows - len(late))
 
