@@ -15,7 +15,7 @@ from fake_implementations import SOURCES, write
 from xent_numba.measurement import compare as comparing
 from xent_numba.measurement import idle
 from xent_numba.measurement.case import Case
-from xent_numba.measurement.compare import Plan, compare, is_time_left, prepare, room
+from xent_numba.measurement.compare import Plan, compare, prepare
 from xent_numba.measurement.comparison import Row
 from xent_numba.measurement.inputs import shared
 from xent_numba.measurement.participant import (
@@ -50,33 +50,6 @@ def run(tmp_path_factory):
 @pytest.fixture
 def rows(run):
     return {(row.implementation, row.case.size): row for row in run[0].rows}
-
-
-@pytest.mark.parametrize(
-    ("spent", "done", "seconds"),
-    [
-        (0, 0, 10),  # nothing yet: a quarter of all
-        (20, 0, 5),  # judging took half
-        (90, 0, 5),  # and most: half of the budget is for rounds
-        (35, 3, 5),
-        (10, 3, 30),  # what others did not need
-    ],
-)
-def test_judging_is_paid_from_the_budget(spent, done, seconds):
-    assert room(40.0, spent, 4, done) == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "lasted", "begins"),
-    [
-        (1.0, [], True),
-        (0.0, [], False),
-        (2.5, [9.0, 2.0, 3.0], True),
-        (1.5, [9.0, 2.0, 3.0], False),
-    ],
-)
-def test_a_case_that_cannot_end_in_time_is_not_begun(seconds, lasted, begins):
-    assert is_time_left(seconds, lasted) is begins
 
 
 def test_a_budget_ends_the_run_and_what_it_did_not_reach_is_named(tmp_path):

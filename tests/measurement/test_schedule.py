@@ -1,14 +1,16 @@
-"""Who is prepared together, and which process has which name."""
+"""Who is prepared together, how long a case has, and which process has which name."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
 
+import pytest
+
 from xent_numba.measurement import suite
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.participant import AGAIN, Participant
-from xent_numba.measurement.schedule import dealt, groups
+from xent_numba.measurement.schedule import dealt, groups, is_time_left, room
 
 CASE = Case.of("sigmoid", "gaussian", 3000, "float32", None, "sum")
 
@@ -40,3 +42,30 @@ def test_the_control_has_as_many_cases_as_the_page_says():
     assert len(cases) >= 300
     page = (Path(__file__).parents[2] / "docs" / "compare.md").read_text()
     assert f"on {len(cases)} cases" in page
+
+
+@pytest.mark.parametrize(
+    ("spent", "done", "seconds"),
+    [
+        (0, 0, 10),  # nothing yet: a quarter of all
+        (20, 0, 5),  # judging took half
+        (90, 0, 5),  # and most: half of the budget is for rounds
+        (35, 3, 5),
+        (10, 3, 30),  # what others did not need
+    ],
+)
+def test_judging_is_paid_from_the_budget(spent, done, seconds):
+    assert room(40.0, spent, 4, done) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "lasted", "begins"),
+    [
+        (1.0, [], True),
+        (0.0, [], False),
+        (2.5, [9.0, 2.0, 3.0], True),
+        (1.5, [9.0, 2.0, 3.0], False),
+    ],
+)
+def test_a_case_that_cannot_end_in_time_is_not_begun(seconds, lasted, begins):
+    assert is_time_left(seconds, lasted) is begins

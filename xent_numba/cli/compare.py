@@ -158,8 +158,9 @@ def _suite(options: argparse.Namespace) -> int:
         )
     if options.folder is None:
         raise UsageError("--suite has nowhere to write; accepted is --output FOLDER beside it")
-    from xent_numba.measurement.compare import TIMED_SHARE, Plan
+    from xent_numba.measurement.compare import Plan
     from xent_numba.measurement.comparison import COMPARISON
+    from xent_numba.measurement.schedule import TIMED_SHARE
     from xent_numba.reporting import tables
     from xent_numba.results import store
 

@@ -30,7 +30,7 @@ from xent_numba.measurement.participant import (
 )
 from xent_numba.measurement.pool import Pool
 from xent_numba.measurement.preparing import prepare
-from xent_numba.measurement.schedule import SEED, dealt, groups, with_control
+from xent_numba.measurement.schedule import SEED, dealt, groups, is_time_left, room, with_control
 from xent_numba.measurement.statistics import ROUNDS
 from xent_numba.measurement.timing import Timing
 from xent_numba.measurement.turns import OutOfTimeError
@@ -46,8 +46,9 @@ _MEMORY_SHARE = 0.25
 """Of the memory that is free, what the prepared inputs and outputs of all workers may take."""
 
 
-TIMED_SHARE = 0.5
-"""Of a budget, what rounds have even where judging takes longer than the rest."""
+FIRST_SHARE = 1 / 3
+"""Of its share, what the first of several cases takes where each starts once: a table to see soon.
+What it leaves is for the others."""
 
 LEAST_SECONDS = 0.01
 """For the rounds of a case whose budget is spent; the fewest take what they take."""
@@ -238,7 +239,9 @@ class _Run:
         """Seconds for the rounds of the next case."""
         spent, cases = time.monotonic() - self._started, len(self.entries) * self.plan.processes
         if self.plan.limit == math.inf:
-            return room(self.plan.budget, spent, cases, len(self._lasted))
+            seconds = room(self.plan.budget, spent, cases, len(self._lasted))
+            soon = not self._lasted and cases > self.plan.processes == 1
+            return FIRST_SHARE * seconds if soon else seconds
         share = (self.plan.limit - spent) / (cases - len(self._lasted))
         return max(share - (self._besides if self._lasted else 0.0), LEAST_SECONDS)
 
@@ -296,32 +299,6 @@ class _Run:
                 rounds=known.rounds | rounds if timed else {},
                 disturbed_by=dict(Counter(known.disturbed_by) + Counter(row.disturbed_by)),
             )
-
-
-def room(budget: float, spent: float, cases: int, done: int) -> float:
-    """Seconds for the rounds of the next case.
-
-    Parameters
-    ----------
-    budget, spent : float
-        Seconds, of the whole run.
-    cases, done : int
-        How many there are, each once for each process, and how many have been timed.
-    """
-    return max((budget - spent) / (cases - done), TIMED_SHARE * budget / cases)
-
-
-def is_time_left(seconds: float, lasted: Sequence[float]) -> bool:
-    """Whether a case that begins now can end in time.
-
-    Parameters
-    ----------
-    seconds : float
-        That are left.
-    lasted : sequence of float
-        Seconds that the cases before it took; it may be as fast as the fastest.
-    """
-    return seconds > min(lasted, default=0.0)
 
 
 def _entered(

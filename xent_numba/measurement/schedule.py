@@ -1,4 +1,4 @@
-"""Which cases are prepared together, and which process has which name."""
+"""Which cases are prepared together, how long each has, and which process has which name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from xent_numba.measurement.case import Case
 from xent_numba.measurement.participant import AGAIN, Participant
 
 SEED = 1
+
+TIMED_SHARE = 0.5
+"""Of a budget, what rounds have even where judging takes longer than the rest."""
 
 
 def with_control(several: Sequence[Participant], control: str) -> list[Participant]:
@@ -51,3 +54,29 @@ def groups(entries: Mapping[Case, Sequence[Participant]], room: float) -> Iterat
         taken += size
     if group:
         yield group
+
+
+def room(budget: float, spent: float, cases: int, done: int) -> float:
+    """Seconds for the rounds of the next case.
+
+    Parameters
+    ----------
+    budget, spent : float
+        Seconds, of the whole run.
+    cases, done : int
+        How many there are, each once for each process, and how many have been timed.
+    """
+    return max((budget - spent) / (cases - done), TIMED_SHARE * budget / cases)
+
+
+def is_time_left(seconds: float, lasted: Sequence[float]) -> bool:
+    """Whether a case that begins now can end in time.
+
+    Parameters
+    ----------
+    seconds : float
+        That are left.
+    lasted : sequence of float
+        Seconds that the cases before it took; it may be as fast as the fastest.
+    """
+    return seconds > min(lasted, default=0.0)
