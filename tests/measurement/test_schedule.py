@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,8 @@ import pytest
 from xent_numba.measurement import suite
 from xent_numba.measurement.case import Case
 from xent_numba.measurement.participant import AGAIN, Participant
-from xent_numba.measurement.schedule import dealt, groups, is_time_left, room
+from xent_numba.measurement.schedule import dealt, groups, is_time_left, room, seed_of
+from xent_numba.measurement.turns import MIN_ROUNDS, rounds
 
 CASE = Case.of("sigmoid", "gaussian", 3000, "float32", None, "sum")
 
@@ -69,3 +73,25 @@ def test_judging_is_paid_from_the_budget(spent, done, seconds):
 )
 def test_a_case_that_cannot_end_in_time_is_not_begun(seconds, lasted, begins):
     assert is_time_left(seconds, lasted) is begins
+
+
+def test_who_follows_whom_is_left_to_chance_in_each_case():
+    """The limit empties caches: of two that are the same, neither may follow it more often."""
+    after = Counter()
+    for size in range(1, 101):
+        turns = []
+        names = ["limit", "control", "control" + AGAIN]
+        rounds(
+            {name: functools.partial(_take_turn, turns, name) for name in names},
+            budget=1e-9,
+            seed=seed_of("order", dataclasses.replace(CASE, size=size), 0),
+        )
+        assert len(turns) == MIN_ROUNDS * len(names)
+        after.update(later for one, later in itertools.pairwise(turns) if one == "limit")
+    # Of 566 turns after one of the limit; the spread of this difference is 16 or so.
+    assert abs(after["control"] - after["control" + AGAIN]) < 64
+
+
+def _take_turn(turns, name):
+    turns.append(name)
+    return 1.0

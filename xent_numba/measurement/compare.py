@@ -262,7 +262,7 @@ class _Run:
                 self.others.append(idle.others_percent())
                 threads = {one.label: one.threads for one in self.entries[case]}
                 processes = dealt(case, labels[case], self.plan.control, block)
-                timing = Timing(pool, homes, case, processes, threads, laid[case])
+                timing = Timing(pool, homes, case, processes, threads, laid[case], block)
                 known = {x: self._absent.get(x) or prepared[case][x] for x in labels[case]}
                 asked = known, self.plan.baseline, self._room()
                 for row in timing.rows(*asked, self._part("timing", share), until):

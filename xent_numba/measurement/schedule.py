@@ -14,6 +14,15 @@ TIMED_SHARE = 0.5
 """Of a budget, what rounds have even where judging takes longer than the rest."""
 
 
+def seed_of(what: str, case: Case, block: int) -> str:
+    """Return the seed of what is left to chance in a case: another for each case and process.
+
+    With one for all, who takes a turn after whom would be alike everywhere, and no chance: one of
+    two that are the same followed the memory limit, which empties caches, more often.
+    """
+    return f"{SEED} {what} {block} {case}"
+
+
 def with_control(several: Sequence[Participant], control: str) -> list[Participant]:
     """Enter the one with the label `control` once more."""
     return [*several, *(one.again() for one in several if one.label == control)]
@@ -28,7 +37,7 @@ def dealt(case: Case, labels: Iterable[str], control: str, block: int = 0) -> di
     """
     processes = {label: label for label in labels}
     again = control + AGAIN
-    if again in processes and random.Random(f"{SEED} {block} {case}").random() < 0.5:  # noqa: S311
+    if again in processes and random.Random(seed_of("deal", case, block)).random() < 0.5:  # noqa: S311
         processes |= {control: again, again: control}
     return processes
 

@@ -15,7 +15,7 @@ from xent_numba.measurement.participant import LIMITS, Preparation, Status
 from xent_numba.measurement.pool import Pool
 from xent_numba.measurement.preparing import prepare
 from xent_numba.measurement.recheck import Recheck
-from xent_numba.measurement.schedule import SEED
+from xent_numba.measurement.schedule import seed_of
 from xent_numba.measurement.worker import WarmUp, Worker, WorkerError
 
 Failed = dict[str, tuple[Status, str]]
@@ -38,6 +38,8 @@ class Timing:
         For each label, how many it was given.
     laid : Laid
         The inputs.
+    block : int
+        How many processes of each have been timed before.
 
     Attributes
     ----------
@@ -53,9 +55,10 @@ class Timing:
         processes: Mapping[str, str],
         threads: Mapping[str, int],
         laid: inputs.Laid,
+        block: int,
     ) -> None:
         self.pool, self.homes, self.case, self.processes = pool, homes, case, processes
-        self.threads, self.laid = threads, laid
+        self.threads, self.laid, self.block = threads, laid, block
         self.lasted = 0.0
         self.key = dataclasses.asdict(case)
 
@@ -93,7 +96,7 @@ class Timing:
             references=[label for label in (*LIMITS, baseline) if label in plans],
             budget=budget,
             until=until,
-            seed=SEED,
+            seed=seed_of("order", self.case, self.block),
             progress=progress,
         )
         self.lasted = time.monotonic() - started

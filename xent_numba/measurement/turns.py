@@ -61,7 +61,7 @@ def rounds(
     references: Collection[str] = (),
     budget: float,
     until: float = math.inf,
-    seed: int,
+    seed: int | str,
     clock: Clock = time.monotonic,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> dict[str, Series]:
@@ -80,7 +80,7 @@ def rounds(
         that takes beyond its share comes on top.
     until : float
         What the clock says when the time of the whole run is spent.
-    seed : int
+    seed : int or str
         Seed of the order of turns.
     clock : callable
         Returns seconds.
