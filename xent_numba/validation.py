@@ -81,7 +81,7 @@ def prepare(call: Call, arrays: Arrays = HOST) -> Call:
 
 
 def is_ready(call: Call) -> bool:
-    """Whether `prepare` would change nothing, and samples lie one after another in one dimension."""
+    """Whether `prepare` would change nothing of a reduced loss, of samples one after another."""
     operation, first, labels, sample_weight, reduction, out, _ = call
     return (
         reduction in _REDUCED
