@@ -81,7 +81,7 @@ def prepare(call: Call, arrays: Arrays = HOST) -> Call:
 
 
 def is_ready(call: Call) -> bool:
-    """Whether `prepare` would change nothing, and one look after another finds each sample."""
+    """Whether `prepare` would change nothing of a reduced loss, of samples one after another."""
     operation, first, labels, sample_weight, reduction, out, _ = call
     return (
         reduction in _REDUCED

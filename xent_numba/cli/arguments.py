@@ -22,7 +22,6 @@ DTYPES = ("float32", "float64")
 MAX_SIZE = 2**30
 FACTOR = 4
 
-
 PATHS = ("FILE", "FOLDER", "RUN")
 COMPLETED = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
 """What shtab is told of an argument that is a path, which is its `FILE`."""
