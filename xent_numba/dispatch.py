@@ -17,6 +17,9 @@ from xent_numba.validation import Arrays, is_ready, prepare
 DEFAULTS = {"host": "numba_parallel", "device": "numba_cuda"}
 """The implementation that "auto" takes, by where an array lies."""
 
+_LOW, _HIGH = 1e-37, 1e37
+"""Between them a float64 becomes a float32 alike in any floating-point state, and silently."""
+
 
 def small_sigmoid(scores: ndarray, out: Any, implementation: str) -> Any:
     """The sigmoid of few samples by a ufunc, which looks at an array faster than anything else.
@@ -49,8 +52,7 @@ def _small_loss(call: Call, implementation: str) -> Any:
         return None
     operation, first, labels, _, reduction, _, _ = call
     found, value = short.losses[operation.name](first, labels, reduction == "mean")
-    # Any other is rounded by who knows the caller's floating-point state.
-    return first.dtype.type(value) if found == 0 and 1e-37 < value < 1e37 else None
+    return first.dtype.type(value) if found == 0 and _LOW < value < _HIGH else None
 
 
 @functools.cache
@@ -116,7 +118,7 @@ def _computed(compute: Callable[[Call], Any], call: Call, arrays: Arrays) -> Any
 
 def _rounded(value: Any, dtype: np.dtype) -> Any:
     """A sum or mean in the dtype of the scores; NumPy is not told of an overflow that is inf."""
-    if 1e-37 < value < 1e37:
+    if _LOW < value < _HIGH:
         return dtype.type(value)
     with np.errstate(all="ignore"):
         return dtype.type(value)

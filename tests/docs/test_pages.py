@@ -71,6 +71,10 @@ def test_examples_of_a_function_run(name):
     run(documentation, {}, name)
 
 
+def displayed_formulas(page):
+    return re.findall(r"^```math\n(.*?)^```", PAGES[page], re.S | re.M)
+
+
 def inline_formulas(page):
     prose = re.sub(r"^```.*?^```|`[^`\n]*`", "", PAGES[page], flags=re.S | re.M)
     assert "$$" not in prose
@@ -87,15 +91,14 @@ def test_mathematics_renders_on_github_too(name):
 @pytest.mark.parametrize("name", sorted(PAGES))
 def test_mathematics_is_written_in_commands_that_exist(name):
     """Neither MathJax nor GitHub fails at another: a reader sees its name in red."""
-    displayed = re.findall(r"^```math\n(.*?)^```", PAGES[name], re.S | re.M)
-    for formula in (*displayed, *inline_formulas(name)):
+    for formula in (*displayed_formulas(name), *inline_formulas(name)):
         assert {*re.findall(r"\\([a-zA-Z]+|.)", formula, re.S)} <= COMMANDS, formula
 
 
 def test_on_the_derivation_e_is_eulers_number():
     """What the kernels call e has another name where e is a number: it is raised to a power."""
-    displayed = re.findall(r"^```math\n(.*?)^```", PAGES["derivation.md"], re.S | re.M)
-    for formula in (*displayed, *inline_formulas("derivation.md")):
+    page = "derivation.md"
+    for formula in (*displayed_formulas(page), *inline_formulas(page)):
         symbols = re.sub(r"\\[a-z]+(\{(low|cases)\})?", " ", formula)
         assert symbols.strip() == "e" or not re.search(r"e(?!\^)", symbols), formula
 

@@ -159,10 +159,8 @@ def _suite(options: argparse.Namespace) -> int:
     if options.folder is None:
         raise UsageError("--suite has nowhere to write; accepted is --output FOLDER beside it")
     from xent_numba.measurement.compare import Plan
-    from xent_numba.measurement.comparison import COMPARISON
     from xent_numba.measurement.schedule import TIMED_SHARE
     from xent_numba.reporting import tables
-    from xent_numba.results import store
 
     one = {**PARTS, CONTROL.name: CONTROL}.get(options.suite)
     parts = [one] if one else list(PARTS.values())
@@ -182,7 +180,7 @@ def _suite(options: argparse.Namespace) -> int:
         found = _compare(part.enter(names, options.threads), plan, options, command)
         if tables.doubtful(found.content):
             aside = options.folder / f"{part.name}{DOUBTFUL}"
-            store.write(aside, COMPARISON, found.provenance, found.content)
+            _write(found, json=aside)
             said = f"{part.name} failed its A/A control, and is kept in {str(aside)!r} alone"
             print(f"xent-numba compare: {said}", file=options.errors)
             status = 3
@@ -248,8 +246,8 @@ def _compare(
         except idle.BusyError as error:
             said = f"xent-numba compare: {error}. Going on; look at the resolution of each table"
             progress.above(lambda: print(said, file=options.errors))
-        spent = time.monotonic() - options.started + min(ENDING, plan.limit / 4)
-        plan = dataclasses.replace(plan, limit=plan.limit - spent)
+        left = plan.limit - (time.monotonic() - options.started)
+        plan = dataclasses.replace(plan, limit=left - min(ENDING, plan.limit / 4))
         found = compare.compare(entries, plan, command=command, progress=progress, ready=ready)
     for case, rows in found.content.cases():
         if seen[case] < plan.processes:

@@ -58,10 +58,7 @@ _KERNELS = {
 
 @functools.cache
 def small_call() -> SmallCall:
-    """The sigmoid as a ufunc, which looks at an array faster than a kernel, and losses by kernels.
-
-    Of a small call all is overhead, so the commonest losses have kernels of three arguments.
-    """
+    """The sigmoid as a ufunc, which looks at an array faster than a kernel; losses by kernels."""
     sigmoids = ufunc.ByDtype("sigmoid_ufunc", passes.sigmoids)
     return SmallCall(sigmoids, {name: several[0] for name, several in _KERNELS.items()}, SMALL_CALL)
 
@@ -129,8 +126,9 @@ def loss(call: Call) -> Any:
         out = None
     bare = first.size <= SMALL_CALL and weights is out is gradients is None
     if bare and _is_plain(first) and _is_plain(labels):
+        # All of a small call is overhead, so the commonest has a kernel of three arguments.
         scaling = partials.UNSCALED, 1.0, 0.0
-        found, value = small_call().losses[name](_flat(first), _flat(labels), mean)
+        found, value = _KERNELS[name][0](_flat(first), _flat(labels), mean)
     else:
         scaling = _scaling(first.size, weights, mean and gradients is not None)
         arrays = (first, labels, weights, out, gradients)

@@ -45,7 +45,6 @@ Ready = Callable[[Case, list[Row]], None]
 _MEMORY_SHARE = 0.25
 """Of the memory that is free, what the prepared inputs and outputs of all workers may take."""
 
-
 FIRST_SHARE = 1 / 3
 """Of its share, what the first of several cases takes where each starts once: a table to see soon.
 What it leaves is for the others."""
@@ -184,14 +183,12 @@ class _Run:
         self._lasted: list[float] = []
         self._besides = math.inf
         self._found: dict[Case, dict[str, Row]] = {case: {} for case in entries}
-        self._programs = {
-            x.label: x.program() for several in self.entries.values() for x in several
-        }
+        everyone = {x.label: x for several in self.entries.values() for x in several}
+        self._programs = {label: one.program() for label, one in everyone.items()}
         self._absent = {
-            one.label: Preparation("unavailable", reason)
-            for several in self.entries.values()
-            for one in several
-            if (reason := _absent(one, self._programs[one.label]))
+            label: Preparation("unavailable", reason)
+            for label, one in everyone.items()
+            if (reason := _absent(one, self._programs[label]))
         }
         self._done, self._started = 0.0, time.monotonic()
 
