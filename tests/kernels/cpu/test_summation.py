@@ -79,6 +79,8 @@ CASES = [
     ("binary_cross_entropy", 0, cross_entropy_of_other, 0, 1, BOTH),
     ("binary_cross_entropy", 0, cross_entropy_of_other, 0, 1e-12, BOTH),
     ("binary_cross_entropy", 0, cross_entropy_of_other, 0, 1e-40, SINGLE),
+    # A product of factors near 1 loses most of these.
+    ("binary_cross_entropy", 0, cross_entropy_of_other, 2.0**-31, 2.0**-30, SINGLE),
 ]
 
 
@@ -88,7 +90,7 @@ CASES = [
 )
 def test_equal_samples(operation, label, exact, low, high, dtype, bound):
     worst = 0.0
-    labels = np.full(2 * SECTION, label, np.int8)
+    labels = np.full(3 * SECTION, label, np.int8)
     with mpmath.workdps(60):
         for value in np.random.default_rng(5).uniform(low, high, 40).astype(dtype):
             got = getattr(xn, operation)(np.full(labels.size, value), labels, reduction="sum")
@@ -99,6 +101,36 @@ def test_equal_samples(operation, label, exact, low, high, dtype, bound):
             else:
                 assert true > np.finfo(dtype).max
     assert worst <= bound
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_equal_samples_with_soft_labels(dtype):
+    rng = np.random.default_rng(13)
+    tiny = 2.0 ** -rng.uniform(10, 120, 30)
+    p = np.concatenate([rng.random(60), tiny, 1 - 2.0 ** -rng.uniform(1, 23, 30)]).astype(dtype)
+    y = np.concatenate([rng.random(90), 2.0 ** -rng.uniform(1, 30, 30)]).astype(dtype)
+    n = 3 * SECTION
+    with mpmath.workdps(60):
+        for one, share in zip(p, y, strict=True):
+            got = xn.binary_cross_entropy(np.full(n, one), np.full(n, share), reduction="sum")
+            probability, weight = mpmath.mpf(float(one)), mpmath.mpf(float(share))
+            true = n * (
+                weight * cross_entropy(probability)
+                + (1 - weight) * cross_entropy_of_other(probability)
+            )
+            unit = np.spacing(dtype(true), dtype=dtype)
+            assert abs(float((mpmath.mpf(float(got)) - true) / float(unit))) <= 0.6, (one, share)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_certainty_among_soft_labels(dtype):
+    p, labels = np.full(2 * SECTION, 0.5, dtype), np.full(2 * SECTION, 0.25, dtype)
+    for certain in (0, 1):
+        p[7] = labels[7] = certain
+        exact = exact_sum(xn.binary_cross_entropy(p, labels, reduction="none"))
+        assert_within_1_ulp(xn.binary_cross_entropy(p, labels, reduction="sum"), exact)
+        labels[7] = 0.25
+        assert xn.binary_cross_entropy(p, labels, reduction="sum") == np.inf
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -11,6 +11,9 @@ more than half of the arithmetic of a loss.
 No sample is rounded on the way. The sum is the closer to the true one: a sum of rounded samples
 carries their errors, which do not average out where many samples are alike.
 
+A soft label's cross entropy is that of the score whose sigmoid is p: e^{-|x|} = min(p, 1 - p) /
+max(p, 1 - p), and one logarithm is left of two.
+
 * float32: factors and products are float64.  1 + e^{-|x|} would lose a small exponential, so the
   product is kept less 1: (1 + a)(1 + b) - 1 = ab + (a + b).  The exponential has the polynomial
   of the float32 kernels, 2^-29.2 from the truth, which is 0.03 ULP of the sum.
@@ -54,7 +57,7 @@ from xent_numba.kernels.cpu.lanes import (
 )
 from xent_numba.kernels.cpu.log import log_sum
 from xent_numba.kernels.cpu.memory import window
-from xent_numba.kernels.cpu.soft_labels import penalty
+from xent_numba.kernels.cpu.soft_labels import minus_log_for_float32, other_share, penalty
 from xent_numba.kernels.cpu.summation import fold, fold_sums, two_sum
 
 SectionSum = Callable[[Any, Any, Any], tuple[bool, float, float]]
@@ -73,6 +76,9 @@ SAFE_ROWS = 4
 
 TINY = float.fromhex("0x1p-30")
 """A smaller float64 sum is all in the low parts, whose roundings are not kept: it is left alone."""
+
+TINY_FLOAT32 = float.fromhex("0x1p-14")
+"""Beside a smaller sum the roundings of 2048 float64 factors near 1, 2^-54 each, are seen."""
 
 _LN2, _LN2_LOW = FLOAT64.ln2_high, FLOAT64.ln2_low
 _SQRT_HALF = float.fromhex("0x1.6a09e667f3bcdp-1")
@@ -258,7 +264,8 @@ def _cross_entropy_sums(checked: bool = True) -> tuple[SectionSum, SectionSum]:
         rest += a + b
         a, b = halves(octaves)
         store(state, 0, fma(a + b, _LN2, log) + rest)
-        return not any_of(bad), 0.0 - fold(window(state, 0, LAST)), 0.0
+        value = 0.0 - fold(window(state, 0, LAST))
+        return (not any_of(bad)) & ((value > TINY_FLOAT32) | (value == 0.0)), value, 0.0
 
     def float64(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
         high, low, octaves = filled(1.0, first), filled(0.0, first), filled(0.0, first)
@@ -287,10 +294,88 @@ def _cross_entropy_sums(checked: bool = True) -> tuple[SectionSum, SectionSum]:
     return float32, float64
 
 
-def cross_entropy_sum(checked: bool = True) -> SectionSum:
-    """Return the sum of cross entropies for labels 0/1 and p in [0, 1].
+@inlined
+def _odds(p: Any, y: Any) -> tuple[Any, Any, Any, Any]:
+    """Return the smaller of p and 1 - p over the larger, at most 1, and the smaller's share of y.
 
-    Not `checked`, it takes a label that is not 1 for 0, and any p for a probability.
+    Both are unevaluated sums. 1 - p is exact where it is the smaller (Sterbenz); the residual of
+    the quotient has 1/larger = 1 + quotient.
     """
-    sums = _cross_entropy_sums(checked)
-    return _by_types(lambda double, _labels: sums[double])
+    other, other_low = other_share(p)
+    rest, rest_low = other_share(y)
+    above = p > 0.5
+    smaller, larger = select(above, other, p), select(above, p, other)
+    quotient = smaller / larger
+    residual = fma(-quotient, larger, smaller) - quotient * select(above, 0.0, other_low)
+    return (
+        quotient,
+        fma(residual, quotient, residual),
+        select(above, rest, y),
+        select(above, rest_low, 0.0),
+    )
+
+
+@inlined
+def _between(p: Any, y: Any) -> Any:
+    """Whether a label is in [0, 1] and the logarithms of p and 1 - p are finite."""
+    return _soft_label(y) & (p > 0.0) & (p < 1.0)
+
+
+def _soft_cross_entropy_sums(checked: bool) -> tuple[SectionSum, SectionSum]:
+    """Return the sums of log(1 + o) - w log o, float32 and float64, for o and w of `_odds`."""
+
+    def float32(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
+        product = filled(0.0, first)  # less 1
+        total = filled(0.0, first)
+        bad = filled(False, first)
+        for i in range(0, first.size, LINE // first.itemsize):
+            p = load(first, i)
+            y = load_beside(labels, i, p)
+            if checked:
+                bad |= ~_between(p, y)
+            odds, _, w, _ = _odds(to_float64(p), to_float64(y))
+            total = fma(w, minus_log_for_float32(odds, 0.0), total)
+            product = joined(product, odds)
+        product = joined(*halves(product))
+        log, rest = log_sum(*two_sum(filled(1.0, product), product))
+        a, b = halves(total)
+        store(state, 0, (a + b) + (log + rest))
+        return not any_of(bad), fold(window(state, 0, LAST)), 0.0
+
+    def float64(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
+        high, low = filled(1.0, first), filled(0.0, first)
+        total, errors = filled(0.0, first), filled(0.0, first)
+        bad = filled(False, first)
+        for i in range(0, first.size, LINE // first.itemsize):
+            p = load(first, i)
+            y = load_beside(labels, i, p)
+            if checked:
+                bad |= ~_between(p, y)
+            odds, odds_low, w, w_low = _odds(p, to_float64(y))
+            log, log_low = log_sum(odds, odds_low)
+            more = w * log
+            total, lost = two_sum(total, -more)
+            errors += lost - fma(w, log, -more) - fma(w, log_low, w_low * log)
+            factor = 1.0 + odds
+            high, low = multiplied(high, low, factor, (odds - (factor - 1.0)) + odds_low)
+        log, rest = log_sum(high, filled(0.0, first))
+        total, lost = two_sum(total, log)
+        value, error = _added(total, errors + (lost + (rest + low / high)), state)
+        return (not any_of(bad)) & (value > TINY), value, error
+
+    return float32, float64
+
+
+def cross_entropy_sum(checked: bool = True) -> SectionSum:
+    """Return the sum of cross entropies for p in [0, 1] and labels 0/1, or floats in [0, 1].
+
+    Not `checked`, it takes any label for an allowed one, and any p for a probability.
+    """
+    hard = _cross_entropy_sums(checked)
+    mixed = [
+        _first_hard(exact(one), exact(soft))
+        for one, soft in zip(hard, _soft_cross_entropy_sums(checked), strict=True)
+    ]
+    return _by_types(
+        lambda double, labels: (mixed if isinstance(labels, types.Float) else hard)[double]
+    )
