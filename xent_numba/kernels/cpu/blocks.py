@@ -58,7 +58,7 @@ from xent_numba.kernels.cpu.summation import (
     weighted_sums,
 )
 from xent_numba.kernels.cpu.teams import share
-from xent_numba.kernels.cpu.weights import multiply, scale_gradients, scale_weights
+from xent_numba.kernels.cpu.weights import multiply, scale_gradients
 
 MAX_CHUNKS = 256
 TABLE_SIZE = MAX_CHUNKS * COLUMNS
@@ -136,13 +136,23 @@ def loss_kernels(
         return found
 
     @exact
-    def add_up(values: Any, weights: Any, state: Any, partial: Any) -> None:
-        if weights is None:
-            value, error = sum_block(values, state)
-        else:
-            value, error, weight, weight_error = weighted_sums(values, weights, state)
-            add_to(partial, WEIGHT_SUM, weight, weight_error)
+    def add_weighted(values: Any, weights: Any, scale: float, state: Any, partial: Any) -> None:
+        bad, value, error, weight, weight_error = weighted_sums(values, weights, scale, state)
+        add_to(partial, WEIGHT_SUM, weight, weight_error)
         add_to(partial, SUM, value, error)
+        partial[BAD] += bad
+
+    @exact
+    def add_up(values: Any, weights: Any, scale: float, state: Any, partial: Any) -> None:
+        if weights is not None:
+            add_weighted(values, weights, scale, state, partial)
+        elif scale != UNSCALED:
+            ones = stack(BLOCK, np.float64)
+            ones[:] = 1.0
+            add_weighted(values, ones, scale, state, partial)
+        else:
+            value, error = sum_block(values, state)
+            add_to(partial, SUM, value, error)
 
     @exact
     def section_after_section(
@@ -157,7 +167,6 @@ def loss_kernels(
         apart()
         room = place(stack(VALUES_SIZE, first.dtype), BLOCK, first, VALUES_AT)
         work = place(stack(WORK_SIZE, first.dtype), 2 * BLOCK, first, WORK_AT)
-        block_weights = stack(BLOCK, np.float64)
         state = stack(STATE_SIZE, np.float64)
         row = stack(COLUMNS, np.float64)
         scale, divisor, divisor_error = scaling
@@ -181,22 +190,13 @@ def loss_kernels(
                 row[BAD] += block(
                     window(first, start, stop), window(labels, start, stop), values, slopes, work
                 )
-                factors = window(block_weights, 0, stop - start)
-                if weights is not None:
-                    row[BAD] += scale_weights(window(weights, start, stop), scale, factors)
-                    if gradients is not None:
-                        scale_gradients(slopes, factors, divisor, divisor_error)
-                elif gradients is not None and divisor != 1:
-                    scale_gradients(slopes, None, divisor, divisor_error)
-                if losses.size:
-                    if weights is not None:
-                        multiply(values, factors)
-                elif weights is None and scale == UNSCALED:
-                    add_up(values, None, state, row)
-                else:
-                    if weights is None:
-                        factors[:] = scale
-                    add_up(values, factors, state, row)
+                factors = window(weights, start, stop)
+                if gradients is not None and (weights is not None or divisor != 1):
+                    scale_gradients(slopes, factors, scale, divisor, divisor_error)
+                if not losses.size:
+                    add_up(values, factors, scale, state, row)
+                elif weights is not None:
+                    row[BAD] += multiply(values, factors, scale)
             # Apart from others first: a section adds the same wherever the array was cut.
             merge(partial, row)
 

@@ -76,12 +76,16 @@ def splat(builder: Any, value: ir.Value, kind: ir.Type) -> ir.Value:
     return builder.shuffle_vector(first, undefined, constant(ir.VectorType(_I32, kind.count), 0))
 
 
+def _short(kind: ir.Type) -> str:
+    """What LLVM calls a type in the name of a function."""
+    return {"float": "f32", "double": "f64"}.get(str(kind), str(kind))
+
+
 def call(builder: Any, name: str, returned: ir.Type, *args: ir.Value) -> ir.Value:
     """Generate a call of one of LLVM's own functions, for lanes or not."""
     kind = args[0].type
     lanes = isinstance(kind, ir.VectorType)
-    one = str(kind.element if lanes else kind)
-    suffix = (f"v{kind.count}" if lanes else "") + {"float": "f32", "double": "f64"}.get(one, one)
+    suffix = (f"v{kind.count}" if lanes else "") + _short(kind.element if lanes else kind)
     function_type = ir.FunctionType(returned, [a.type for a in args])
     function = cgutils.get_or_insert_function(builder.module, function_type, f"{name}.{suffix}")
     return builder.call(function, args)
@@ -267,6 +271,32 @@ def to_float64(typing: Any, value: Any) -> Any:
 def to_float32(typing: Any, value: Any) -> Any:
     """Numbers rounded to float32."""
     return _converted(types.float32, value)
+
+
+@intrinsic
+def load_float64(typing: Any, array: Any, start: Any, stop: Any, others: Any) -> Any:
+    """As many lanes as the others, of numbers of any dtype; 0 from `stop` on, not read."""
+    dtype = types.uint8 if array.dtype == types.boolean else array.dtype
+    memory = Lanes(dtype, count_of(others))
+    converted, convert = _converted(types.float64, memory)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place, align = _place(context, builder, signature, args, memory)
+        kind = context.get_value_type(memory)
+        left = builder.sub(args[2], args[1])
+        most = left.type(memory.count)
+        left = builder.select(builder.icmp_signed("<", left, most), left, most)
+        order = ir.Constant(
+            ir.VectorType(_I32, memory.count), [_I32(k) for k in range(memory.count)]
+        )
+        left = splat(builder, builder.trunc(left, _I32), order.type)
+        name = f"llvm.masked.load.v{memory.count}{_short(kind.element)}.p0"
+        args = place, _I32(align), builder.icmp_signed("<", order, left), constant(kind, 0)
+        function_type = ir.FunctionType(kind, [a.type for a in args])
+        load = cgutils.get_or_insert_function(builder.module, function_type, name)
+        return convert(context, builder, converted, [builder.call(load, args)])
+
+    return converted.return_type(array, types.intp, types.intp, others), generate
 
 
 def _part(builder: Any, lanes: ir.Value, begin: int, count: int) -> ir.Value:

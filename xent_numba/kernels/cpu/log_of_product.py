@@ -52,11 +52,9 @@ from xent_numba.kernels.cpu.lanes import (
     load,
     load_beside,
     select,
-    store,
     to_float64,
 )
 from xent_numba.kernels.cpu.log import log_sum
-from xent_numba.kernels.cpu.memory import window
 from xent_numba.kernels.cpu.soft_labels import minus_log_for_float32, other_share, penalty
 from xent_numba.kernels.cpu.summation import fold, fold_sums, two_sum
 
@@ -67,9 +65,6 @@ section, and if so the sum of the losses as value + error.
 
 SECTION = 2048
 """Samples multiplied up before logarithms are taken."""
-
-LAST = 8
-"""Products of which the logarithm is taken, each of SECTION / LAST samples."""
 
 SAFE_ROWS = 4
 """Lines of float32 probabilities, at least 2^-149 each, that a float64 product takes unscaled."""
@@ -111,14 +106,6 @@ def _by_types(choose: Callable[[int, Any], Any]) -> SectionSum:
         return choose(int(first.dtype == types.float64), labels.dtype)
 
     return section_sum
-
-
-@exact
-def _added(lanes: Any, errors: Any, state: Any) -> tuple[float, float]:
-    """The sum of eight lanes, and of their errors, in a fixed tree."""
-    store(state, 0, lanes)
-    store(state, LAST, errors)
-    return fold_sums(window(state, 0, LAST), window(state, LAST, 2 * LAST))
 
 
 def _hard(negative: int) -> tuple[Any, Any]:
@@ -168,8 +155,7 @@ def _softplus_sums(
         product = joined(*halves(product))
         log, rest = log_sum(*two_sum(filled(1.0, product), product))
         a, b = halves(total)
-        store(state, 0, (a + b) + (log + rest))
-        return not any_of(bad), fold(window(state, 0, LAST)), 0.0
+        return not any_of(bad), fold((a + b) + (log + rest), state), 0.0
 
     def float64(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
         high, low = filled(1.0, first), filled(0.0, first)
@@ -188,7 +174,7 @@ def _softplus_sums(
             high, low = multiplied(high, low, factor, (e - (factor - 1.0)) + e_low)
         log, rest = log_sum(high, filled(0.0, first))
         total, lost = two_sum(total, log)
-        value, error = _added(total, errors + (lost + (rest + low / high)), state)
+        value, error = fold_sums(total, errors + (lost + (rest + low / high)), state)
         return (not any_of(bad)) & (value > TINY), value, error
 
     return float32, float64
@@ -263,8 +249,7 @@ def _cross_entropy_sums(checked: bool = True) -> tuple[SectionSum, SectionSum]:
         a, b = halves(lost)
         rest += a + b
         a, b = halves(octaves)
-        store(state, 0, fma(a + b, _LN2, log) + rest)
-        value = 0.0 - fold(window(state, 0, LAST))
+        value = 0.0 - fold(fma(a + b, _LN2, log) + rest, state)
         return (not any_of(bad)) & ((value > TINY_FLOAT32) | (value == 0.0)), value, 0.0
 
     def float64(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
@@ -288,7 +273,7 @@ def _cross_entropy_sums(checked: bool = True) -> tuple[SectionSum, SectionSum]:
         powers = octaves * _LN2
         total, lost = two_sum(log, powers)
         error = lost + (rest + low / high) + (fma(octaves, _LN2, -powers) + octaves * _LN2_LOW)
-        value, error = _added(total, error, state)
+        value, error = fold_sums(total, error, state)
         return (not any_of(bad)) & (value < -TINY), 0.0 - value, -error
 
     return float32, float64
@@ -339,8 +324,7 @@ def _soft_cross_entropy_sums(checked: bool) -> tuple[SectionSum, SectionSum]:
         product = joined(*halves(product))
         log, rest = log_sum(*two_sum(filled(1.0, product), product))
         a, b = halves(total)
-        store(state, 0, (a + b) + (log + rest))
-        return not any_of(bad), fold(window(state, 0, LAST)), 0.0
+        return not any_of(bad), fold((a + b) + (log + rest), state), 0.0
 
     def float64(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
         high, low = filled(1.0, first), filled(0.0, first)
@@ -360,7 +344,7 @@ def _soft_cross_entropy_sums(checked: bool) -> tuple[SectionSum, SectionSum]:
             high, low = multiplied(high, low, factor, (odds - (factor - 1.0)) + odds_low)
         log, rest = log_sum(high, filled(0.0, first))
         total, lost = two_sum(total, log)
-        value, error = _added(total, errors + (lost + (rest + low / high)), state)
+        value, error = fold_sums(total, errors + (lost + (rest + low / high)), state)
         return (not any_of(bad)) & (value > TINY), value, error
 
     return float32, float64

@@ -18,22 +18,35 @@ from xent_numba.kernels.cpu.float_state import apart, enter, leave
 from xent_numba.kernels.cpu.log_of_product import SECTION
 from xent_numba.kernels.cpu.memory import stack, window
 from xent_numba.kernels.cpu.partials import BAD, WEIGHT_SUM
-from xent_numba.kernels.cpu.summation import BLOCK, LANES, add_to, sum_block
-
-TWO_ROWS = 2 * LANES
+from xent_numba.kernels.cpu.summation import (
+    BLOCK,
+    STATE_SIZE,
+    add_to,
+    allowed_weight,
+    sum_block,
+)
 
 
 @exact
-def multiply(values: Any, weights: Any) -> None:
-    """Multiply a block by its float64 weights, the product rounded to float64 and to its dtype."""
+def multiply(values: Any, weights: Any, scale: float) -> bool:
+    """Multiply a block by its weights times a power of two, rounded to float64 and to its dtype.
+
+    Return whether a weight is NaN, infinite or negative.
+    """
     prefer_full_vectors()
+    bad = False
     for i in range(values.size):
-        values[i] = values.dtype.type(np.float64(values[i]) * weights[i])
+        weight = np.float64(weights[i])
+        bad |= not allowed_weight(weight)
+        values[i] = values.dtype.type(np.float64(values[i]) * (weight * scale))
+    return bad
 
 
 @exact
-def scale_gradients(gradients: Any, weights: Any, divisor: float, divisor_error: float) -> None:
-    """Multiply a block by its float64 weights, if any, over divisor + divisor_error.
+def scale_gradients(
+    gradients: Any, weights: Any, scale: float, divisor: float, divisor_error: float
+) -> None:
+    """Multiply a block by its weights, if any, times scale over divisor + divisor_error.
 
     The quotient of weight and divisor is an unevaluated sum, so that only the gradient is rounded.
     """
@@ -44,8 +57,9 @@ def scale_gradients(gradients: Any, weights: Any, divisor: float, divisor_error:
         if weights is None:
             factor, low = inverse, inverse_low
         else:
-            factor = weights[i] * inverse
-            low = fma(weights[i], inverse, -factor) + weights[i] * inverse_low
+            weight = np.float64(weights[i]) * scale
+            factor = weight * inverse
+            low = fma(weight, inverse, -factor) + weight * inverse_low
         gradient = np.float64(gradients[i])
         gradients[i] = gradients.dtype.type(fma(gradient, factor, gradient * low))
 
@@ -60,7 +74,7 @@ def scale_weights(weights: Any, scale: float, scaled: Any) -> bool:
     bad = False
     for i in range(scaled.size):
         weight = np.float64(weights[i])
-        bad |= not ((weight >= 0.0) & (weight < np.inf))
+        bad |= not allowed_weight(weight)
         scaled[i] = weight * scale
     return bad
 
@@ -69,7 +83,7 @@ def scale_weights(weights: Any, scale: float, scaled: Any) -> bool:
 def _weigh(weights: Any, scale: float, rows: Any) -> None:
     apart()
     scaled = stack(BLOCK, np.float64)
-    state = stack(TWO_ROWS, np.float64)
+    state = stack(STATE_SIZE, np.float64)
     for start in range(0, weights.size, BLOCK):
         stop = min(start + BLOCK, weights.size)
         block = window(scaled, 0, stop - start)
