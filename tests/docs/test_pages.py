@@ -46,8 +46,8 @@ def run(source, names, name):
 
 COMMANDS = {
     *("approx", "begin", "cdot", "end", "frac", "ge", "in", "infty", "lVert", "lambda", "le"),
-    *("left", "ln", "log", "mathbb", "mathcal", "mathrm", "max", "mid", "partial", "pm", "prod"),
-    *("qquad", "quad", "rVert", "right", "sum", "text", "tfrac", "to", "\\"),
+    *("left", "ln", "log", "mathbb", "mathcal", "mathrm", "max", "mid", "min", "partial", "pm"),
+    *("prod", "qquad", "quad", "rVert", "right", "sum", "text", "tfrac", "to", "\\"),
 }
 
 

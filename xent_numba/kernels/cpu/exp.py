@@ -213,6 +213,9 @@ _TAIL = (1.0, *EXP_SIXTEENTH_FLOAT32)
 @inlined
 def exp_for_float32(x: Any) -> Any:
     """e^x for x <= 0 in float64, to 2^-29.2; for x < -700, e^-700, which is 0 to a float32."""
-    shifted, r = _reduced(select(x < _LOWEST, _LOWEST, x), _ROUND_TO_SIXTEENTH)
+    x = select(x < _LOWEST, _LOWEST, x)
+    shifted = fma(x, FLOAT64.inverse_ln2, _ROUND_TO_SIXTEENTH)
+    # One fma: what ln2_high lacks of ln 2, times n, is below 2^-45.
+    r = fma(shifted - _ROUND_TO_SIXTEENTH, -FLOAT64.ln2_high, x)
     power = scale_by_low_bits(pick(FLOAT64.powers, shifted), shifted, 4)
     return fma(power * r, polynomial(r, _TAIL), power)

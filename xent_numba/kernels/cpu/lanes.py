@@ -201,6 +201,13 @@ def load(typing: Any, array: Any, start: Any) -> Any:
 
 
 @intrinsic
+def load_pair(typing: Any, array: Any, start: Any) -> Any:
+    """Two lines' worth of floats of an array, from an item on."""
+    lanes, generate = _loaded(array, 2 * count_of(array))
+    return lanes(array, types.intp), generate
+
+
+@intrinsic
 def load_beside(typing: Any, array: Any, start: Any, others: Any) -> Any:
     """As many lanes as the others, of an array, from an item on."""
     lanes, generate = _loaded(array, count_of(others))

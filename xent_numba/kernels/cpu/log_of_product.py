@@ -55,7 +55,11 @@ from xent_numba.kernels.cpu.lanes import (
     to_float64,
 )
 from xent_numba.kernels.cpu.log import log_sum
-from xent_numba.kernels.cpu.soft_labels import minus_log_for_float32, other_share, penalty
+from xent_numba.kernels.cpu.soft_labels import (
+    log_for_float32,
+    other_share,
+    penalty,
+)
 from xent_numba.kernels.cpu.summation import fold, fold_sums, two_sum
 
 SectionSum = Callable[[Any, Any, Any], tuple[bool, float, float]]
@@ -67,13 +71,18 @@ SECTION = 2048
 """Samples multiplied up before logarithms are taken."""
 
 SAFE_ROWS = 4
-"""Lines of float32 probabilities, at least 2^-149 each, that a float64 product takes unscaled."""
+"""Lines of probabilities, at least 2^-149 (float32) or 2^-200, that a product takes unscaled."""
+
+SMALL_FACTOR = float.fromhex("0x1p-200")
+"""Of a smaller factor in float64 the loss is over 138: a section that has one is left alone."""
 
 TINY = float.fromhex("0x1p-30")
 """A smaller float64 sum is all in the low parts, whose roundings are not kept: it is left alone."""
 
 TINY_FLOAT32 = float.fromhex("0x1p-14")
-"""Beside a smaller sum the roundings of 2048 float64 factors near 1, 2^-54 each, are seen."""
+"""Beside a smaller sum the roundings of 2048 float64 factors near 1, and of their products, 2^-54
+each, are seen.
+"""
 
 _LN2, _LN2_LOW = FLOAT64.ln2_high, FLOAT64.ln2_low
 _SQRT_HALF = float.fromhex("0x1.6a09e667f3bcdp-1")
@@ -120,7 +129,7 @@ def _hard(negative: int) -> tuple[Any, Any]:
 
     @inlined
     def linear(s: Any, y: Any) -> Any:
-        return to_float64(select((y == 1) ^ (s > 0.0), abs(s), 0.0)), 0.0
+        return select((y == 1) ^ (s > 0.0), abs(s), 0.0), 0.0
 
     return allowed, linear
 
@@ -132,7 +141,7 @@ def _soft_label(y: Any) -> Any:
 
 @inlined
 def _soft_linear(s: Any, y: Any) -> Any:
-    return penalty(to_float64(s), to_float64(y))
+    return penalty(s, to_float64(y))
 
 
 def _softplus_sums(
@@ -145,13 +154,13 @@ def _softplus_sums(
         total = filled(0.0, first)
         bad = filled(False, first)
         for i in range(0, first.size, LINE // first.itemsize):
-            s = load(first, i)
+            s = to_float64(load(first, i))
             y = load_beside(labels, i, s)
             more, _ = linear(s, y)
             if checked:
                 bad |= ~allowed(y)
             total += more
-            product = joined(product, exp_for_float32(to_float64(-abs(s))))
+            product = joined(product, exp_for_float32(-abs(s)))
         product = joined(*halves(product))
         log, rest = log_sum(*two_sum(filled(1.0, product), product))
         a, b = halves(total)
@@ -230,7 +239,7 @@ def _cross_entropy_sums(checked: bool = True) -> tuple[SectionSum, SectionSum]:
 
     def float32(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
         step = LINE // first.itemsize
-        product, lost, octaves = filled(1.0, first), filled(0.0, first), filled(0.0, first)
+        product, octaves = filled(1.0, first), filled(0.0, first)
         bad = filled(False, first)
         for start in range(0, first.size, SAFE_ROWS * step):
             for i in range(start, start + SAFE_ROWS * step, step):
@@ -238,19 +247,15 @@ def _cross_entropy_sums(checked: bool = True) -> tuple[SectionSum, SectionSum]:
                 y = load_beside(labels, i, p)
                 if checked:
                     bad |= ~_known(p, y)
-                factor, factor_low = _factor(to_float64(p), y == 1)
+                factor, _ = _factor(to_float64(p), y == 1)
                 product *= factor
-                # Not negligible only beside a factor of 1.
-                lost += factor_low
             n, _, scale = split_octave(product, _SQRT_HALF)
             octaves, product = octaves + n, product * scale
         a, b = halves(product)
         log, rest = log_sum(a * b, filled(0.0, a))
-        a, b = halves(lost)
-        rest += a + b
         a, b = halves(octaves)
         value = 0.0 - fold(fma(a + b, _LN2, log) + rest, state)
-        return (not any_of(bad)) & ((value > TINY_FLOAT32) | (value == 0.0)), value, 0.0
+        return (not any_of(bad)) & (value > TINY_FLOAT32), value, 0.0
 
     def float64(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
         high, low, octaves = filled(1.0, first), filled(0.0, first), filled(0.0, first)
@@ -260,13 +265,11 @@ def _cross_entropy_sums(checked: bool = True) -> tuple[SectionSum, SectionSum]:
             for i in range(start, start + SAFE_ROWS * step, step):
                 p = load(first, i)
                 y = load_beside(labels, i, p)
+                factor, factor_low = _factor(p, y == 1)
+                bad |= factor < SMALL_FACTOR
                 if checked:
                     bad |= ~_known(p, y)
-                factor, factor_low = _factor(p, y == 1)
-                n, _, scale = split_octave(factor, _SQRT_HALF)
-                octaves += n
-                high, low = multiplied(high, low, factor * scale, factor_low * scale)
-            # A subnormal factor is less than 1/2 after scaling too.
+                high, low = multiplied(high, low, factor, factor_low)
             n, _, scale = split_octave(high, _SQRT_HALF)
             octaves, high, low = octaves + n, high * scale, low * scale
         log, rest = log_sum(high, filled(0.0, first))
@@ -319,12 +322,12 @@ def _soft_cross_entropy_sums(checked: bool) -> tuple[SectionSum, SectionSum]:
             if checked:
                 bad |= ~_between(p, y)
             odds, _, w, _ = _odds(to_float64(p), to_float64(y))
-            total = fma(w, minus_log_for_float32(odds, 0.0), total)
+            total = fma(w, log_for_float32(odds, 0.0), total)
             product = joined(product, odds)
         product = joined(*halves(product))
         log, rest = log_sum(*two_sum(filled(1.0, product), product))
         a, b = halves(total)
-        return not any_of(bad), fold((a + b) + (log + rest), state), 0.0
+        return not any_of(bad), fold((log + rest) - (a + b), state), 0.0
 
     def float64(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
         high, low = filled(1.0, first), filled(0.0, first)

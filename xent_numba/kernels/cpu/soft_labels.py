@@ -53,15 +53,21 @@ def log1p_for_float32(t: float) -> float:
 
 
 @inlined
-def minus_log_for_float32(u: float, low: float) -> float:
-    """-log(u + low) in float64 for 0 <= u <= 1, to 2^-27.2; u is 0 or normal.
+def log_for_float32(u: float, low: float) -> float:
+    """log(u + low) in float64 for 0 < u <= 1, to 2^-27.2; u is normal.
 
     u + low = 2^n (1 + t) with 1 + t from sqrt(1/2) to sqrt(2).
     """
     n, significand, scale = split_octave(u, _SQRT_HALF)
     t = fma(low, scale, significand - 1.0)
     log = fma(t * t, fma(t, polynomial(t, LOG_DIRECT_FLOAT32), -0.5), t)
-    return select(u == 0.0, np.inf, 0.0 - fma(n, FLOAT64.ln2_high, log))
+    return fma(n, FLOAT64.ln2_high, log)
+
+
+@inlined
+def minus_log_for_float32(u: float, low: float) -> float:
+    """-log(u + low), as `log_for_float32` has it; infinite for u = 0."""
+    return select(u == 0.0, np.inf, 0.0 - log_for_float32(u, low))
 
 
 @inlined
