@@ -49,7 +49,9 @@ def test_losses_match_numpy(operation, reduction, weighted):
         np.testing.assert_allclose(got.compute(), want, rtol=1e-13)
 
 
-@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
+@pytest.mark.parametrize(
+    "scheduler", ["synchronous", "threads", pytest.param("processes", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("by", ["auto", "numpy_stable"])
 def test_an_error_names_the_place_in_the_whole(scheduler, reduction, by):

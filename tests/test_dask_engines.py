@@ -52,6 +52,7 @@ def slowly(block, block_info=None):
     return block
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_worker_is_killed_in_the_middle(cluster):
     from distributed import default_client

@@ -24,6 +24,7 @@ def studied(folder):
     return store.read(folder / "accuracy.json", STUDY).content
 
 
+@pytest.mark.slow
 def test_writes_json_and_markdown(tmp_path, capsys):
     arguments = [*SMALL, "--samples", "1", "--processes", "1", "--output", str(tmp_path)]
     assert main([*arguments, "--dtype", "float64"]) == 0

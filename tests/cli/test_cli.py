@@ -71,6 +71,7 @@ def test_the_table_has_a_row_for_every_implementation(compared):
     assert re.search(r"^fake_right +n/a *$", logistic, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_one_that_was_asked_for_and_is_wrong_is_an_exit_status(compared, tmp_path):
     assert compared[0].returncode == 1
     run = str(compared[1] / "run.json")
@@ -342,6 +343,7 @@ def test_one_implementation_may_take_part_with_two_numbers_of_threads(monkeypatc
     assert labels == ["numba_parallel", "numba_parallel@1", "numpy_stable"]
 
 
+@pytest.mark.slow
 def test_a_part_of_the_suite_is_measured_and_written(tmp_path, monkeypatch, compared, capsys):
     kept = store.read(compared[1] / "run.json", COMPARISON)
     # Whatever the clock said: a control that holds, and below one that does not.
@@ -388,6 +390,7 @@ def test_a_resolution_that_is_too_coarse_is_no_comparison(compared, tmp_path, ca
     assert cli.main(["compare", "--from-json", str(file), "--strict"]) == 3
 
 
+@pytest.mark.slow
 def test_rows_appear_as_they_are_ready_with_the_time_that_is_left(capsys, monkeypatch):
     monkeypatch.setattr(output.Progress, "EVERY", 0.0)
     command = ["compare", *QUICK, "--operation", "sigmoid", "--size", "100"]

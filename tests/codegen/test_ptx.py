@@ -91,6 +91,7 @@ def bytes_ahead(compiled):
     return sum(BYTES.get(name.rpartition(".")[2], 4) for name in loads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "labels"), LOADS, ids=lambda name: name)
 def test_a_tile_is_loaded_in_as_few_and_as_early_loads_as_there_can_be(offline, dtype, labels):
     compiled = offline.assembled(offline.pass_ptx("logistic_loss", dtype, labels))
@@ -114,6 +115,7 @@ def test_unaligned_arrays_are_taken_one_by_one(offline):
     check_compiled(offline.assembled(ptx), 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("labels", "reduced"), [("int8", True), ("same", True), ("int8", False)])
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("operation", LOSSES)

@@ -17,6 +17,7 @@ from xent_numba.measurement.worker import Worker
 ROWS = Path(__file__).parents[2] / "examples" / "dask_rows"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dask_threads", "dask_processes"])
 def test_a_row_is_judged_right_and_leaves_no_process(name):
     pytest.importorskip("dask", reason="dask is not installed: pip install 'xent-numba[dask]'")

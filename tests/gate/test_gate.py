@@ -418,6 +418,7 @@ def configure(tiny, **changed):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
 
 
+@pytest.mark.slow
 def test_a_benchmark_has_the_time_it_asks_for_and_so_has_the_listing(tiny):
     configure(tiny, default_benchmark_timeout=1.0)
     slow = (

@@ -109,6 +109,7 @@ def compared(modules, **options):
     return names, found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [

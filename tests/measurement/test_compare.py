@@ -88,6 +88,7 @@ def test_what_judging_will_take_is_said(run):
     assert any(re.fullmatch(r"judging, about \d+ s more", what) for what in said)
 
 
+@pytest.mark.slow
 def test_every_implementation_has_a_row_for_every_case(rows):
     labels = (*NAMES, MEMORY_LIMIT, "fake_right" + AGAIN)
     assert set(rows) == {(label, case.size) for label in labels for case in CASES}
@@ -281,6 +282,7 @@ def test_the_memory_limit_may_die_and_is_replaced(tmp_path, stage):
     assert second["fake_right"].limit_share.value > 0
 
 
+@pytest.mark.slow
 def test_whoever_dies_on_one_case_goes_on_with_the_next(tmp_path):
     source = SOURCES["fake_dying_later"].replace("> 0.5", "> 0.5 and inputs[0].size == 1000")
     (tmp_path / "fake_dying_once.py").write_text(source)

@@ -201,6 +201,7 @@ def rows(tmp_path_factory):
     return {row.implementation: row for row in found.content.rows}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_it_is_caught_by_name(rows, name):
     if name == "eats_memory" and sys.platform != "linux":
@@ -229,6 +230,7 @@ def test_a_sum_that_is_kept_is_caught(tmp_path):
     assert JUDGED + "the sum is" in by_name["keeps_the_sum"].reason
 
 
+@pytest.mark.slow
 def test_one_that_hangs_is_ended_after_the_limit_that_is_told(tmp_path):
     file = tmp_path / "hangs.py"
     file.write_text(HEAD + "    time.sleep(1000)")

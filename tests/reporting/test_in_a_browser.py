@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / "reports" / "index.html"
 
 
-@pytest.fixture(params=["fabricated", "committed"])
+@pytest.fixture(params=["fabricated", pytest.param("committed", marks=pytest.mark.slow)])
 def path(request, folder):
     return folder / "index.html" if request.param == "fabricated" else COMMITTED
 

@@ -36,6 +36,7 @@ def test_records_hold_what_was_measured(found):
     assert one["rounds"] >= 2 * 6
 
 
+@pytest.mark.slow
 def test_each_process_has_its_rounds(found):
     from xent_numba.measurement.statistics import ROUNDS
 

@@ -98,6 +98,7 @@ def test_infinity_is_no_place_on_the_axis_of_errors(error):
     assert ("infinitely wrong" in said) == (error == float("inf"))
 
 
+@pytest.mark.slow
 def test_the_roofline_has_both_ceilings(tmp_path):
     fabricated.write(tmp_path, "operations")
     text = page.render(Sources.read(tmp_path))
@@ -163,6 +164,7 @@ def test_every_part_can_be_drawn(part):
     assert ElementTree.fromstring(figure.draw(run)).tag.endswith("svg")
 
 
+@pytest.mark.slow
 def test_a_case_that_nobody_got_right_has_a_page(tmp_path):
     run = fabricated.comparison("operations")
     wrong = [

@@ -47,6 +47,7 @@ def test_avx2_code_has_the_same_bits(expected):
 HASWELL = "+avx,+avx2,+bmi,+bmi2,+cx16,+f16c,+fma,+lzcnt,+mmx,+movbe,+popcnt,+sse4.2"
 
 
+@pytest.mark.slow
 @LAYERS
 def test_concurrent_callers(layer, expected):
     output = run(

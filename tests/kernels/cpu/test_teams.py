@@ -51,6 +51,7 @@ def test_the_threads_are_those_that_numba_is_told(layer, count):
     assert found.split() == [layer, str(count), "True"]
 
 
+@pytest.mark.slow
 def test_no_thread_is_started_to_compile_or_to_load():
     code = """
 import numpy as np, numba, xent_numba

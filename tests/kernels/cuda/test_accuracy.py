@@ -112,6 +112,7 @@ def found(module, operations, dtype, number, *, hard=True):
     return {t: total(part[t] for part in parts) for t in sweep.quantities()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("off", "hard"), [(-1, True), (0, True), (1, True), (0, False)])
 @pytest.mark.parametrize(("dtype", "number"), [("float32", 1 << 20), ("float64", 1 << 15)])
 @pytest.mark.parametrize("operations", [SCORES, PROBABILITIES], ids=["scores", "probabilities"])
