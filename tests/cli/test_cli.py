@@ -212,6 +212,31 @@ def test_a_bad_option_gets_one_sentence(options, named, accepted, capsys):
     assert accepted in line
 
 
+def help_of(*command):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*command, "--help"])
+    assert ended.value.code == 0
+
+
+def test_every_command_has_help(capsys):
+    help_of()
+    commands = re.search(r"{([\w,]+)}", capsys.readouterr().out)[1].split(",")
+    for command in commands:
+        help_of(command)
+        printed = capsys.readouterr().out
+        assert f"xent-numba {command}" in printed
+        assert "--help" in printed
+        assert "%%" not in printed
+    assert "compare" in commands
+
+
+@pytest.mark.parametrize("shell", shtab.SUPPORTED_SHELLS)
+def test_every_shell_gets_its_completion(shell):
+    script = shtab.complete(cli.parser(), shell)
+    assert "implementation" in script
+    assert "%%" not in script
+
+
 @pytest.mark.parametrize(("command", "extra"), [("compare", "bench"), ("gate", "gate")])
 def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch, capsys, command, extra):
     monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)

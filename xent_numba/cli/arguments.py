@@ -35,9 +35,10 @@ def option(
     text: str,
     **more: Any,
 ) -> None:
-    """Add an option with a value; `text` is its help."""
+    """Add an option with a value; `text` is its help, where a percent sign means itself."""
     if isinstance(read, one_of):
         more["choices"] = read.names
+    text = text.replace("%", "%%")
     added: Any = parser.add_argument(flag, type=read, metavar=metavar, help=text, **more)
     if metavar in PATHS:
         added.complete = COMPLETED
