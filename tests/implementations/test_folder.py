@@ -98,6 +98,7 @@ def test_declarations_need_no_optional_package():
     assert not result.returncode, result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", registry.names())
 def test_removing_a_file_leaves_the_rest_working(copy, name):
     (copy / "xent_numba" / "implementations" / f"{name}.py").unlink()

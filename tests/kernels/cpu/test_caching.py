@@ -231,6 +231,7 @@ def be_unreadable(path):
 FAULTS = [empty, truncate, flip_an_early_bit, flip_a_bit_of_the_key, flip_a_bit, be_unreadable]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_is_wrong_with_a_file_costs_a_compilation_and_a_warning(fault, small, cache, kept):
     fault(kept)
@@ -330,6 +331,7 @@ small.call(0.5)
     assert call(small, cache, code) == (1.5, 1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "value", "same"),
     [

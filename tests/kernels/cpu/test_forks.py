@@ -55,6 +55,7 @@ def test_numba_simple_in_threads_and_in_a_pool(layer):
     assert output == "84 1"
 
 
+@pytest.mark.slow
 @LAYERS
 @FORKS
 @pytest.mark.parametrize("fork", ["os.fork", "ctypes.CDLL(None).fork"])

@@ -171,6 +171,7 @@ def assert_as_on_the_cpu(operation, dtype, hard, nans, weight=None):
             assert same.all(), (label, first[good][~same], got[~same], exact[~same])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "nans"), [("float32", pairs()[0]), *(("float64", nans) for nans in pairs())]
 )
