@@ -10,6 +10,7 @@ from xent_numba import vectormath
 FUNCTIONS = [name for name in vectormath.__all__ if name != "prefer_full_vectors"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_users_kernel_compiles_to_arithmetic(offline, name, dtype):

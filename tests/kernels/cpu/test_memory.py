@@ -104,6 +104,7 @@ def sizes_past_the_caches(dtype):
     return -(-n // step) * step + 1, n + 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("shift", [0, 1, 3, 7])

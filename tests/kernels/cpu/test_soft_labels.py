@@ -115,6 +115,23 @@ def test_a_hard_label_has_its_bits_among_soft_ones(dtype):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("size", [1e-80, 1e-30, 1e-12, 1e-9])
+def test_a_sum_of_hard_labels_has_the_same_bits_in_every_dtype(size, dtype):
+    rng = np.random.default_rng(53)
+    y = rng.integers(0, 2, 3 * SECTION).astype(np.int8)
+    # Samples that are alike err alike: the sum shows how they were added.
+    smallest = np.finfo(dtype).smallest_subnormal
+    for tiny in (rng.random(10) * size).astype(dtype).clip(smallest):
+        for p in (np.where(y == 1, 1 - tiny, tiny), np.full(y.size, tiny)):
+            s = np.where(p == tiny, 1, -1).astype(dtype) * np.log(tiny).clip(-1e4)
+            expected = xn.binary_cross_entropy(p, y, reduction="sum")
+            same = xn.binary_cross_entropy_with_logits(s, y, reduction="sum")
+            for labels in map(y.astype, (bool, np.int64, *FLOATS)):
+                assert xn.binary_cross_entropy(p, labels, reduction="sum") == expected
+                assert xn.binary_cross_entropy_with_logits(s, labels, reduction="sum") == same
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("place", [0, 700, SECTION + 5])
 def test_bad_labels_among_soft_ones(dtype, place):
     y = np.full(2 * SECTION, 0.3, dtype)

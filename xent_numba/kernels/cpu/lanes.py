@@ -289,21 +289,30 @@ def load_float64(typing: Any, array: Any, start: Any, stop: Any, others: Any) ->
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         place, align = _place(context, builder, signature, args, memory)
-        kind = context.get_value_type(memory)
-        left = builder.sub(args[2], args[1])
-        most = left.type(memory.count)
-        left = builder.select(builder.icmp_signed("<", left, most), left, most)
-        order = ir.Constant(
-            ir.VectorType(_I32, memory.count), [_I32(k) for k in range(memory.count)]
-        )
-        left = splat(builder, builder.trunc(left, _I32), order.type)
-        name = f"llvm.masked.load.v{memory.count}{_short(kind.element)}.p0"
-        args = place, _I32(align), builder.icmp_signed("<", order, left), constant(kind, 0)
-        function_type = ir.FunctionType(kind, [a.type for a in args])
-        load = cgutils.get_or_insert_function(builder.module, function_type, name)
-        return convert(context, builder, converted, [builder.call(load, args)])
+        kind, left = context.get_value_type(memory), builder.sub(args[2], args[1])
+        # Whole lines by an instruction of their own: not every machine has one with a mask.
+        found = cgutils.alloca_once(builder, kind)
+        whole = builder.icmp_signed(">=", left, left.type(memory.count))
+        with builder.if_else(whole, likely=True) as (all_of_it, a_part):
+            with all_of_it:
+                builder.store(builder.load(place, align=align), found)
+            with a_part:
+                builder.store(_loaded_below(builder, place, align, left), found)
+        return convert(context, builder, converted, [builder.load(found)])
 
     return converted.return_type(array, types.intp, types.intp, others), generate
+
+
+def _loaded_below(builder: Any, place: ir.Value, align: int, count: ir.Value) -> ir.Value:
+    """Generate code for the first lanes at a place, 0 in the others."""
+    kind = place.type.pointee
+    lanes = len(kind)
+    order = ir.Constant(ir.VectorType(_I32, lanes), [_I32(k) for k in range(lanes)])
+    mask = builder.icmp_signed("<", order, splat(builder, builder.trunc(count, _I32), order.type))
+    args = place, _I32(align), mask, constant(kind, 0)
+    function_type = ir.FunctionType(kind, [a.type for a in args])
+    name = f"llvm.masked.load.v{lanes}{_short(kind.element)}.p0"
+    return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), args)
 
 
 def _part(builder: Any, lanes: ir.Value, begin: int, count: int) -> ir.Value:

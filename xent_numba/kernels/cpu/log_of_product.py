@@ -209,12 +209,23 @@ def softplus_sum(negative: int, checked: bool = True) -> SectionSum:
     return _by_types(choose)
 
 
-def _first_hard(hard: Any, soft: Any) -> SectionSum:
+@exact
+def _any_soft(labels: Any) -> bool:
+    found = filled(False, labels)
+    for i in range(0, labels.size, LINE // labels.itemsize):
+        y = load(labels, i)
+        found |= (y != 0) & (y != 1)
+    return any_of(found)
+
+
+def _first_hard(hard: Any, soft: Any) -> Any:
+    """Return a sum for labels in [0, 1]; hard ones get the bits that integers get."""
+
     def either(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
         y = load(labels, 0)
         if not any_of((y != 0) & (y != 1)):
             plain, value, error = hard(first, labels, state)
-            if plain:
+            if plain or not _any_soft(labels):
                 return plain, value, error
         found: tuple[bool, float, float] = soft(first, labels, state)
         return found
