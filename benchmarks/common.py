@@ -48,23 +48,25 @@ def arguments(operation, dtype, size):
     return scores.astype(dtype), labels.astype(dtype)
 
 
-@functools.cache
-def prepare(operation, implementation, dtype, size):
-    """The call to be measured, made before, so that whatever it compiles is compiled.
-
-    asv runs `setup` before every sample: what takes long is done the first time only.
-    """
-    inputs = arguments(operation, dtype, size)
-    options = {} if operation == "sigmoid" else {"reduction": "sum"}
+def bound(operation, *inputs, **options):
+    """The call to be measured, made before, so that whatever it compiles is compiled."""
     if operation == "sigmoid":
         options["out"] = np.empty_like(inputs[0])
+    else:
+        options["reduction"] = "sum"
     if operation.endswith("_and_grad"):
         options["grad_out"] = np.empty_like(inputs[0])
-    function = getattr(xent_numba, operation)
-    call = functools.partial(function, *inputs, **options, implementation=implementation)
+    call = functools.partial(getattr(xent_numba, operation), *inputs, **options)
     for _ in range(2):
         call()
     return call
+
+
+# asv runs `setup` before every sample: what takes long is done the first time only.
+@functools.cache
+def prepare(operation, implementation, dtype, size):
+    inputs = arguments(operation, dtype, size)
+    return bound(operation, *inputs, implementation=implementation)
 
 
 def timed(operation, implementations, prepare=prepare):

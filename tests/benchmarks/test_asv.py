@@ -25,6 +25,7 @@ MODULES = (
     "more.implementations",
     "more.code",
     "more.graphs",
+    "more.labels",
     "more.vectormath",
 )
 TINY, PARALLEL = 100, 40_000
@@ -105,6 +106,23 @@ def test_every_timed_parameter_set_runs_and_compiles_nothing(benchmarks, module,
                     benchmark(*parameters)
                 ran.add(parameters[0])
     assert {"numba_parallel"} <= ran
+
+
+def test_soft_labels_and_weights_are_timed_and_compile_nothing(benchmarks):
+    from xent_numba.operations import OPERATIONS
+
+    module = benchmarks["more.labels"]
+    takes = {name: operation.labels for name, operation in OPERATIONS.items()}
+    soft = {name for name, labels in takes.items() if labels and labels.soft}
+    assert {one.__name__ for one in timings(module)} == {f"time_{name}" for name in soft}
+    for benchmark in timings(module):
+        for parameters in parameter_sets(benchmark, TINY):
+            benchmark.setup(*parameters)
+            (_, labels), options = benchmark.call.args, benchmark.call.keywords
+            assert ((labels > 0) & (labels < 1)).all() == ("soft" in parameters[0])
+            assert (options["sample_weight"] is not None) == ("weighted" in parameters[0])
+            with nothing_compiled():
+                benchmark(*parameters)
 
 
 def test_the_default_set_is_small_and_has_no_parameter_without_values(benchmarks):
