@@ -34,6 +34,10 @@ def digest(arrange=lambda a: a):
                 loss, gradient = xn.binary_cross_entropy_with_logits_and_grad(
                     s, y, sample_weight=weight, reduction=reduction)
                 h.update(np.asarray(loss).tobytes() + gradient.tobytes())
+        p = arrange(xn.sigmoid(s))
+        for labels in (y, y.astype(dtype), w):
+            h.update(xn.binary_cross_entropy(p, labels, reduction="sum").tobytes())
+            h.update(xn.binary_cross_entropy_with_logits(s, labels, reduction="sum").tobytes())
     return h.hexdigest()
 """
 

@@ -79,6 +79,7 @@ CASES = [
     ("binary_cross_entropy", 0, cross_entropy_of_other, 0, 1, BOTH),
     ("binary_cross_entropy", 0, cross_entropy_of_other, 0, 1e-12, BOTH),
     ("binary_cross_entropy", 0, cross_entropy_of_other, 0, 1e-40, SINGLE),
+    ("binary_cross_entropy", 0, cross_entropy_of_other, 2.0**-25, 2.0**-24, SINGLE),
     # A product of factors near 1 loses most of these.
     ("binary_cross_entropy", 0, cross_entropy_of_other, 2.0**-31, 2.0**-30, SINGLE),
 ]
@@ -112,9 +113,12 @@ def test_equal_samples_with_soft_labels(dtype):
     n = 3 * SECTION
     with mpmath.workdps(60):
         for one, share in zip(p, y, strict=True):
-            got = xn.binary_cross_entropy(np.full(n, one), np.full(n, share), reduction="sum")
+            # Some that are certain, and right, are multiplied up with the others.
+            first, labels = np.full(n, one), np.full(n, share)
+            first[:7] = labels[:7] = 1
+            got = xn.binary_cross_entropy(first, labels, reduction="sum")
             probability, weight = mpmath.mpf(float(one)), mpmath.mpf(float(share))
-            true = n * (
+            true = (n - 7) * (
                 weight * cross_entropy(probability)
                 + (1 - weight) * cross_entropy_of_other(probability)
             )
@@ -122,10 +126,21 @@ def test_equal_samples_with_soft_labels(dtype):
             assert abs(float((mpmath.mpf(float(got)) - true) / float(unit))) <= 0.6, (one, share)
 
 
+@pytest.mark.parametrize("labels", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("p", "share"), [(2.0**-60, 2.0**-50), (0.1, 0.3), (0.9, 1 - 2.0**-20)])
+def test_a_soft_sum_is_that_of_its_samples(p, share, dtype, labels):
+    rng = np.random.default_rng(17)
+    first = (p * rng.uniform(0.9, 1.1, 3 * SECTION)).astype(dtype)
+    soft = (share * rng.uniform(0.9, 1.0, first.size)).astype(labels)
+    exact = exact_sum(xn.binary_cross_entropy(first, soft, reduction="none"))
+    assert_within_1_ulp(xn.binary_cross_entropy(first, soft, reduction="sum"), exact)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_certainty_among_soft_labels(dtype):
     p, labels = np.full(2 * SECTION, 0.5, dtype), np.full(2 * SECTION, 0.25, dtype)
-    for certain in (0, 1):
+    for certain in (0, 1, -0.0):
         p[7] = labels[7] = certain
         exact = exact_sum(xn.binary_cross_entropy(p, labels, reduction="none"))
         assert_within_1_ulp(xn.binary_cross_entropy(p, labels, reduction="sum"), exact)
@@ -200,6 +215,18 @@ def test_infinite_and_nan(dtype, n):
     assert xn.logistic_loss(s, y) == np.inf
     s[1] = np.nan
     assert np.isnan(xn.logistic_loss(s, y, reduction="sum"))
+    s[:] = [np.nan] + [0] * (n - 2) + [np.inf]  # each in a section of its own
+    for labels in (np.zeros(n, np.int8), np.zeros(n, dtype), np.full(n, 0.25)):
+        assert np.isnan(xn.binary_cross_entropy_with_logits(s, labels, reduction="sum"))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("score", "label"), [(-np.inf, 0), (np.inf, 1)])
+def test_an_infinite_score_that_is_right_costs_nothing_among_soft_labels(score, label, dtype):
+    s, y = np.zeros(2 * SECTION, dtype), np.full(2 * SECTION, 0.25, dtype)
+    s[7], y[7] = score, label
+    exact = exact_sum(xn.binary_cross_entropy_with_logits(s, y, reduction="none"))
+    assert_within_1_ulp(xn.binary_cross_entropy_with_logits(s, y, reduction="sum"), exact)
 
 
 @pytest.mark.parametrize("step", [1, 2])

@@ -2,8 +2,7 @@
 
 An array is cut into chunks and a chunk into blocks; both depend on the array's size alone.  What
 is kept of a block lies in a small array that stays in the first-level cache: an elementwise loop
-fills it, another adds it up, each of a form that vectorises without changing the order of a
-single addition.
+fills it, another adds it up in lanes, in an order that no width of a register changes.
 
 Blocks are added to their chunk in order, chunks to the total in order, by TwoSum (the cascaded
 summation Sum2 of Ogita, Rump and Oishi, SIAM J. Sci. Comput. 26, 2005). The total is as accurate

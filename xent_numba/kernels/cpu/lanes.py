@@ -282,9 +282,8 @@ def to_float32(typing: Any, value: Any) -> Any:
 
 @intrinsic
 def load_float64(typing: Any, array: Any, start: Any, stop: Any, others: Any) -> Any:
-    """As many lanes as the others, of numbers of any dtype; 0 from `stop` on, not read."""
-    dtype = types.uint8 if array.dtype == types.boolean else array.dtype
-    memory = Lanes(dtype, count_of(others))
+    """As many lanes as the others, of floats of either dtype; 0 from `stop` on, not read."""
+    memory = Lanes(array.dtype, count_of(others))
     converted, convert = _converted(types.float64, memory)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:

@@ -16,7 +16,8 @@ max(p, 1 - p), and one logarithm is left of two.
 
 * float32: factors and products are float64.  1 + e^{-|x|} would lose a small exponential, so the
   product is kept less 1: (1 + a)(1 + b) - 1 = ab + (a + b).  The exponential has the polynomial
-  of the float32 kernels, 2^-29.2 from the truth, which is 0.03 ULP of the sum.
+  of the float32 kernels, 2^-29.2 from the truth, which is 0.03 ULP of the sum.  Factors f have no
+  such form, since their product may vanish: a sum that shows roundings next to 1 is left alone.
 * float64: factor and product are unevaluated sums of two float64 (Dekker, Numerische Mathematik
   18, 1971, with fma for the error of the leading product).  What is dropped, the products of low
   parts, makes the low part of the product the *linear* sum of the relative low parts:
@@ -54,7 +55,7 @@ from xent_numba.kernels.cpu.lanes import (
     select,
     to_float64,
 )
-from xent_numba.kernels.cpu.log import log_sum
+from xent_numba.kernels.cpu.log import log_of_reduced, log_reduced, log_sum
 from xent_numba.kernels.cpu.soft_labels import (
     log_for_float32,
     other_share,
@@ -184,7 +185,8 @@ def _softplus_sums(
         log, rest = log_sum(high, filled(0.0, first))
         total, lost = two_sum(total, log)
         value, error = fold_sums(total, errors + (lost + (rest + low / high)), state)
-        return (not any_of(bad)) & (value > TINY), value, error
+        # NaN of a score is in the error alone, and so is an infinite one.
+        return (not any_of(bad)) & (value > TINY) & (error == error), value, error
 
     return float32, float64
 
@@ -315,9 +317,9 @@ def _odds(p: Any, y: Any) -> tuple[Any, Any, Any, Any]:
 
 
 @inlined
-def _between(p: Any, y: Any) -> Any:
-    """Whether a label is in [0, 1] and the logarithms of p and 1 - p are finite."""
-    return _soft_label(y) & (p > 0.0) & (p < 1.0)
+def _finite(p: Any, y: Any) -> Any:
+    """Whether a label is in [0, 1], p too, and p is 0 or 1 for that label alone."""
+    return _soft_label(y) & (((p > 0.0) & (p < 1.0)) | (to_float64(p) == to_float64(y)))
 
 
 def _soft_cross_entropy_sums(checked: bool) -> tuple[SectionSum, SectionSum]:
@@ -331,7 +333,8 @@ def _soft_cross_entropy_sums(checked: bool) -> tuple[SectionSum, SectionSum]:
             p = load(first, i)
             y = load_beside(labels, i, p)
             if checked:
-                bad |= ~_between(p, y)
+                bad |= ~_finite(p, y)
+            # Where they are 0, w is too, and the logarithm that it is multiplied by some number.
             odds, _, w, _ = _odds(to_float64(p), to_float64(y))
             total = fma(w, log_for_float32(odds, 0.0), total)
             product = joined(product, odds)
@@ -348,9 +351,10 @@ def _soft_cross_entropy_sums(checked: bool) -> tuple[SectionSum, SectionSum]:
             p = load(first, i)
             y = load_beside(labels, i, p)
             if checked:
-                bad |= ~_between(p, y)
+                bad |= ~_finite(p, y)
             odds, odds_low, w, w_low = _odds(p, to_float64(y))
-            log, log_low = log_sum(odds, odds_low)
+            n, t, scale = log_reduced(odds)
+            log, log_low = log_of_reduced(n, t, odds_low * scale)
             more = w * log
             total, lost = two_sum(total, -more)
             errors += lost - fma(w, log, -more) - fma(w, log_low, w_low * log)

@@ -83,8 +83,9 @@ def penalty(s: float, y: float) -> tuple[float, float]:
     other, other_low = other_share(y)
     w, low = select(s > 0.0, other, y), select(s > 0.0, other_low, 0.0)
     size = abs(s)
-    product = select(w == 0.0, 0.0, w * size)
-    return product, fma(low, size, fma(w, size, -product))
+    product = w * size
+    rest = fma(low, size, fma(w, size, -product))
+    return select(w == 0.0, 0.0, product), select(w == 0.0, 0.0, rest)
 
 
 def _loss_float32(first: Any, label: Any) -> Any:
