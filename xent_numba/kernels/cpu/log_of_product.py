@@ -56,11 +56,7 @@ from xent_numba.kernels.cpu.lanes import (
     to_float64,
 )
 from xent_numba.kernels.cpu.log import log_of_reduced, log_reduced, log_sum
-from xent_numba.kernels.cpu.soft_labels import (
-    log_for_float32,
-    other_share,
-    penalty,
-)
+from xent_numba.kernels.cpu.soft_labels import log_for_float32, other_share, penalty
 from xent_numba.kernels.cpu.summation import fold, fold_sums, two_sum
 
 SectionSum = Callable[[Any, Any, Any], tuple[bool, float, float]]
@@ -100,6 +96,23 @@ def multiplied(a: Any, a_low: Any, b: Any, b_low: Any) -> tuple[Any, Any]:
     """(a + a_low)(b + b_low), without the product of the low parts."""
     product = a * b
     return product, fma(a_low, b, fma(a, b_low, fma(a, b, -product)))
+
+
+@inlined
+def _plus_log1p(total: Any, product: Any, state: Any) -> float:
+    """Return the sum of all lanes of total + log(1 + product)."""
+    product = joined(*halves(product))
+    log, rest = log_sum(*two_sum(filled(1.0, product), product))
+    a, b = halves(total)
+    return fold((a + b) + (log + rest), state)
+
+
+@inlined
+def _plus_log(total: Any, errors: Any, high: Any, low: Any, state: Any) -> tuple[float, float]:
+    """Return the sum of all lanes of total + errors + log(high + low), as value + error."""
+    log, rest = log_sum(high, filled(0.0, high))
+    total, lost = two_sum(total, log)
+    return fold_sums(total, errors + (lost + (rest + low / high)), state)
 
 
 def _by_types(choose: Callable[[int, Any], Any]) -> SectionSum:
@@ -162,10 +175,7 @@ def _softplus_sums(
                 bad |= ~allowed(y)
             total += more
             product = joined(product, exp_for_float32(-abs(s)))
-        product = joined(*halves(product))
-        log, rest = log_sum(*two_sum(filled(1.0, product), product))
-        a, b = halves(total)
-        return not any_of(bad), fold((a + b) + (log + rest), state), 0.0
+        return not any_of(bad), _plus_log1p(total, product, state), 0.0
 
     def float64(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
         high, low = filled(1.0, first), filled(0.0, first)
@@ -182,9 +192,7 @@ def _softplus_sums(
             e, e_low = exp_sum_of_normal(-abs(s))
             factor = 1.0 + e
             high, low = multiplied(high, low, factor, (e - (factor - 1.0)) + e_low)
-        log, rest = log_sum(high, filled(0.0, first))
-        total, lost = two_sum(total, log)
-        value, error = fold_sums(total, errors + (lost + (rest + low / high)), state)
+        value, error = _plus_log(total, errors, high, low, state)
         # NaN of a score is in the error alone, and so is an infinite one.
         return (not any_of(bad)) & (value > TINY) & (error == error), value, error
 
@@ -285,11 +293,9 @@ def _cross_entropy_sums(checked: bool = True) -> tuple[SectionSum, SectionSum]:
                 high, low = multiplied(high, low, factor, factor_low)
             n, _, scale = split_octave(high, _SQRT_HALF)
             octaves, high, low = octaves + n, high * scale, low * scale
-        log, rest = log_sum(high, filled(0.0, first))
         powers = octaves * _LN2
-        total, lost = two_sum(log, powers)
-        error = lost + (rest + low / high) + (fma(octaves, _LN2, -powers) + octaves * _LN2_LOW)
-        value, error = fold_sums(total, error, state)
+        lost = fma(octaves, _LN2, -powers) + octaves * _LN2_LOW
+        value, error = _plus_log(powers, lost, high, low, state)
         return (not any_of(bad)) & (value < -TINY), 0.0 - value, -error
 
     return float32, float64
@@ -336,12 +342,9 @@ def _soft_cross_entropy_sums(checked: bool) -> tuple[SectionSum, SectionSum]:
                 bad |= ~_finite(p, y)
             # Where they are 0, w is too, and the logarithm that it is multiplied by some number.
             odds, _, w, _ = _odds(to_float64(p), to_float64(y))
-            total = fma(w, log_for_float32(odds, 0.0), total)
+            total = fma(-w, log_for_float32(odds, 0.0), total)
             product = joined(product, odds)
-        product = joined(*halves(product))
-        log, rest = log_sum(*two_sum(filled(1.0, product), product))
-        a, b = halves(total)
-        return not any_of(bad), fold((log + rest) - (a + b), state), 0.0
+        return not any_of(bad), _plus_log1p(total, product, state), 0.0
 
     def float64(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
         high, low = filled(1.0, first), filled(0.0, first)
@@ -360,9 +363,7 @@ def _soft_cross_entropy_sums(checked: bool) -> tuple[SectionSum, SectionSum]:
             errors += lost - fma(w, log, -more) - fma(w, log_low, w_low * log)
             factor = 1.0 + odds
             high, low = multiplied(high, low, factor, (odds - (factor - 1.0)) + odds_low)
-        log, rest = log_sum(high, filled(0.0, first))
-        total, lost = two_sum(total, log)
-        value, error = fold_sums(total, errors + (lost + (rest + low / high)), state)
+        value, error = _plus_log(total, errors, high, low, state)
         return (not any_of(bad)) & (value > TINY), value, error
 
     return float32, float64

@@ -154,9 +154,9 @@ def _weighted_float64(values: Any, weights: Any, scale: float, state: Any) -> We
 def weighted_sums(values: Any, weights: Any, scale: float, state: Any) -> WeightedSums:
     """Return whether a weight is bad, the sum of a block times its weights, and theirs.
 
-    The weights, of any dtype, are multiplied by the scale, a power of two. Each sum is a value and
-    an error; the state is room for two rows of lanes. A product of float32 values rounded to a
-    float64 needs no error of its own.
+    The weights, of either dtype, are multiplied by the scale, a power of two. Each sum is a value
+    and an error; the state is room for two rows of lanes. A product of float32 values rounded to
+    a float64 needs no error of its own.
     """
     raise NotImplementedError
 

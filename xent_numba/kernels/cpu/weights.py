@@ -18,13 +18,7 @@ from xent_numba.kernels.cpu.float_state import apart, enter, leave
 from xent_numba.kernels.cpu.log_of_product import SECTION
 from xent_numba.kernels.cpu.memory import stack, window
 from xent_numba.kernels.cpu.partials import BAD, WEIGHT_SUM
-from xent_numba.kernels.cpu.summation import (
-    BLOCK,
-    STATE_SIZE,
-    add_to,
-    allowed_weight,
-    sum_block,
-)
+from xent_numba.kernels.cpu.summation import BLOCK, STATE_SIZE, add_to, allowed_weight, sum_block
 
 
 @exact
