@@ -117,7 +117,7 @@ def watch():
     global most
     while not stop.wait(0.01):
         most = max(most, len(os.listdir("/proc/self/task")))
-watcher = threading.Thread(target=watch)
+watcher = threading.Thread(target=watch, daemon=True)
 watcher.start()
 together(32)
 stop.set(); watcher.join()
