@@ -137,6 +137,8 @@ def test_kernels_kept_by_two_processes_are_themselves_in_a_third(small, cache):
         assert found == (value, hits, 0)
 
 
+LOCKED = pytest.mark.skipif(sys.platform == "win32", reason="files are not locked there")
+
 TOGETHER = """
 import pathlib, sys, time
 import small
@@ -147,20 +149,47 @@ small.call()
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="files are not locked there")
-def test_processes_that_begin_together_compile_once(small, cache):
-    """As the workers of a machine do; the second finds what the first has compiled."""
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
+def hits_of_two(folder, cache, code, *arguments):
+    """How often each of two processes that run code at once, with an argument each, found some."""
     both = [
         subprocess.Popen(
-            [sys.executable, "-c", TOGETHER, f"{number}.ready"],
-            cwd=small, env=environment, stdout=subprocess.PIPE, text=True,
+            [sys.executable, "-c", code, argument],
+            cwd=folder,
+            env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
+            stdout=subprocess.PIPE,
+            text=True,
         )
-        for number in range(2)
-    ]  # fmt: skip
-    hits = [int(one.communicate(timeout=300)[0].split()[1]) for one in both]
-    assert sorted(hits) == [0, 1]
+        for argument in arguments
+    ]
+    return [int(one.communicate(timeout=300)[0].split()[1]) for one in both]
+
+
+@LOCKED
+def test_processes_that_begin_together_compile_once(small, cache):
+    """As the workers of a machine do; the second finds what the first has compiled."""
+    assert sorted(hits_of_two(small, cache, TOGETHER, "0.ready", "1.ready")) == [0, 1]
     assert [path.suffix for path in cache.rglob("*.*")] == [".nbc"]
+
+
+WHILE_WRITING = """
+import pathlib, sys, time
+import small
+from xent_numba.results import files
+write = files.write
+def slow(*args, **kwargs):
+    pathlib.Path("writing").touch()
+    time.sleep(1)
+    write(*args, **kwargs)
+files.write = slow
+while sys.argv[1] == "second" and not pathlib.Path("writing").exists():
+    time.sleep(0.001)
+small.call()
+"""
+
+
+@LOCKED
+def test_who_comes_while_the_code_is_written_waits_for_it(small, cache):
+    assert hits_of_two(small, cache, WHILE_WRITING, "first", "second") == [0, 1]
 
 
 def test_a_compilation_that_fails_keeps_nobody_waiting(small, cache):

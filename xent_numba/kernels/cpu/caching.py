@@ -240,8 +240,6 @@ class KernelCache(NullCache):  # type: ignore[misc]
         if path is None:
             return
         turn = self._turns.pop(path, None)
-        if turn is not None:
-            turn.withdraw()
         try:
             if data.library.has_dynamic_globals:
                 return
@@ -251,7 +249,9 @@ class KernelCache(NullCache):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 -- who compiled has the code, kept or not
             _say_once("cannot be written", path, error)
         finally:
+            # Only now: who comes later, and finds no turn to wait for, finds the code.
             if turn is not None:
+                turn.withdraw()
                 turn.give_back()
 
     def _delete_old(self, folder: Path) -> None:
