@@ -13,48 +13,58 @@ from simulated_cuda import LOSSES, Elsewhere, arguments, call
 
 from xent_numba import registry
 from xent_numba.implementations import numba_cuda
-from xent_numba.kernels.cuda import launch
+from xent_numba.kernels.cuda import launch, simulator
 from xent_numba.operations import OPERATIONS, REDUCTIONS
 
 assert config.ENABLE_CUDASIM
+
+
+class Machine(SimpleNamespace):
+    """The simulator, but for what it is given: several devices, and streams."""
+
+    def __getattr__(self, name):
+        return getattr(simulator, name)
+
+
+class Recorded(Machine):
+    """Several devices, whose streams note down what happens on them."""
+
+    def __init__(self, log):
+        super().__init__(log=log, entered=[0])
+
+    def current_device(self):
+        return self.entered[-1]
+
+    def enter(self, number):
+        if number == self.current_device():
+            return False
+        self.log.append(("enter", number))
+        self.entered.append(number)
+        return True
+
+    def leave(self):
+        self.entered.pop()
+
+    @contextmanager
+    def on_device(self, number):
+        entered = self.enter(number)
+        yield
+        if entered:
+            self.leave()
+
+    def wait_for(self, stream, others):
+        for other in sorted(others):
+            self.log.extend([("record", other), ("wait", stream)])
+
+    def synchronize(self, stream):
+        self.log.append(("synchronize", stream))
 
 
 @pytest.fixture
 def elsewhere(monkeypatch):
     """Let the simulator take in such arrays, and note down what happens on streams."""
     log = []
-
-    state = {"device": 0, "before": []}
-
-    def enter(number):
-        if number == state["device"]:
-            return False
-        log.append(("enter", number))
-        state["before"].append(state["device"])
-        state["device"] = number
-        return True
-
-    def leave():
-        state["device"] = state["before"].pop()
-
-    @contextmanager
-    def on_device(number):
-        entered = enter(number)
-        yield
-        if entered:
-            leave()
-
-    def wait_for(stream, others):
-        for other in sorted(others):
-            log.extend([("record", other), ("wait", stream)])
-
-    machine = launch.machine
-    monkeypatch.setattr(machine, "enter", enter)
-    monkeypatch.setattr(machine, "leave", leave)
-    monkeypatch.setattr(machine, "on_device", on_device)
-    monkeypatch.setattr(machine, "current_device", lambda: state["device"])
-    monkeypatch.setattr(machine, "wait_for", wait_for)
-    monkeypatch.setattr(machine, "synchronize", lambda stream: log.append(("synchronize", stream)))
+    monkeypatch.setattr(launch, "machine", Recorded(log))
     monkeypatch.setattr(cuda, "external_stream", lambda handle: handle, raising=False)
     # An array that the simulator makes has no device interface of its own.
     fake = type(cuda.to_device(np.zeros(1)))

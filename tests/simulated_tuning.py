@@ -96,15 +96,13 @@ def device_time(monkeypatch):
             log.append("wait")
             return self.at - start.at
 
-    machine = launch.machine
-    monkeypatch.setattr(machine, "Event", Event, raising=False)
-    monkeypatch.setattr(machine, "cache_bytes", lambda: 50, raising=False)
-    monkeypatch.setattr(
-        machine, "clear", lambda address, size: log.append(("clear", size)), raising=False
+    machine = simulated_arrays.Machine(
+        Event=Event,
+        cache_bytes=lambda: 50,
+        clear=lambda address, size: log.append(("clear", size)),
+        copy=lambda target, source, size: log.append(("copy", size)),
     )
-    monkeypatch.setattr(
-        machine, "copy", lambda target, source, size: log.append(("copy", size)), raising=False
-    )
+    monkeypatch.setattr(launch, "machine", machine)
     events._room.cache_clear()
     yield log
     events._room.cache_clear()

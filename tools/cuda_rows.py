@@ -57,14 +57,14 @@ class Case:
         operation = OPERATIONS[self.operation]
         return size * operation.bytes_per_element(np.dtype(self.dtype), labels, reduction)
 
-    def inputs(self, size: int, shift: int = 0) -> tuple[np.ndarray, ...]:
+    def inputs(self, size: int, shift: int = 0, most: int = PERIOD) -> tuple[np.ndarray, ...]:
         """Gaussian scores, random labels; never zeros, on which a GPU may run faster.
 
-        They repeat after `PERIOD` samples, more than any cache holds, and start at another one for
+        They repeat after `most` samples, more than any cache holds, and start at another one for
         each shift.
         """
         rng = np.random.default_rng(0)
-        period = min(size, PERIOD)
+        period = min(size, most)
         arrays = [rng.standard_normal(period, np.dtype(self.dtype))]
         labels = OPERATIONS[self.operation].labels
         if labels is not None and self.labels is not None:

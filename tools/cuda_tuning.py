@@ -165,7 +165,7 @@ def experiment(size: int, rounds: int, device: Any, make: Any, layouts: list[Any
 
 
 def compared(
-    size: int, rounds: int, device: Any, make: Any, peers: Any
+    size: int, rounds: int, device: Any, make: Any, peers: Any, tools: Any
 ) -> tuple[list[Row], dict[str, dict[str, float | str]]]:
     """The rows of the targets, on two clocks, and what independent tools say of the first."""
     from xent_numba.kernels.cuda.passes import LAYOUT
@@ -208,7 +208,7 @@ def compared(
         _say(name)
     done = measure(rows, rounds, device) + wrong
     name = next(iter(rows))
-    return done, {name: independent(rows[name][1]["kernel"])}
+    return done, {name: tools(rows[name][1]["kernel"])}
 
 
 def _say(done: str) -> None:
@@ -309,7 +309,12 @@ def _described(layout: Any) -> str:
 
 
 def run(
-    options: argparse.Namespace, device: ModuleType | Any, make: Any, peers: Any
+    options: argparse.Namespace,
+    device: ModuleType | Any,
+    make: Any,
+    peers: Any,
+    layouts: list[Any],
+    tools: Any = independent,
 ) -> dict[str, Any]:
     """Measure everything, writing what there is after each part."""
     size = 1 << options.log2_size
@@ -320,13 +325,13 @@ def run(
         "machine": device.describe(),
         "before": device.state(),
     }
-    rows, report["independent"] = compared(size, options.rounds, device, make, peers)
+    rows, report["independent"] = compared(size, options.rounds, device, make, peers, tools)
     report["rows"] = [asdict(row) for row in rows]
     report["targets"] = judged(rows)
     report["ceilings"] = ceilings(rows)
     report["after"] = device.state()
     _write(options.output, report)
-    tried = experiment(size, options.rounds, device, make, layouts())
+    tried = experiment(size, options.rounds, device, make, layouts)
     report["experiment"] = [asdict(row) for row in tried]
     report["after"] = device.state()
     _write(options.output, report)
@@ -358,8 +363,9 @@ def main() -> int:
         return 2
     from xent_numba.kernels.cuda import device
 
-    compile_ahead(CASES, layouts())
-    report = run(options, device, kernel_calls, library_calls)
+    tried = layouts()
+    compile_ahead(CASES, tried)
+    report = run(options, device, kernel_calls, library_calls, tried)
     sys.stdout.write(text(report))
     return 0
 

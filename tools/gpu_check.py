@@ -15,6 +15,7 @@ import operator
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -227,16 +228,23 @@ def run(part: Part, folder: Path, commit: str = "") -> dict[str, Any]:
     return found
 
 
-def made_from(given: str | None) -> dict[str, Any]:
+def made_from(given: str | None, here: tuple[str | None, bool]) -> dict[str, Any]:
     """Return the commit that is measured, the command and the time.
+
+    Parameters
+    ----------
+    given : str or None
+        The commit that the caller names.
+    here : tuple of str or None, and bool
+        The one that is checked out and whether it is modified, as `provenance.commit` has them.
 
     Raises
     ------
     ValueError
         Where the tree is a copy without its history and the commit is not given, or is another.
     """
-    here, modified = provenance.commit()
-    commit = here or given
+    head, modified = here
+    commit = head or given
     if commit is None:
         raise ValueError(
             "--commit is missing, and this tree has no history to take it from; accepted is the "
@@ -246,13 +254,17 @@ def made_from(given: str | None) -> dict[str, Any]:
         raise ValueError(f"--commit is {given}; accepted is {commit}, which is checked out here")
     return {
         "commit": commit,
-        "modified": modified if here else None,
+        "modified": modified if head else None,
         "command": " ".join(["python -m tools.gpu_check", *sys.argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def main() -> int:
+def main(
+    parts: Iterable[Part] = PARTS,
+    promises: Iterable[Promise] = PROMISES,
+    here: tuple[str | None, bool] | None = None,
+) -> int:
     """Run the parts, write the verdicts; 1 if a promise is not kept or not measured."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--output", type=Path, default=Path("reports/gpu"))
@@ -260,18 +272,18 @@ def main() -> int:
     parser.add_argument("--commit", help="what is measured, where the tree is a mere copy of it")
     options = parser.parse_args()
     try:
-        made_by = made_from(options.commit)
+        made_by = made_from(options.commit, here or provenance.commit())
     except ValueError as error:
         parser.error(str(error))
     folder = options.output.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, dict[str, Any]] = {"provenance": made_by}
     _keep(folder, found)
-    for part in PARTS:
+    for part in parts:
         if part.quick or not options.quick:
             found[part.name] = run(part, folder, made_by["commit"])
             _keep(folder, found)
-    verdicts = [promise.verdict(found) for promise in PROMISES]
+    verdicts = [promise.verdict(found) for promise in promises]
     (folder / "check.txt").write_text("\n".join(verdicts) + "\n")
     sys.stdout.write("\n".join(verdicts) + "\n")
     return int(not all(verdict.startswith("PASS") for verdict in verdicts))

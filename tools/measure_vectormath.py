@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import sys
 import timeit
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,18 +54,23 @@ class Costs:
 COSTS = store.Kind("costs of vectormath", 1, Costs)
 
 
-def measure(rounds: int = ROUNDS) -> Costs:
+def measure(
+    functions: Iterable[str] = tuple(vectormath.FUNCTIONS),
+    known: Iterable[str] = tuple(vectormath.WAYS),
+    rounds: int = ROUNDS,
+    seconds: float = SECONDS,
+) -> Costs:
     """Time all ways in turn, round by round."""
     rows = []
-    for function, dtype in itertools.product(vectormath.FUNCTIONS, DTYPES):
+    for function, dtype in itertools.product(functions, DTYPES):
         timers = {}
-        for way in vectormath.WAYS:
+        for way in known:
             try:
                 call = vectormath.prepare(function, way, dtype, SIZE)
             except NotImplementedError:
                 continue  # what is not installed has an empty column
             timer = timeit.Timer(call)
-            timers[way] = timer, max(1, int(SECONDS / min(timer.repeat(3, 1))))
+            timers[way] = timer, max(1, int(seconds / min(timer.repeat(3, 1))))
         found: dict[str, list[float]] = {way: [] for way in timers}
         for _ in range(rounds):
             for way, (timer, number) in timers.items():

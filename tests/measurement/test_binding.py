@@ -7,15 +7,15 @@ import pytest
 
 from xent_numba import registry
 from xent_numba.measurement import binding, inputs, recheck
+from xent_numba.measurement import case as drawing
 from xent_numba.measurement.case import Case
 from xent_numba.operations import OPERATIONS
 
 
 @pytest.fixture
 def few_drawn(monkeypatch):
-    monkeypatch.setattr("xent_numba.measurement.case.DRAWN", 1000)
-    monkeypatch.setattr(binding, "DRAWN", 1000)
-    monkeypatch.setattr(recheck, "DRAWN", 1000)
+    for module in (drawing, binding, recheck):
+        monkeypatch.setattr(module, "DRAWN", 1000)
 
 
 @pytest.mark.parametrize("size", [3000, 3500])

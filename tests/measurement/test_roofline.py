@@ -51,10 +51,8 @@ def test_operations_are_those_of_all_lanes(instruction, expected):
     assert assembly.flops([instruction]) == expected
 
 
-def test_every_operation_has_its_roofs(monkeypatch):
-    monkeypatch.setattr(roofline, "ROUNDS", 1)
-    monkeypatch.setattr(roofline, "IN_MEMORY", 2**18)
-    found = roofline.measure()
+def test_every_operation_has_its_roofs():
+    found = roofline.measure(in_memory=2**18, rounds=1)
     assert {(p.operation, p.dtype) for p in found.points} == {
         (operation, dtype) for operation in roofline.LOOPS for dtype in assembly.SUFFIXES
     }

@@ -223,9 +223,8 @@ def test_nothing_live_is_in_a_report(folder, html, monkeypatch):
     def fail(*arguments):
         raise AssertionError("asked for")
 
-    monkeypatch.setattr("xent_numba.registry.implementations", fail)
-    monkeypatch.setattr("xent_numba.registry.get", fail)
-    monkeypatch.setattr("xent_numba.results.machine.describe", fail)
+    for name in ("registry.implementations", "registry.get", "results.machine.describe"):
+        monkeypatch.setattr(f"xent_numba.{name}", fail)
     monkeypatch.setattr("scipy.stats.bootstrap", fail)
     assert page.render(Sources.read(folder)) == html
     assert "1 / (1 + exp(-s)), &lt;folded&gt;" in html

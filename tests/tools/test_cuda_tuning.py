@@ -79,16 +79,15 @@ def options(tmp_path):
     return Namespace(log2_size=12, rounds=3, output=tmp_path, commit="a1b2c3d4")
 
 
-@pytest.fixture(autouse=True)
-def few_layouts(monkeypatch):
-    few = cuda_tuning.layouts()[:2]
-    monkeypatch.setattr(cuda_tuning, "layouts", lambda: few)
-    monkeypatch.setattr(cuda_tuning, "independent", lambda call: {"tool": 2.02, "other": "none"})
+def run(options, device, make):
+    """With two layouts, and tools of others that find what they are told."""
+    tools = lambda call: {"tool": 2.02, "other": "none"}  # noqa: E731
+    return cuda_tuning.run(options, device, make, library, cuda_tuning.layouts()[:2], tools)
 
 
 def test_it_runs_to_its_end_and_judges_by_what_it_found(options):
     device = Device()
-    report = cuda_tuning.run(options, device, right, library)
+    report = run(options, device, right)
     assert json.loads((options.output / "tuning.json").read_text()) == json.loads(
         json.dumps(report)
     )
@@ -129,7 +128,7 @@ def test_a_wrong_kernel_has_no_time(options):
         for call in right(case, sets, layout, device, **options):
             yield (lambda call=call: call() * 1.001) if case.dtype == "float64" else call
 
-    report = cuda_tuning.run(options, Device(), off, library)
+    report = run(options, Device(), off)
     wrong = {row["name"] for row in report["rows"] if row["wrong"]} - {cuda_rows.GRAPH}
     assert wrong == {CASES[2].name}
     assert not next(r for r in report["rows"] if r["name"] == CASES[2].name)["times"]
@@ -146,7 +145,7 @@ def test_a_layout_that_cannot_be_launched_is_said_so_and_the_rest_goes_on(option
         for call in right(case, sets, layout, device, **options):
             yield call if layout.lanes == 256 else fails
 
-    report = cuda_tuning.run(options, Device(), failing, library)
+    report = run(options, Device(), failing)
     said = {row["wrong"] for row in report["experiment"]}
     assert said == {None, "RuntimeError: too many resources requested for launch"}
 
@@ -164,9 +163,8 @@ def test_inputs_are_random_and_larger_than_the_cache():
     np.testing.assert_array_equal(np.roll(one[1], 1), other[1])
 
 
-def test_inputs_repeat_after_more_than_a_cache_holds(monkeypatch):
-    monkeypatch.setattr(cuda_rows, "PERIOD", 100)
-    first, labels = CASES[1].inputs(250, 3)
+def test_inputs_repeat_after_more_than_a_cache_holds():
+    first, labels = CASES[1].inputs(250, 3, most=100)
     np.testing.assert_array_equal(first[:100], first[100:200])
     np.testing.assert_array_equal(labels[:50], labels[200:])
     assert np.unique(first).size == 100

@@ -55,12 +55,9 @@ def test_a_part_that_ends_badly_leaves_what_it_had_found(tmp_path):
 
 def test_the_whole_check_writes_its_verdicts(tmp_path, monkeypatch, capsys):
     good = f"open({str(tmp_path / 'good.json')!r}, 'w').write('{{\"time\": 1}}')"
-    monkeypatch.setattr(gpu_check, "PARTS", (script("good", good),))
     promises = Promise("a", "good", "time", most=2), Promise("b", "bad", "time", most=2)
-    monkeypatch.setattr(gpu_check, "PROMISES", promises)
-    monkeypatch.setattr(gpu_check.provenance, "commit", lambda: ("a1b2c3d4", False))
     monkeypatch.setattr(sys, "argv", ["gpu_check", "--output", str(tmp_path)])
-    assert gpu_check.main() == 1
+    assert gpu_check.main((script("good", good),), promises, ("a1b2c3d4", False)) == 1
     lines = ["PASS: a: 1, at most 2", "not measured: b"]
     assert (tmp_path / "check.txt").read_text().splitlines() == lines
     assert capsys.readouterr().out.splitlines() == lines
@@ -69,14 +66,11 @@ def test_the_whole_check_writes_its_verdicts(tmp_path, monkeypatch, capsys):
 
 def test_a_result_names_the_commit_that_it_is_of(tmp_path, monkeypatch, capsys):
     """A copy without its history is told it; nothing is measured where it is not known."""
-    monkeypatch.setattr(gpu_check, "PARTS", ())
-    monkeypatch.setattr(gpu_check, "PROMISES", ())
 
     def checked(found, *arguments):
-        monkeypatch.setattr(gpu_check.provenance, "commit", lambda: found)
         command = ["gpu_check", "--output", str(tmp_path), *arguments]
         monkeypatch.setattr(sys, "argv", command)
-        gpu_check.main()
+        gpu_check.main((), (), found)
         return json.loads((tmp_path / "check.json").read_text())["provenance"]
 
     here = "a1b2c3d4", True

@@ -32,13 +32,8 @@ def test_all_ways_compute_the_same(function, way):
     np.testing.assert_allclose(got, expected, rtol=1e-9)
 
 
-def test_the_table_has_a_row_for_each(monkeypatch):
-    monkeypatch.setattr(measure_vectormath, "SECONDS", 0)
-    monkeypatch.setattr(vectormath, "FUNCTIONS", ("exp",))
-    monkeypatch.setattr(
-        vectormath, "WAYS", {k: vectormath.WAYS[k] for k in ("vectormath", "numpy")}
-    )
-    found = measure_vectormath.measure(rounds=3)
+def test_the_table_has_a_row_for_each():
+    found = measure_vectormath.measure(["exp"], ["vectormath", "numpy"], rounds=3, seconds=0)
     assert [(row.function, row.dtype) for row in found.rows] == [
         ("exp", "float32"),
         ("exp", "float64"),

@@ -59,13 +59,15 @@ class Change:
     ratio: Interval
 
 
-def changes(values: Floats) -> list[Change]:
+def changes(values: Floats, permutations: int = PERMUTATIONS) -> list[Change]:
     """Find the changes of a series.
 
     Parameters
     ----------
     values : ndarray of shape (n,), float64
         Positive, in the order of time.
+    permutations : int
+        Random orders that a cut is compared with.
 
     Returns
     -------
@@ -74,24 +76,24 @@ def changes(values: Floats) -> list[Change]:
     """
     logs = np.log(values)
     rng = np.random.default_rng(1)
-    cuts = sorted(_cuts(logs, 0, rng))
+    cuts = sorted(_cuts(logs, 0, rng, permutations))
     ends = [0, *cuts, len(values)]
     parts = zip(ends, ends[1:], ends[2:], strict=False)
     return [_change(logs, *part, rng) for part in parts]
 
 
-def _cuts(logs: Floats, offset: int, rng: np.random.Generator) -> Iterator[int]:
+def _cuts(logs: Floats, offset: int, rng: np.random.Generator, permutations: int) -> Iterator[int]:
     if len(logs) < 2 * SHORTEST:
         return
     distances = np.abs(logs[:, None] - logs)
     cut, largest = _largest(distances)
-    for _ in range(PERMUTATIONS):
+    for _ in range(permutations):
         order = rng.permutation(len(logs))
         if _largest(distances[np.ix_(order, order)])[1] >= largest * (1 - 1e-9):
             return
     yield offset + cut
-    yield from _cuts(logs[:cut], offset, rng)
-    yield from _cuts(logs[cut:], offset + cut, rng)
+    yield from _cuts(logs[:cut], offset, rng, permutations)
+    yield from _cuts(logs[cut:], offset + cut, rng, permutations)
 
 
 def _largest(distances: Floats) -> tuple[int, float]:

@@ -143,7 +143,9 @@ class _Estimate:
 
 
 def decide(
-    log_ratios: Mapping[str, Sequence[float]], thresholds: Mapping[str, float]
+    log_ratios: Mapping[str, Sequence[float]],
+    thresholds: Mapping[str, float],
+    alpha: float = ALPHA,
 ) -> dict[str, Finding]:
     """Conclude on all benchmarks of a run.
 
@@ -154,6 +156,8 @@ def decide(
         pairs.
     thresholds : mapping of str to float
         By benchmark, the change that matters; 0.05 is 5 %.
+    alpha : float
+        The level of all tests together.
 
     Returns
     -------
@@ -166,11 +170,11 @@ def decide(
     rejected = True
     levels = {}
     for name in sorted(estimates, key=p_values.__getitem__):
-        levels[name] = ALPHA / left
+        levels[name] = alpha / left
         rejected = rejected and p_values[name] <= levels[name]
         left -= rejected
     return {
-        name: _conclude(estimate, levels[name], ALPHA / len(estimates), thresholds[name])
+        name: _conclude(estimate, levels[name], alpha / len(estimates), thresholds[name])
         for name, estimate in estimates.items()
     }
 

@@ -11,6 +11,7 @@ import functools
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import psutil
 
@@ -78,7 +79,11 @@ def others_percent() -> float:
     return float(psutil.cpu_percent(_LISTEN_SECONDS))
 
 
-def wait_for_rest(patience: float, progress: Callable[[str, float], None]) -> None:
+def wait_for_rest(
+    patience: float,
+    progress: Callable[[str, float], None],
+    percent: Callable[[float], float] = psutil.cpu_percent,
+) -> None:
     """Wait until other programs let the machine rest.
 
     Parameters
@@ -87,6 +92,8 @@ def wait_for_rest(patience: float, progress: Callable[[str, float], None]) -> No
         Seconds.
     progress : callable
         Called with what goes on, and the fraction that is done.
+    percent : callable
+        Of all CPUs, what is in use for the next seconds.
 
     Raises
     ------
@@ -94,7 +101,7 @@ def wait_for_rest(patience: float, progress: Callable[[str, float], None]) -> No
         If it does not come to rest.
     """
     until = time.monotonic() + patience
-    while (busy := psutil.cpu_percent(_LOOK_SECONDS) / 100) > LOADED:
+    while (busy := percent(_LOOK_SECONDS) / 100) > LOADED:
         if time.monotonic() > until:
             raise BusyError(
                 f"other programs use {busy:.0%} of the CPUs, after {patience:g} s of waiting; "
@@ -110,9 +117,19 @@ class Others:
     ----------
     clocks : iterable of callable
         Of the workers, their `cpu_time` and `children_time`.
+    cpu_times : callable
+        What all CPUs have done, as `psutil.cpu_times` has it.
+    wall : callable
+        A clock of seconds.
     """
 
-    def __init__(self, clocks: Iterable[Clock]) -> None:
+    def __init__(
+        self,
+        clocks: Iterable[Clock],
+        cpu_times: Callable[[], Any] = psutil.cpu_times,
+        wall: Clock = time.monotonic,
+    ) -> None:
+        self._cpu_times, self._wall = cpu_times, wall
         self._clocks = [*clocks, lambda: sum(psutil.Process().cpu_times()[:2])]
         self._before = self._used()
 
@@ -124,10 +141,10 @@ class Others:
         return max(0.0, busy - ours) / (wall * (psutil.cpu_count() or 1))
 
     def _used(self) -> tuple[float, float, float]:
-        times = psutil.cpu_times()
+        times = self._cpu_times()
         # Linux counts what guests use as user time too.
         rest = (times.idle, getattr(times, "iowait", 0.0), getattr(times, "guest", 0.0))
-        return sum(times) - sum(rest), sum(map(_read, self._clocks)), time.monotonic()
+        return sum(times) - sum(rest), sum(map(_read, self._clocks)), self._wall()
 
 
 def _read(clock: Clock) -> float:

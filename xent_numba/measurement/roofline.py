@@ -86,7 +86,7 @@ class Roofline:
 ROOFLINE = store.Kind("roofline", 1, Roofline)
 
 
-def measure() -> Roofline:
+def measure(in_memory: int = IN_MEMORY, rounds: int = ROUNDS) -> Roofline:
     """Time everything in turn, and count; the times are the best of all rounds."""
     threads = machine.usable_cpus()
     calls: dict[Any, Callable[[], Any]] = {}
@@ -94,16 +94,16 @@ def measure() -> Roofline:
         lines = np.full((threads, peak.flops(1, 1, np.dtype(dtype)) // 2), -0.5, dtype)
         calls[dtype] = functools.partial(peak.chains, lines, LINKS)
         for operation in LOOPS:
-            for size in (IN_CACHE, 2 * IN_CACHE, IN_MEMORY):
+            for size in (IN_CACHE, 2 * IN_CACHE, in_memory):
                 case = Case.of(operation, "gaussian", size, dtype, "int8", "sum")
                 inputs = case.arguments()
                 entry = case.table_entry
                 calls[case] = binding.bind(registry.get("numba_parallel"), case, inputs)
-                if size == IN_MEMORY:
+                if size == in_memory:
                     limit = memory_limit.bind(inputs, entry.labels is None, entry.gradient)
                     calls["memory", case] = limit
     taken: dict[Any, list[float]] = {name: [] for name in calls}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, call in calls.items():
             taken[name] += timeit.repeat(call, number=1, repeat=3)
     # A ceiling is what is possible: the best of all.
@@ -112,7 +112,7 @@ def measure() -> Roofline:
         dtype: peak.flops(LINKS, threads, np.dtype(dtype)) / seconds[dtype]
         for dtype in assembly.SUFFIXES
     }
-    large = [case for case in seconds if isinstance(case, Case) and case.size == IN_MEMORY]
+    large = [case for case in seconds if isinstance(case, Case) and case.size == in_memory]
     return Roofline(threads, peaks, [_point(seconds, case) for case in large])
 
 
