@@ -108,6 +108,7 @@ def test_every_timed_parameter_set_runs_and_compiles_nothing(benchmarks, module,
     assert {"numba_parallel"} <= ran
 
 
+@pytest.mark.slow
 def test_soft_labels_and_weights_are_timed_and_compile_nothing(benchmarks):
     from xent_numba.operations import OPERATIONS
 

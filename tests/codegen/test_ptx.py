@@ -178,7 +178,10 @@ def test_weights_and_division_stay_in_float32(offline, operation):
     assert not beyond_accumulation(ptx)
 
 
-@pytest.mark.parametrize("label_dtype", ["int32", "int64", "float16", "float64"])
+@pytest.mark.parametrize(
+    "label_dtype",
+    ["float64", *(pytest.param(t, marks=pytest.mark.slow) for t in ("int32", "int64", "float16"))],
+)
 def test_every_width_of_labels_compiles(offline, label_dtype):
     for operation in LOSSES[:3]:  # the others have the same samples
         check_structure(offline.pass_ptx(operation, "float32", label_dtype))

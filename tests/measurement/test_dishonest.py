@@ -212,6 +212,7 @@ def test_it_is_caught_by_name(rows, name):
     assert (rows[name].seconds is not None) == (status == "ok")
 
 
+@pytest.mark.slow
 def test_the_honest_one_beside_them_is_timed(rows, capfd):
     assert rows["numpy_stable"].preparation.status == "ok"
     assert rows["numpy_stable"].seconds is not None

@@ -7,6 +7,8 @@ import pytest
 from xent_numba import cli
 from xent_numba.reporting.notebook import compare
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def found():
@@ -21,7 +23,6 @@ def found():
     )
 
 
-@pytest.mark.slow
 def test_records_hold_what_was_measured(found):
     records = {one["implementation"]: one for one in found.records()}
     assert set(records) == {
@@ -36,7 +37,6 @@ def test_records_hold_what_was_measured(found):
     assert one["rounds"] >= 2 * 6
 
 
-@pytest.mark.slow
 def test_each_process_has_its_rounds(found):
     from xent_numba.measurement.statistics import ROUNDS
 
