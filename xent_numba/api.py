@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from xent_numba import dispatch
-from xent_numba.operations import OPERATIONS, Call, Reduction, new
+from xent_numba.operations import OPERATIONS, Call, Reduction
 
 _SIGMOID = OPERATIONS["sigmoid"]
 _CROSS_ENTROPY = OPERATIONS["binary_cross_entropy"]
@@ -141,8 +141,9 @@ def binary_cross_entropy(
     >>> xent_numba.binary_cross_entropy([0.9, 0.2], [1, 0], reduction="none").round(3)
     array([0.105, 0.223])
     """
-    call = new(Call, (_CROSS_ENTROPY, probabilities, labels, sample_weight, reduction, out, None))
-    return dispatch.evaluate(call, implementation)
+    return dispatch.loss(
+        _CROSS_ENTROPY, probabilities, labels, sample_weight, reduction, out, implementation
+    )
 
 
 def logistic_loss(
@@ -209,8 +210,9 @@ def logistic_loss(
     >>> xent_numba.logistic_loss([2.0, -1.0], [1, -1], reduction="none").round(3)
     array([0.127, 0.313])
     """
-    call = new(Call, (_LOGISTIC_LOSS, scores, labels, sample_weight, reduction, out, None))
-    return dispatch.evaluate(call, implementation)
+    return dispatch.loss(
+        _LOGISTIC_LOSS, scores, labels, sample_weight, reduction, out, implementation
+    )
 
 
 def binary_cross_entropy_with_logits(
@@ -274,8 +276,9 @@ def binary_cross_entropy_with_logits(
     >>> xent_numba.binary_cross_entropy_with_logits([2.0, -1.0], [1, 0], reduction="none").round(3)
     array([0.127, 0.313])
     """
-    call = new(Call, (_WITH_LOGITS, scores, labels, sample_weight, reduction, out, None))
-    return dispatch.evaluate(call, implementation)
+    return dispatch.loss(
+        _WITH_LOGITS, scores, labels, sample_weight, reduction, out, implementation
+    )
 
 
 def logistic_loss_and_grad(

@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from xent_numba import registry
 from xent_numba.host_arrays import HOST, fits, is_labelled, is_on_device
-from xent_numba.operations import OPERATIONS, Call, Reduction
+from xent_numba.operations import OPERATIONS, Call, Operation, Reduction, new
 from xent_numba.validation import Arrays, is_ready, prepare
 
 DEFAULTS = {"host": "numba_parallel", "device": "numba_cuda"}
@@ -45,14 +45,53 @@ def _small_call(implementation: str) -> registry.SmallCall | None:
     return registry.get(name).small_call
 
 
-def _small_loss(call: Call, implementation: str) -> Any:
-    """The loss of few samples, or None where the arguments or the loss take a longer look."""
-    short = _small_call(implementation)
-    if short is None or call.first.size > short.limit or not is_ready(call):
+@functools.lru_cache(maxsize=64)
+def _small_loss(
+    operation: str, reduction: Any, implementation: Any
+) -> tuple[Callable[[ndarray, ndarray, bool], tuple[int, float]], int] | None:
+    """What computes the loss of few samples, and of how many at most."""
+    if reduction not in ("sum", "mean") or (short := _small_call(implementation)) is None:
         return None
-    operation, first, labels, _, reduction, _, _ = call
-    found, value = short.losses[operation.name](first, labels, reduction == "mean")
-    return first.dtype.type(value) if found == 0 and _LOW < value < _HIGH else None
+    return short.losses[operation], short.limit
+
+
+def loss(
+    operation: Operation,
+    first: Any,
+    labels: Any,
+    sample_weight: Any,
+    reduction: Any,
+    out: Any,
+    implementation: Any,
+) -> Any:
+    """Compute a loss; of few samples by what looks at no more than it must.
+
+    Parameters
+    ----------
+    operation : Operation
+        One without a gradient.
+    first, labels, sample_weight, reduction, out, implementation
+        As the caller passed them.
+
+    Returns
+    -------
+    scalar or array
+        What the public function of the operation returns.
+    """
+    if (
+        type(first) is ndarray
+        and type(labels) is ndarray
+        and sample_weight is None
+        and out is None
+        and type(reduction) is type(implementation) is str
+    ):
+        short = _small_loss(operation.name, reduction, implementation)
+        if short is not None and is_ready(first, labels, short[1]):
+            found, value = short[0](first, labels, reduction == "mean")
+            if found == 0 and _LOW < value < _HIGH:
+                return first.dtype.type(value)
+    call = new(Call, (operation, first, labels, sample_weight, reduction, out, None))
+    return evaluate(call, implementation)
 
 
 @functools.cache
@@ -82,11 +121,8 @@ def evaluate(call: Call, implementation: str) -> Any:
             "xent_numba.implementations()"
         )
     place = "host"
-    if type(call.first) is ndarray:
-        if (found := _small_loss(call, implementation)) is not None:
-            return found
-    else:
-        kind: Any = type(call.first)
+    kind: Any = type(call.first)
+    if kind is not ndarray:
         short = _short_way(implementation, kind)
         if short is not None and (found := short(call)) is not None:
             return found

@@ -18,7 +18,6 @@ from xent_numba.operations import REDUCTIONS, Call, Operation, new
 
 _LABELS = frozenset(LABEL_DTYPES)
 _WITH_LOGITS = "binary_cross_entropy_with_logits"
-_REDUCED = ("mean", "sum")
 
 
 class Arrays(Protocol):
@@ -80,22 +79,15 @@ def prepare(call: Call, arrays: Arrays = HOST) -> Call:
     return new(Call, (operation, first, labels, sample_weight, reduction, out, grad_out))
 
 
-def is_ready(call: Call) -> bool:
-    """Whether `prepare` would change nothing of a reduced loss, of samples one after another."""
-    operation, first, labels, sample_weight, reduction, out, _ = call
+def is_ready(first: ndarray, labels: ndarray, most: int) -> bool:
+    """Whether `prepare` would change nothing of these, 1 to `most` samples one after another."""
     return (
-        reduction in _REDUCED
-        and type(labels) is ndarray
-        and sample_weight is None
-        and out is None
-        and not operation.gradient
+        first.ndim == 1 == labels.ndim
+        and 0 < len(first) == len(labels) <= most
         and first.dtype in FLOATS
         and labels.dtype in _LABELS
-        and first.ndim == 1
-        and first.shape == labels.shape
         and first.flags.carray
         and labels.flags.carray
-        and first.size > 0
     )
 
 
