@@ -51,7 +51,9 @@ def users(n):
     return total
 """
 
-LAYERS = pytest.mark.parametrize("layer", ["omp", "workqueue", "tbb"])
+LAYERS = pytest.mark.parametrize(
+    "layer", ["omp", "workqueue", pytest.param("tbb", marks=pytest.mark.slow)]
+)
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

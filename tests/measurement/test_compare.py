@@ -247,7 +247,7 @@ def test_the_control_is_measured_twice_and_its_ratio_is_the_resolution(run, rows
     assert 0.5 < run[0].overall_resolution().value < 2
 
 
-@pytest.mark.parametrize("stage", ["judging", "timing"])
+@pytest.mark.parametrize("stage", ["judging", pytest.param("timing", marks=pytest.mark.slow)])
 def test_the_memory_limit_may_die_and_is_replaced(tmp_path, stage):
     """Killed after the last judgement or at the first turn, it costs the row it was at."""
     from xent_numba.reporting import tables

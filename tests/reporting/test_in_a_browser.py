@@ -39,8 +39,15 @@ def visit(browser, path):
     assert {url for url in asked if not url.startswith("data:")} == {path.as_uri()}
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("width", "dtype"),
+    [
+        (1280, "float32"),
+        (390, "float64"),
+        pytest.param(1280, "float64", marks=pytest.mark.slow),
+        pytest.param(390, "float32", marks=pytest.mark.slow),
+    ],
+)
 def test_every_figure_is_visible(visit, width, dtype):
     page = visit(width=width)
     page.check(f"#pick-{dtype}", force=True)
@@ -183,8 +190,15 @@ FEW_OF_EACH_KIND = """
 """What is folded away would not be looked at; a thousand rows alike take axe minutes."""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (390, "dark"),
+        pytest.param(1280, "dark", marks=pytest.mark.slow),
+        pytest.param(390, "light", marks=pytest.mark.slow),
+    ],
+)
 def test_axe_finds_nothing(visit, scheme, width):
     axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright")
     page = visit(width=width, scheme=scheme)
