@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from xent_numba import dispatch
+from xent_numba.dispatch import loss
 from xent_numba.operations import OPERATIONS, Call, Reduction
 
 _SIGMOID = OPERATIONS["sigmoid"]
@@ -141,7 +142,7 @@ def binary_cross_entropy(
     >>> xent_numba.binary_cross_entropy([0.9, 0.2], [1, 0], reduction="none").round(3)
     array([0.105, 0.223])
     """
-    return dispatch.loss(
+    return loss(
         _CROSS_ENTROPY, probabilities, labels, sample_weight, reduction, out, implementation
     )
 
@@ -210,9 +211,7 @@ def logistic_loss(
     >>> xent_numba.logistic_loss([2.0, -1.0], [1, -1], reduction="none").round(3)
     array([0.127, 0.313])
     """
-    return dispatch.loss(
-        _LOGISTIC_LOSS, scores, labels, sample_weight, reduction, out, implementation
-    )
+    return loss(_LOGISTIC_LOSS, scores, labels, sample_weight, reduction, out, implementation)
 
 
 def binary_cross_entropy_with_logits(
@@ -276,9 +275,7 @@ def binary_cross_entropy_with_logits(
     >>> xent_numba.binary_cross_entropy_with_logits([2.0, -1.0], [1, 0], reduction="none").round(3)
     array([0.127, 0.313])
     """
-    return dispatch.loss(
-        _WITH_LOGITS, scores, labels, sample_weight, reduction, out, implementation
-    )
+    return loss(_WITH_LOGITS, scores, labels, sample_weight, reduction, out, implementation)
 
 
 def logistic_loss_and_grad(
