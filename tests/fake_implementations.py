@@ -94,6 +94,10 @@ def timer(call):
     "fake_hanging": _SIGMOID.format(name="Hanging", before="", body="time.sleep(1000)"),
 }
 
+REST = ("--patience", "0.1")
+QUICK = ("--quick", "--size", "1000", "--workload", "gaussian", *REST)
+"""Options of a comparison with them that takes seconds."""
+
 
 def write(folder, *names):
     """Write the files and return their paths, as one types them."""

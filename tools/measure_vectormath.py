@@ -56,7 +56,7 @@ COSTS = store.Kind("costs of vectormath", 1, Costs)
 
 def measure(
     functions: Iterable[str] = tuple(vectormath.FUNCTIONS),
-    known: Iterable[str] = tuple(vectormath.WAYS),
+    ways: Iterable[str] = tuple(vectormath.WAYS),
     rounds: int = ROUNDS,
     seconds: float = SECONDS,
 ) -> Costs:
@@ -64,7 +64,7 @@ def measure(
     rows = []
     for function, dtype in itertools.product(functions, DTYPES):
         timers = {}
-        for way in known:
+        for way in ways:
             try:
                 call = vectormath.prepare(function, way, dtype, SIZE)
             except NotImplementedError:

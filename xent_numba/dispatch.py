@@ -45,16 +45,6 @@ def _small_call(implementation: str) -> registry.SmallCall | None:
     return registry.get(name).small_call
 
 
-@functools.lru_cache(maxsize=64)
-def _small_loss(
-    operation: str, reduction: Any, implementation: Any
-) -> tuple[Callable[[ndarray, ndarray, bool], tuple[int, float]], int] | None:
-    """What computes the loss of few samples, and of how many at most."""
-    if reduction not in ("sum", "mean") or (short := _small_call(implementation)) is None:
-        return None
-    return short.losses[operation], short.limit
-
-
 def loss(
     operation: Operation,
     first: Any,
@@ -83,11 +73,12 @@ def loss(
         and type(labels) is ndarray
         and sample_weight is None
         and out is None
-        and type(reduction) is type(implementation) is str
+        and reduction in ("mean", "sum")
+        and isinstance(implementation, str)
     ):
-        short = _small_loss(operation.name, reduction, implementation)
-        if short is not None and is_ready(first, labels, short[1]):
-            found, value = short[0](first, labels, reduction == "mean")
+        short = _small_call(implementation)
+        if short is not None and is_ready(first, labels, short.limit):
+            found, value = short.losses[operation.name](first, labels, reduction == "mean")
             if found == 0 and _LOW < value < _HIGH:
                 return first.dtype.type(value)
     call = new(Call, (operation, first, labels, sample_weight, reduction, out, None))

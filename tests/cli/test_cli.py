@@ -12,13 +12,11 @@ import time
 import psutil
 import pytest
 import shtab
-from fake_implementations import write
+from fake_implementations import QUICK, REST, write
 
 from xent_numba import cli, registry
 from xent_numba.measurement import compare as measuring
 from xent_numba.measurement import suite
-
-REST = ("--patience", "0.1")
 
 
 @pytest.mark.parametrize(
@@ -113,17 +111,8 @@ def test_an_interruption_ends_all_processes_and_writes_nothing(tmp_path):
     running = subprocess.Popen(
         [
             *(sys.executable, "-m", "xent_numba"),
-            *(
-                "compare",
-                "--quick",
-                "--size",
-                "1000",
-                *REST,
-                "--operation",
-                "sigmoid",
-                "--implementation",
-                hanging,
-            ),
+            *("compare", *QUICK, "--budget", "0.2"),
+            *("--operation", "sigmoid", "--implementation", hanging),
             *("--json", str(report)),
         ],
         start_new_session=True,

@@ -11,7 +11,7 @@ import sys
 from xml.etree import ElementTree
 
 import pytest
-from fake_implementations import write
+from fake_implementations import QUICK, REST, write
 
 from xent_numba import cli
 from xent_numba.cli import output
@@ -21,9 +21,6 @@ from xent_numba.measurement.comparison import COMPARISON
 from xent_numba.measurement.participant import AGAIN
 from xent_numba.measurement.statistics import Interval
 from xent_numba.results import store
-
-REST = ("--patience", "0.1")
-QUICK = ("--quick", "--size", "1000", "--workload", "gaussian", *REST)
 
 
 @pytest.fixture(scope="module")

@@ -39,15 +39,14 @@ def visit(browser, path):
     assert {url for url in asked if not url.startswith("data:")} == {path.as_uri()}
 
 
-@pytest.mark.parametrize(
-    ("width", "dtype"),
-    [
-        (1280, "float32"),
-        (390, "float64"),
-        pytest.param(1280, "float64", marks=pytest.mark.slow),
-        pytest.param(390, "float32", marks=pytest.mark.slow),
-    ],
-)
+def in_both_widths(name, wide, narrow):
+    """Two values, one in a wide and one in a narrow page; the other way round is slow."""
+    both = [(1280, wide), (390, narrow), (1280, narrow), (390, wide)]
+    slow = [pytest.param(*one, marks=pytest.mark.slow) for one in both[2:]]
+    return pytest.mark.parametrize(("width", name), [*both[:2], *slow])
+
+
+@in_both_widths("dtype", "float32", "float64")
 def test_every_figure_is_visible(visit, width, dtype):
     page = visit(width=width)
     page.check(f"#pick-{dtype}", force=True)
@@ -190,15 +189,7 @@ FEW_OF_EACH_KIND = """
 """What is folded away would not be looked at; a thousand rows alike take axe minutes."""
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"),
-    [
-        (1280, "light"),
-        (390, "dark"),
-        pytest.param(1280, "dark", marks=pytest.mark.slow),
-        pytest.param(390, "light", marks=pytest.mark.slow),
-    ],
-)
+@in_both_widths("scheme", "light", "dark")
 def test_axe_finds_nothing(visit, scheme, width):
     axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright")
     page = visit(width=width, scheme=scheme)

@@ -328,7 +328,10 @@ def test_a_run_that_is_killed_while_it_writes_leaves_nothing_wrong(small, cache,
         if done.returncode == 0:
             break
         assert done.returncode == 9
-        assert before.items() <= {path: path.read_bytes() for path in cache.rglob("*.nbc")}.items()
+        after = {path: path.read_bytes() for path in cache.rglob("*.nbc")}
+        # The new code is there or not; that it is whole is seen by the runs that follow.
+        assert before.items() <= after.items()
+        assert len(after) - len(before) <= 1
         moment += 1
     assert moment >= 4
     assert call(small, cache) == (2.5, 1, 0)
