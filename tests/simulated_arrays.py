@@ -169,15 +169,15 @@ def test_memory_is_kept_for_each_stream_but_not_for_any_number_of_them(elsewhere
     def kept(stream):
         given = Elsewhere(first, stream=stream), Elsewhere(labels, stream=stream)
         assert call(operation, *given, reduction="sum") == expected
-        return launch._kept.scratch[0, stream]
+        return launch.kept.scratch[0, stream]
 
     assert kept(64) is kept(64)
     assert kept(64) is not kept(128)
     for stream in range(1, 4 * launch.KEPT):
         kept(stream)
-        assert len(launch._kept.scratch) <= launch.KEPT
+        assert len(launch.kept.scratch) <= launch.KEPT
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(lambda: len(launch._kept.scratch)).result() == 0
+        assert pool.submit(lambda: len(launch.kept.scratch)).result() == 0
 
 
 def test_what_numba_calls_stream_0_is_its_default_stream(elsewhere):

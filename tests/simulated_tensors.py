@@ -72,12 +72,12 @@ def torch(monkeypatch):
         **{name: f"torch.{name}" for name in names},
     )
     monkeypatch.setitem(sys.modules, "torch", module)
-    caches = arrays._taker, short._library, dispatch._short_way
+    caches = arrays.taker, short.library_of, dispatch.short_way
     for cached in caches:
         cached.cache_clear()
-    short._plans.clear()
+    short.plans.clear()
     yield module
-    short._plans.clear()
+    short.plans.clear()
     for cached in caches:
         cached.cache_clear()
 
@@ -167,7 +167,7 @@ def test_the_short_way_lets_no_output_share_memory(elsewhere, torch):
     fits = {"out": out, "grad_out": gradient}
     for _ in range(2):
         call(operation, *given, reduction="none", **fits)
-    assert short._plans
+    assert short.plans
     for name, other in (
         ("out", given[0]),
         ("out", given[1]),
@@ -195,8 +195,8 @@ def test_plans_are_not_mixed_up_and_not_kept_without_end(elsewhere, torch, monke
             for reduction in ("sum", "mean"):
                 got = call(operation, *tensors, reduction=reduction)
                 assert got == call(operation, *given, reduction=reduction)
-                assert len(short._plans) <= 5
-    assert short._plans
+                assert len(short.plans) <= 5
+    assert short.plans
 
 
 def aligned(array):

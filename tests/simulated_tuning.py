@@ -103,9 +103,9 @@ def device_time(monkeypatch):
         copy=lambda target, source, size: log.append(("copy", size)),
     )
     monkeypatch.setattr(launch, "machine", machine)
-    events._room.cache_clear()
+    events.scrubbed.cache_clear()
     yield log
-    events._room.cache_clear()
+    events.scrubbed.cache_clear()
 
 
 def test_the_clock_of_the_gpu_adds_up_what_is_between_its_events(device_time):

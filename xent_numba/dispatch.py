@@ -86,7 +86,8 @@ def loss(
 
 
 @functools.cache
-def _short_way(implementation: str, kind: type) -> Callable[[Call], Any] | None:
+def short_way(implementation: str, kind: type) -> Callable[[Call], Any] | None:
+    """Return what an implementation has for repeated calls with arrays of a type, if anything."""
     name = DEFAULTS["device"] if implementation == "auto" else implementation
     return registry.get(name).short_way(kind) if name in registry.names() else None
 
@@ -114,7 +115,7 @@ def evaluate(call: Call, implementation: str) -> Any:
     place = "host"
     kind: Any = type(call.first)
     if kind is not ndarray:
-        short = _short_way(implementation, kind)
+        short = short_way(implementation, kind)
         if short is not None and (found := short(call)) is not None:
             return found
         place = _place(call)

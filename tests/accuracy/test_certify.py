@@ -87,5 +87,5 @@ class TestCertificates:
         import mpmath
 
         with mpmath.workprec(400):
-            parts = double_double._LN2_1, double_double._LN2_2, double_double._LN2_3
+            parts = double_double.LN2_1, double_double.LN2_2, double_double.LN2_3
             assert abs(mpmath.fsum(parts) - mpmath.log(2)) < mpmath.mpf(2) ** -130

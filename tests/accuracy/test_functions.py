@@ -114,7 +114,7 @@ def test_a_wrong_function_is_seen(change, monkeypatch):
 def test_work_in_parts_is_the_same_as_work_in_one():
     first = int(np.float32(0.5).view(np.uint32))
     plan = Exhaustive(first, first + (1 << 17))
-    ((_, found),) = Here().results(functions._chunk, [("expm1", plan, "some", 0)])
+    ((_, found),) = Here().results(functions.count_chunk, [("expm1", plan, "some", 0)])
     magnitudes = np.arange(first, first + (1 << 17), dtype=np.uint32).view(np.float32)
     whole = functions.inspect("expm1", np.concatenate([magnitudes, -magnitudes]), "some")
     assert (found.inputs, found.correctly_rounded, found.wrong) == (

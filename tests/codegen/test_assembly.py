@@ -44,9 +44,9 @@ def test_hot_loop(name, dtype):
 @pytest.mark.parametrize(
     ("function", "gradients"),
     [
-        (passes._soft_losses, False),
-        (passes._soft_losses, True),
-        (passes._soft_cross_entropies, False),
+        (passes.soft_losses, False),
+        (passes.soft_losses, True),
+        (passes.soft_cross_entropies, False),
     ],
 )
 def test_soft_labels(function, gradients, labels, dtype):

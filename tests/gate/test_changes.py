@@ -16,7 +16,7 @@ def series(rng, *parts, noise=0.02):
 
 def test_the_statistic_is_the_energy_distance():
     values = np.random.default_rng(3).normal(size=30)
-    cut, largest = room._largest(np.abs(values[:, None] - values))
+    cut, largest = room.largest_statistic(np.abs(values[:, None] - values))
     by_scipy = {
         m: m * (30 - m) / 30 * energy_distance(values[:m], values[m:]) ** 2
         for m in range(SHORTEST, 30 - SHORTEST + 1)

@@ -45,4 +45,4 @@ def test_none_and_few_are_left_alone():
 
 @pytest.mark.parametrize("x", [1e-3, 0.5, 1.0, 3.0, 500.0])
 def test_the_inverse_of_the_trigamma_function(x):
-    assert moderation._inverse_trigamma(float(polygamma(1, x))) == pytest.approx(x, rel=1e-8)
+    assert moderation.inverse_trigamma(float(polygamma(1, x))) == pytest.approx(x, rel=1e-8)

@@ -36,10 +36,10 @@ def cupy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", stand_in)
     module = registry.get("cupy_fused").module
     monkeypatch.setattr(module, "unavailable", lambda: None)
-    for cached in (module._fused, registry.resolve):
+    for cached in (module.fused, registry.resolve):
         cached.cache_clear()
     yield registry.get("cupy_fused")
-    for cached in (module._fused, registry.resolve):
+    for cached in (module.fused, registry.resolve):
         cached.cache_clear()
 
 

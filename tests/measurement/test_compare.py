@@ -147,11 +147,11 @@ def test_each_device_has_a_share_of_its_own_memory(monkeypatch):
     """A copy on the GPU that takes 2 s, and a pass over the memory of the host that takes 8 s."""
     seconds = {MEMORY_LIMIT: 8.0, DEVICE_LIMIT: 2.0, "numba_cuda": 4.0, "numba_parallel": 16.0}
     members = [Participant(name, name, 1) for name in ("numba_cuda", "numba_parallel")]
-    alone = comparing._entered({CASES[0]: members[1:]}, 1, "", [])[CASES[0]]
+    alone = comparing.entered({CASES[0]: members[1:]}, 1, "", [])[CASES[0]]
     assert [one.label for one in alone] == [MEMORY_LIMIT, "numba_parallel"]
-    monkeypatch.setattr(comparing, "_on_gpu", lambda entries: {"numba_cuda"})
+    monkeypatch.setattr(comparing, "on_gpu", lambda entries: {"numba_cuda"})
     plan = Plan("numba_parallel", "", 1.0)
-    run = comparing._Run({CASES[0]: members}, plan, lambda *told: None, lambda *told: None)
+    run = comparing.Run({CASES[0]: members}, plan, lambda *told: None, lambda *told: None)
     assert {one.label for one in run.entries[CASES[0]]} == set(seconds)
     for label, value in seconds.items():
         row = Row(CASES[0], label, Preparation("ok"), rounds=dict.fromkeys(range(6), value))

@@ -41,7 +41,7 @@ def test_what_a_row_calls_has_the_version_of_its_own_interpreter(monkeypatch, tm
     other.chmod(0o755)
     monkeypatch.setenv("XENT_PYTHON_JAX_JIT", str(other))
     several = [Participant.of(name, 1) for name in ("jax_jit", "numexpr_vm", "naive")]
-    said = compare._calls(several)
+    said = compare.called(several)
     fault = "Known upstream: https://github.com/jax-ml/jax/issues/39707"
     assert said["jax_jit"]["binary_cross_entropy"].startswith("jax 9.9.9: -(xlogy(")
     assert said["jax_jit"]["binary_cross_entropy"].endswith(fault)

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.skipif(not assembly.readable(), reason="reads the assem
 @pytest.mark.parametrize("dtype", assembly.SUFFIXES)
 def test_the_peak_is_of_as_many_operations_as_are_counted(dtype):
     """Nothing but the chains is in the loop, and none of them was folded away."""
-    text = assembly.assembly(peak._continue.py_func, (assembly.array_type(dtype), types.int64))
+    text = assembly.assembly(
+        peak.continue_chains.py_func, (assembly.array_type(dtype), types.int64)
+    )
     loops = assembly.innermost_loops(text)
     found = [assembly.flops(x) for x in loops if assembly.arithmetic(x, assembly.SUFFIXES[dtype])]
     # One loop of several links, and one of those that are left.

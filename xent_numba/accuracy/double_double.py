@@ -53,9 +53,9 @@ _FACTORIAL_HEADS, _FACTORIAL_TAILS = (
 )
 #: ln 2, in three doubles; the first two have 40 bits, so that a product with 11 bits is exact.
 _LN2 = Fraction(0xB17217F7D1CF79ABC9E3B39803F2F6AF40F343267, 1 << 164)
-_LN2_1 = math.ldexp(int(_LN2 * 2**40), -40)
-_LN2_2 = math.ldexp(int((_LN2 - Fraction(_LN2_1)) * 2**80), -80)
-_LN2_3 = float(_LN2 - Fraction(_LN2_1) - Fraction(_LN2_2))
+LN2_1 = math.ldexp(int(_LN2 * 2**40), -40)
+LN2_2 = math.ldexp(int((_LN2 - Fraction(LN2_1)) * 2**80), -80)
+LN2_3 = float(_LN2 - Fraction(LN2_1) - Fraction(LN2_2))
 #: From here on exp(-x) is below 2^-110: log1p(e) and e / (1 + e) are e.
 _TINY_EXPONENTIAL = 77.0
 _TINY = 2.0**-110
@@ -134,8 +134,8 @@ def _expm1(r: Pair, halvings: int) -> Pair:
 @_compile
 def _exp_of_minus(x: float) -> Scaled:
     """exp(-x) = (head + tail) 2^-n."""
-    n = math.floor(x / _LN2_1 + 0.5)
-    r = _add(_two_sum(n * _LN2_1, -x), (n * _LN2_2, n * _LN2_3))
+    n = math.floor(x / LN2_1 + 0.5)
+    r = _add(_two_sum(n * LN2_1, -x), (n * LN2_2, n * LN2_3))
     return _add(_expm1((r[0] / 16, r[1] / 16), 4), (1.0, 0.0)), int(n)
 
 

@@ -208,7 +208,8 @@ def _worst(inputs: ndarray, error: ndarray) -> tuple[float, str]:
     return (0.0, "") if error[at] < 0 else (float(error[at]), float(inputs[at]).hex())
 
 
-def _chunk(name: str, plan: Plan, search: str, chunk: int) -> FunctionErrors:
+def count_chunk(name: str, plan: Plan, search: str, chunk: int) -> FunctionErrors:
+    """Return the errors of a function on one chunk of a plan, of either sign."""
     found = _together(
         inspect(name, signed, search)
         for magnitudes in plan.pieces(chunk)
@@ -288,7 +289,7 @@ def measure(
                 for chunk in range(plan.chunks)
             ]
             parts = []
-            for _, part in workers.results(_chunk, tasks):
+            for _, part in workers.results(count_chunk, tasks):
                 parts.append(part)
                 progress(f"{name}, {dtype}", len(parts), len(tasks))
             parts.sort(key=lambda part: [*plans].index(part.search))

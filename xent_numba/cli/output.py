@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
+from xent_numba.measurement.schedule import time_left
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -95,8 +97,6 @@ def console(output: Output) -> Console:
 class Progress:
     """Progress in lines, the first after `FIRST` seconds, then one every `EVERY`.
 
-    What is left is said once a fraction of `FORESEEN_FROM` is done.
-
     Parameters
     ----------
     output : Output
@@ -104,7 +104,6 @@ class Progress:
     """
 
     FIRST, EVERY = 5.0, 10.0
-    FORESEEN_FROM = 0.05
 
     def __init__(self, output: Output) -> None:
         self._output, self._started = output, time.monotonic()
@@ -115,10 +114,9 @@ class Progress:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + self.EVERY
-            left = ""
-            if done >= self.FORESEEN_FROM:
-                left = f", about {(now - self._started) * (1 / done - 1):.0f} s left"
-            self._output.write(f"{done:4.0%} {what}{left}\n")
+            left = time_left(self._started, done)
+            about = "" if left is None else f", about {left:.0f} s left"
+            self._output.write(f"{done:4.0%} {what}{about}\n")
             self._output.flush()
 
     def above(self, act: Callable[[], object]) -> None:

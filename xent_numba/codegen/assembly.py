@@ -22,7 +22,7 @@ SUFFIXES = {"float32": "ps", "float64": "pd"}
 _TYPES = {"float32": types.float32, "float64": types.float64}
 _LIBM = r"(?:exp|exp2|expm1|log|log1p|log2|pow|tanh|fma|ldexp)f?"
 _BITS = {"x": 128, "y": 256, "z": 512}
-_LOGISTIC = log_of_product._softplus_sums(*log_of_product._hard(-1))
+_LOGISTIC = log_of_product.softplus_sums(*log_of_product.hard_margin(-1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,12 @@ class Loop:
 
 
 LOOPS = {
-    "sigmoids": Loop((passes._sigmoids,) * 2, "fnfnf", (1,), 1),
-    "losses": Loop((passes._hard_logistic,) * 2, "flfnf", (3, 1), 1),
-    "gradients": Loop((passes._hard_logistic,) * 2, "flfff", (3, 1, 1), 2),
-    "cross entropies": Loop((passes._hard_cross_entropies,) * 2, "flfnn", (1,), 1),
+    "sigmoids": Loop((passes.sigmoid_pass,) * 2, "fnfnf", (1,), 1),
+    "losses": Loop((passes.hard_logistic,) * 2, "flfnf", (3, 1), 1),
+    "gradients": Loop((passes.hard_logistic,) * 2, "flfff", (3, 1, 1), 2),
+    "cross entropies": Loop((passes.hard_cross_entropies,) * 2, "flfnn", (1,), 1),
     "sum of logistic losses": Loop(_LOGISTIC, "fld", (), 0),
-    "sum of cross entropies": Loop(log_of_product._cross_entropy_sums(), "fld", (), 0),
+    "sum of cross entropies": Loop(log_of_product.cross_entropy_sums(), "fld", (), 0),
 }
 
 

@@ -86,17 +86,17 @@ def _cuts(logs: Floats, offset: int, rng: np.random.Generator, permutations: int
     if len(logs) < 2 * SHORTEST:
         return
     distances = np.abs(logs[:, None] - logs)
-    cut, largest = _largest(distances)
+    cut, largest = largest_statistic(distances)
     for _ in range(permutations):
         order = rng.permutation(len(logs))
-        if _largest(distances[np.ix_(order, order)])[1] >= largest * (1 - 1e-9):
+        if largest_statistic(distances[np.ix_(order, order)])[1] >= largest * (1 - 1e-9):
             return
     yield offset + cut
     yield from _cuts(logs[:cut], offset, rng, permutations)
     yield from _cuts(logs[cut:], offset + cut, rng, permutations)
 
 
-def _largest(distances: Floats) -> tuple[int, float]:
+def largest_statistic(distances: Floats) -> tuple[int, float]:
     """Where Q is largest, and Q there."""
     count = len(distances)
     # corner[i, j] is the sum of the first i rows' first j distances.
@@ -118,7 +118,7 @@ def _change(logs: Floats, start: int, cut: int, end: int, rng: np.random.Generat
     for _ in range(RESAMPLES):
         both = [rng.choice(part, len(part)) for part in (before, after)]
         drawn = np.concatenate(both)
-        places.append(start + _largest(np.abs(drawn[:, None] - drawn))[0])
+        places.append(start + largest_statistic(np.abs(drawn[:, None] - drawn))[0])
         ratios.append(np.median(both[1]) - np.median(both[0]))
     first, last = np.quantile(places, (0.005, 0.995), method="nearest")
     low, high = np.exp(np.quantile(ratios, (0.025, 0.975)))

@@ -63,14 +63,14 @@ def moderated(variances: Floats, freedom: Floats) -> tuple[Floats, Floats]:
     z = np.log(s2) - digamma(d / 2) + np.log(d / 2)
     spread = np.var(z, ddof=1) * (1 + CAUTION * math.sqrt(2 / (len(z) - 1)))
     excess = float(spread - np.mean(polygamma(1, d / 2)))
-    d0 = min(_MOST, 2 * _inverse_trigamma(max(excess, float(polygamma(1, _MOST / 2)))))
+    d0 = min(_MOST, 2 * inverse_trigamma(max(excess, float(polygamma(1, _MOST / 2)))))
     s0 = np.exp(np.mean(z) + digamma(d0 / 2) - math.log(d0 / 2))
     shrunk, more = variances.copy(), freedom.copy()
     shrunk[known], more[known] = (d0 * s0 + d * s2) / (d0 + d), d0 + d
     return shrunk, more
 
 
-def _inverse_trigamma(value: float) -> float:
+def inverse_trigamma(value: float) -> float:
     """Solve psi'(x) = value by Newton's method for 1 / psi', which is nearly a straight line."""
     x = 0.5 + 1 / value
     for _ in range(50):

@@ -28,7 +28,7 @@ def bind(operation: str, inputs: tuple[ndarray, ...], reduction: str) -> Callabl
 
     arrays = [cupy.asarray(array.astype(inputs[0].dtype)) for array in inputs]
     given, weights = arrays[:2], arrays[2:]
-    losses, gradient = _fused(OPERATIONS[operation].loss, reduction, bool(weights))
+    losses, gradient = fused(OPERATIONS[operation].loss, reduction, bool(weights))
     if not OPERATIONS[operation].gradient:
         return lambda: losses(*arrays)
     scale = 1 / inputs[0].size if reduction == "mean" else 1
@@ -62,7 +62,7 @@ def clock() -> Callable[[], float]:
 
 
 @functools.cache
-def _fused(
+def fused(
     loss: str, reduction: str, weighted: bool = False
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return the kernel of a loss with its reduction, and that of its gradient times a factor.
@@ -117,7 +117,7 @@ def _per_sample(name: str, *inputs: ndarray) -> Any:
     import cupy
 
     arrays = [cupy.asarray(array) for array in inputs]
-    losses, gradient = _fused(OPERATIONS[name].loss, "none")
+    losses, gradient = fused(OPERATIONS[name].loss, "none")
     found = on_host(losses(*arrays))
     if not OPERATIONS[name].gradient:
         return found

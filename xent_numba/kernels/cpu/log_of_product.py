@@ -131,7 +131,7 @@ def _by_types(choose: Callable[[int, Any], Any]) -> SectionSum:
     return section_sum
 
 
-def _hard(negative: int) -> tuple[Any, Any]:
+def hard_margin(negative: int) -> tuple[Any, Any]:
     """Return what tells whether a label is 1 or ``negative``, and L = linear + log(1 + e^-|s|).
 
     ``linear`` is |s| where label and score disagree, in float64, as an unevaluated sum.
@@ -158,9 +158,7 @@ def _soft_linear(s: Any, y: Any) -> Any:
     return penalty(s, to_float64(y))
 
 
-def _softplus_sums(
-    allowed: Any, linear: Any, checked: bool = True
-) -> tuple[SectionSum, SectionSum]:
+def softplus_sums(allowed: Any, linear: Any, checked: bool = True) -> tuple[SectionSum, SectionSum]:
     """Return the sums of linear + log(1 + e^-|s|), float32 and float64."""
 
     def float32(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
@@ -206,10 +204,10 @@ def softplus_sum(negative: int, checked: bool = True) -> SectionSum:
     first of them hard, takes all for hard until it sees another. Not `checked`, it takes any label
     for an allowed one.
     """
-    hard = _softplus_sums(*_hard(negative), checked)
+    hard = softplus_sums(*hard_margin(negative), checked)
     mixed = [
         _first_hard(exact(one), exact(soft))
-        for one, soft in zip(hard, _softplus_sums(_soft_label, _soft_linear, checked), strict=True)
+        for one, soft in zip(hard, softplus_sums(_soft_label, _soft_linear, checked), strict=True)
     ]
 
     def choose(double: int, labels: Any) -> Any:
@@ -255,7 +253,7 @@ def _known(p: Any, y: Any) -> Any:
     return in_unit_interval(p) & ((y == 1) | (y == 0))
 
 
-def _cross_entropy_sums(checked: bool = True) -> tuple[SectionSum, SectionSum]:
+def cross_entropy_sums(checked: bool = True) -> tuple[SectionSum, SectionSum]:
     """Return the sums of cross entropies, float32 and float64, for labels 0/1 and p in [0, 1]."""
 
     def float32(first: Any, labels: Any, state: Any) -> tuple[bool, float, float]:
@@ -374,7 +372,7 @@ def cross_entropy_sum(checked: bool = True) -> SectionSum:
 
     Not `checked`, it takes any label for an allowed one, and any p for a probability.
     """
-    hard = _cross_entropy_sums(checked)
+    hard = cross_entropy_sums(checked)
     mixed = [
         _first_hard(exact(one), exact(soft))
         for one, soft in zip(hard, _soft_cross_entropy_sums(checked), strict=True)

@@ -15,9 +15,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 from xent_numba.kernels.cpu.bits import exact
-
-LINE = 64
-"""Bytes of a line of the caches."""
+from xent_numba.kernels.cpu.lanes import LINE
 
 PAGE = 4096
 """Bytes of a page."""

@@ -99,7 +99,8 @@ def of_any_size(block: Any, step: int = LINE) -> Any:
 
 
 @exact
-def _sigmoids(scores: Any, _labels: None, out: Any, _gradients: None, _work: Any) -> bool:
+def sigmoid_pass(scores: Any, _labels: None, out: Any, _gradients: None, _work: Any) -> bool:
+    """g(s), of whole pairs of lines; arguments and result as those of the other passes."""
     # The one pass that is short enough for one loop, and for two lines of scores side by side, of
     # which one waits less for the other than two that follow each other.
     for i in range(0, scores.size, PAIR // scores.itemsize):
@@ -109,7 +110,7 @@ def _sigmoids(scores: Any, _labels: None, out: Any, _gradients: None, _work: Any
     return False
 
 
-_sigmoids_of_any_size = of_any_size(_sigmoids, PAIR)
+_sigmoids_of_any_size = of_any_size(sigmoid_pass, PAIR)
 
 
 @exact
@@ -149,7 +150,7 @@ def _hard_pass(negative: int) -> Any:
 
 
 @exact
-def _soft_losses(scores: Any, labels: Any, losses: Any, gradients: Any) -> bool:
+def soft_losses(scores: Any, labels: Any, losses: Any, gradients: Any) -> bool:
     """Fill where a label is soft; return whether any is outside [0, 1]."""
     allowed = filled(True, scores)
     for i in range(0, scores.size, LINE // scores.itemsize):
@@ -164,7 +165,7 @@ def _soft_losses(scores: Any, labels: Any, losses: Any, gradients: Any) -> bool:
 
 
 @exact
-def _soft_cross_entropies(probabilities: Any, labels: Any, losses: Any, _gradients: None) -> bool:
+def soft_cross_entropies(probabilities: Any, labels: Any, losses: Any, _gradients: None) -> bool:
     """Fill where a label is soft; return whether any label or probability is outside [0, 1]."""
     allowed = filled(True, probabilities)
     for i in range(0, probabilities.size, LINE // probabilities.itemsize):
@@ -177,7 +178,7 @@ def _soft_cross_entropies(probabilities: Any, labels: Any, losses: Any, _gradien
 
 
 @exact
-def _hard_cross_entropies(
+def hard_cross_entropies(
     probabilities: Any, labels: Any, losses: Any, _gradients: None, _work: Any
 ) -> bool:
     """Fill for labels 0/1; return whether any probability or label is another."""
@@ -233,12 +234,12 @@ def _passes(hard: Any, soft: Any) -> Any:
     return of_any_size(block)
 
 
-_hard_logistic = _hard_pass(-1)
-logistic = of_any_size(_hard_logistic)
+hard_logistic = _hard_pass(-1)
+logistic = of_any_size(hard_logistic)
 """log(1 + e^-m), and -y g(-m) unless gradients is None."""
 
-with_logits = _passes(_hard_pass(0), _soft_losses)
+with_logits = _passes(_hard_pass(0), soft_losses)
 """log(1 + e^s) - ys, and g(s) - y unless gradients is None."""
 
-cross_entropy_of_probabilities = _passes(_hard_cross_entropies, _soft_cross_entropies)
+cross_entropy_of_probabilities = _passes(hard_cross_entropies, soft_cross_entropies)
 """-[y log p + (1 - y) log(1 - p)]."""

@@ -25,7 +25,8 @@ def flops(links: int, threads: int, dtype: Any) -> int:
 
 
 @njit(**EXACT)
-def _continue(lines: Any, links: int) -> None:
+def continue_chains(lines: Any, links: int) -> None:
+    """Make the chains of one thread longer by `links`; `lines` is 1-d, float32 or float64."""
     prefer_full_vectors()
     step = lines.size // CHAINS
     a, b, c, d = load(lines, 0), load(lines, step), load(lines, 2 * step), load(lines, 3 * step)
@@ -56,4 +57,4 @@ def chains(lines: Any, links: int) -> None:
         Of each chain.
     """
     for thread in prange(lines.shape[0]):
-        _continue(lines[thread], links)
+        continue_chains(lines[thread], links)

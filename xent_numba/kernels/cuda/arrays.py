@@ -130,7 +130,7 @@ def adopt(name: str, value: Any) -> DeviceArray:
     if kind is DeviceArray:
         return value
     taken: Any = kind
-    array = _taker(taken)(name, value)
+    array = taker(taken)(name, value)
     if array.size > MOST_SAMPLES:
         raise ValueError(
             f"{name} has {array.size:,} samples; accepted are at most {MOST_SAMPLES:,}, which a "
@@ -166,7 +166,7 @@ def adopt_output(name: str, value: Any) -> DeviceArray:
 
 
 @cache
-def _taker(kind: Any) -> Callable[[str, Any], DeviceArray]:
+def taker(kind: Any) -> Callable[[str, Any], DeviceArray]:
     """Return the function that takes in arrays of a type."""
     torch = sys.modules.get("torch")
     tensor = getattr(torch, "Tensor", None)

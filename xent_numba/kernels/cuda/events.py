@@ -56,7 +56,7 @@ def timer(call: Callable[[], Any]) -> Callable[[int], float]:
     callable
         Takes the number of calls.
     """
-    room = _room(launch.machine.current_device())
+    room = scrubbed(launch.machine.current_device())
 
     def seconds(number: int) -> float:
         total = 0.0
@@ -89,6 +89,6 @@ def _cleared() -> int:
 
 
 @cache
-def _room(device: int) -> Any:
+def scrubbed(device: int) -> Any:
     """Return memory of a device that is overwritten to clear its cache."""
     return launch.machine.Memory(_cleared())

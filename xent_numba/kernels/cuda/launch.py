@@ -115,7 +115,7 @@ class _Kept(threading.local):
         self.scratch: dict[tuple[int, int], _Scratch] = {}
 
 
-_kept = _Kept()
+kept = _Kept()
 _of_graphs: list[_Scratch] = []
 """Memory that is written when a captured graph is launched, at any time from then on."""
 
@@ -126,11 +126,11 @@ def scratch_on(device: int, stream: int) -> _Scratch:
         of_graph = _Scratch()
         _of_graphs.append(of_graph)
         return of_graph
-    found = _kept.scratch.get((device, stream))
+    found = kept.scratch.get((device, stream))
     if found is None:
-        if len(_kept.scratch) >= KEPT:
-            _kept.scratch.clear()
-        found = _kept.scratch[device, stream] = _Scratch()
+        if len(kept.scratch) >= KEPT:
+            kept.scratch.clear()
+        found = kept.scratch[device, stream] = _Scratch()
     return found
 
 

@@ -87,7 +87,7 @@ class ArraysOfCupy:
 
 
 @cache
-def _library(kind: Any) -> Any:
+def library_of(kind: Any) -> Any:
     """Return how arrays of a type are looked at; None where there is no such way."""
     for name, array, library in (("torch", "Tensor", Tensors), ("cupy", "ndarray", ArraysOfCupy)):
         module = sys.modules.get(name)
@@ -130,12 +130,12 @@ class _Plan(NamedTuple):
     result: str
 
 
-_plans: dict[Any, _Plan] = {}
+plans: dict[Any, _Plan] = {}
 
 
 def way_of(kind: Any) -> Callable[[Any], Any] | None:
     """Return what computes a call on arrays of a type, or returns None; None if nothing does."""
-    library = _library(kind)
+    library = library_of(kind)
     return None if library is None else partial(_evaluate, library)
 
 
@@ -156,7 +156,7 @@ def _map(library: Any, call: Any, seen: Any) -> Any:
     first, of_first = seen
     target, of_out = there
     key = call.operation.name, "none", (of_first, None, of_out, None)
-    plan = _plans.get(key) or _planned(library, key)
+    plan = plans.get(key) or _planned(library, key)
     if plan is None or (first | target) & 15:
         return None
     if target < first + plan.lengths[0] and first < target + plan.lengths[2]:
@@ -177,7 +177,7 @@ def _losses(library: Any, call: Any, seen: Any) -> Any:
     if of_labels is None or of_out is None or of_gradient is None:
         return None
     key = operation.name, reduction, (seen[1], of_labels[1], of_out[1], of_gradient[1])
-    plan = _plans.get(key) or _planned(library, key)
+    plan = plans.get(key) or _planned(library, key)
     places = seen[0], of_labels[0], of_out[0], of_gradient[0]
     if plan is None or _is_odd(places, plan.masks, plan.lengths):
         return None
@@ -241,9 +241,9 @@ def _planned(library: Any, key: Any) -> _Plan | None:
         strict=True,
     )
     grid = launch.DEFAULT.over(chunks, -(-size // width), LAYOUT.lanes)
-    if len(_plans) >= MOST_PLANS:
-        _plans.clear()
-    plan = _plans[key] = _Plan(
+    if len(plans) >= MOST_PLANS:
+        plans.clear()
+    plan = plans[key] = _Plan(
         launcher,
         grid,
         head,
