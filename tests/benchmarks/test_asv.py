@@ -226,8 +226,9 @@ def test_vectors_of_every_hot_loop(benchmarks):
     assert loops == tuple(assembly.LOOPS)
     if not assembly.readable():
         pytest.skip("reads x86 code")
+    most = 20 * 512 / assembly.machine_width()
     for loop, dtype in itertools.product(loops, dtypes):
-        assert 0 < benchmarks["qualities"].Vectors().track_instructions(loop, dtype) < 20
+        assert 0 < benchmarks["qualities"].Vectors().track_instructions(loop, dtype) < most
         more = benchmarks["more.code"].Vectors()
         assert more.track_lost_width(loop, dtype) == 0
         assert more.track_libm(loop, dtype) == 0

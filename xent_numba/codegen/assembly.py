@@ -13,8 +13,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 from numba import njit, types
+from numba.core.registry import cpu_target
 
 from xent_numba.kernels.cpu import log_of_product, passes
 
@@ -22,6 +22,9 @@ SUFFIXES = {"float32": "ps", "float64": "pd"}
 _TYPES = {"float32": types.float32, "float64": types.float64}
 _LIBM = r"(?:exp|exp2|expm1|log|log1p|log2|pow|tanh|fma|ldexp)f?"
 _BITS = {"x": 128, "y": 256, "z": 512}
+_NOT_THE_STACK = r"\((?!%rsp|%rbp\)|%rip)"
+"""Where a function has no frame, the register of its frame is one like others, beside an index."""
+
 _LOGISTIC = log_of_product.softplus_sums(*log_of_product.hard_margin(-1))
 
 
@@ -97,8 +100,8 @@ def readable() -> bool:
 
 
 def machine_width() -> int:
-    """Bits of the widest register the machine has."""
-    features = numba.core.codegen.get_host_cpu_features()
+    """Bits of the widest register of the machine that Numba compiles for."""
+    features = cpu_target.target_context.codegen().magic_tuple()[-1]
     return 512 if "+avx512f" in features else 256 if "+avx2" in features else 128
 
 
@@ -151,8 +154,7 @@ def read_loops(text: str, suffix: str, outputs: tuple[int, ...]) -> Code:
     if len(loops) != len(outputs):
         return NOTHING
     lanes = widest // {"ps": 32, "pd": 64}[suffix]
-    # Not one to the stack.
-    store = re.compile(r"vmov\S+\s+%[xyz]mm\d+, .*\((?!%r[sb]p)")
+    store = re.compile(rf"vmov\S+\s+%[xyz]mm\d+, .*{_NOT_THE_STACK}")
     codes = []
     for loop, arrays in zip(loops, outputs, strict=True):
         stores = sum(bool(store.match(x)) for x in loop)
@@ -166,11 +168,15 @@ def read_sums(text: str, suffix: str) -> Code:
     """Read the loop with most packed float64 arithmetic; its samples are what it loads in full."""
     loop = max(innermost_loops(text), key=lambda one: arithmetic(one, "pd"), default=[])
     bits = width(loop) if arithmetic(loop, "pd") else 0
-    # Scores and probabilities, neither from the stack nor narrow as labels are.
-    load = re.compile(r"v(mov|cvtps2pd).*\((?!%r[sb]p|%rip)[^)]*\), %([xyz])mm\d+$")
-    loads = [found for x in loop if (found := load.match(x)) and _BITS[found[2]] == bits]
-    of_one = {"ps": 32, "pd": 64}[suffix]
-    samples = sum(bits // (64 if found[1] == "cvtps2pd" else of_one) for found in loads)
+    # Scores and probabilities, neither from the stack nor narrow as labels are; some twice.
+    load = re.compile(rf"v(mov|cvtps2pd)\S*\s+(-?\d*){_NOT_THE_STACK}([^)]*)\), %([xyz])mm\d+$")
+    loads = [found for x in loop if (found := load.match(x)) and _BITS[found[4]] == bits]
+    read = {
+        (found[3], int(found[2] or 0) + k)
+        for found in loads
+        for k in range(bits // (16 if found[1] == "cvtps2pd" else 8))
+    }
+    samples = len(read) // {"ps": 4, "pd": 8}[suffix]
     return _code(loop, registers=samples * 64 / bits, lanes=bits // 64) if samples else NOTHING
 
 

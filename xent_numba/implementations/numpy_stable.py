@@ -19,6 +19,8 @@ _SIGMOID_ULP = {"float32": 4.0, "float64": 3.0}
 _LOSS_ULP = {"float32": 4.0, "float64": 2.0}
 # Measured with the logarithms of NumPy 1.26, whose log1p is the least accurate supported.
 _PROBABILITY_ULP = {"float32": 4.0, "float64": 1.5}
+# 2.002 was seen with those that NumPy takes without AVX-512.
+_SOFT_PROBABILITY_ULP = {"float64": 3.0}
 
 
 @implements("sigmoid", formulation="stable", max_ulp=_SIGMOID_ULP)
@@ -32,7 +34,7 @@ def sigmoid(scores: ndarray) -> ndarray:
     "binary_cross_entropy",
     formulation="stable",
     max_ulp=_PROBABILITY_ULP,
-    max_ulp_soft={"float64": 2.0},
+    max_ulp_soft=_SOFT_PROBABILITY_ULP,
 )
 @per_sample
 def binary_cross_entropy(probabilities: ndarray, labels: ndarray) -> ndarray:

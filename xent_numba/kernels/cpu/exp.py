@@ -28,7 +28,7 @@ from xent_numba.kernels.cpu.coefficients import (
     POWERS_REST_FLOAT32,
     POWERS_REST_FLOAT64,
 )
-from xent_numba.kernels.cpu.lanes import pick, select
+from xent_numba.kernels.cpu.lanes import select, table
 
 
 class ExpConstants(NamedTuple):
@@ -53,8 +53,6 @@ class ExpConstants(NamedTuple):
         Q of exp(r) = 1 + r + r^2 Q(r).
     round_to_sixteenth : float
         1.5 * 2^(p-5) + lift: adding it rounds to a sixteenth.
-    powers, powers_rest : tuple of float
-        2^(k/16) and what rounding took from it, for `scale_by_low_bits`.
     sixteenth_tail : tuple of float
         Q for a sixteenth of an octave.
     """
@@ -67,8 +65,6 @@ class ExpConstants(NamedTuple):
     unlift: Any
     tail: Any
     round_to_sixteenth: Any
-    powers: Any
-    powers_rest: Any
     sixteenth_tail: Any
 
 
@@ -84,8 +80,6 @@ FLOAT32 = ExpConstants(
     unlift=np.float32(_hex("0x1p-64")),
     tail=tuple(np.float32(c) for c in EXP_FLOAT32),
     round_to_sixteenth=np.float32(_hex("0x1.8p19") + 64),
-    powers=tuple(np.float32(c) for c in POWERS_FLOAT32),
-    powers_rest=tuple(np.float32(c) for c in POWERS_REST_FLOAT32),
     sixteenth_tail=tuple(np.float32(c) for c in EXP_SIXTEENTH_FLOAT32),
 )
 FLOAT64 = ExpConstants(
@@ -97,13 +91,19 @@ FLOAT64 = ExpConstants(
     unlift=_hex("0x1p-512"),
     tail=EXP_FLOAT64,
     round_to_sixteenth=_hex("0x1.8p48") + 512,
-    powers=POWERS_FLOAT64,
-    powers_rest=POWERS_REST_FLOAT64,
     sixteenth_tail=EXP_SIXTEENTH_FLOAT64,
 )
 
 
 _constants = by_precision(FLOAT32, FLOAT64)
+
+_powers = table(float32=[POWERS_FLOAT32], float64=[POWERS_FLOAT64])
+"""2^(k/16), for `scale_by_low_bits`."""
+
+_powers_and_rests = table(
+    float32=[POWERS_FLOAT32, POWERS_REST_FLOAT32], float64=[POWERS_FLOAT64, POWERS_REST_FLOAT64]
+)
+"""2^(k/16), and what rounding took from it."""
 
 
 @exact
@@ -171,8 +171,8 @@ def _reduced(x: Any, shift: float) -> tuple[Any, Any]:
 def _sum_by_table(x: Any, shift: float) -> tuple[Any, Any]:
     k = _constants(x)
     shifted, r = _reduced(x, shift)
-    power = scale_by_low_bits(pick(k.powers, shifted), shifted, 4)
-    rest = scale_by_low_bits(pick(k.powers_rest, shifted), shifted, 4)
+    power, rest = _powers_and_rests(shifted)
+    power, rest = scale_by_low_bits(power, shifted, 4), scale_by_low_bits(rest, shifted, 4)
     step = fma(power, fma(r * r, polynomial(r, k.sixteenth_tail), r), rest)
     high = power + step
     return high, step - (high - power)
@@ -217,5 +217,6 @@ def exp_for_float32(x: Any) -> Any:
     shifted = fma(x, FLOAT64.inverse_ln2, _ROUND_TO_SIXTEENTH)
     # One fma: what ln2_high lacks of ln 2, times n, is below 2^-45.
     r = fma(shifted - _ROUND_TO_SIXTEENTH, -FLOAT64.ln2_high, x)
-    power = scale_by_low_bits(pick(FLOAT64.powers, shifted), shifted, 4)
+    (power,) = _powers(shifted)
+    power = scale_by_low_bits(power, shifted, 4)
     return fma(power * r, polynomial(r, _TAIL), power)

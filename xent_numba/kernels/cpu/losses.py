@@ -99,7 +99,8 @@ def add_log1p(linear: float, e: float, low: float) -> float:
     than half an ulp of the sum, which is linear itself, even infinite, where TwoSum gives NaN.
     """
     total, lost, rest, reciprocal = _sum_with_log1p(linear, e, low)
-    return select(linear > _constants(e).large, linear, total + fma(rest, reciprocal, lost))
+    k = _constants(e)
+    return total + select(linear > k.large, k.zero, fma(rest, reciprocal, lost))
 
 
 @exact

@@ -24,6 +24,7 @@ from xent_numba.kernels.cpu.lanes import (
     load,
     load_beside,
     load_pair,
+    replaced,
     select,
     store,
 )
@@ -156,11 +157,11 @@ def soft_losses(scores: Any, labels: Any, losses: Any, gradients: Any) -> bool:
     for i in range(0, scores.size, LINE // scores.itemsize):
         s = load(scores, i)
         y = load_beside(labels, i, s)
-        hard = (y == 0) | (y == 1)
+        soft = (y != 0) & (y != 1)
         allowed = allowed & (y >= 0) & (y <= 1)
-        store(losses, i, select(hard, load(losses, i), soft_loss(s, y)))
+        store(losses, i, replaced(losses, i, soft, soft_loss(s, y)))
         if gradients is not None:
-            store(gradients, i, select(hard, load(gradients, i), soft_gradient(s, y)))
+            store(gradients, i, replaced(gradients, i, soft, soft_gradient(s, y)))
     return any_of(~allowed)
 
 
@@ -171,9 +172,9 @@ def soft_cross_entropies(probabilities: Any, labels: Any, losses: Any, _gradient
     for i in range(0, probabilities.size, LINE // probabilities.itemsize):
         p = load(probabilities, i)
         y = load_beside(labels, i, p)
-        hard = (y == 0) | (y == 1)
+        soft = (y != 0) & (y != 1)
         allowed = allowed & (y >= 0) & (y <= 1) & (p >= 0) & (p <= 1)
-        store(losses, i, select(hard, load(losses, i), soft_cross_entropy(p, y)))
+        store(losses, i, replaced(losses, i, soft, soft_cross_entropy(p, y)))
     return any_of(~allowed)
 
 
