@@ -211,12 +211,25 @@ _TAIL = (1.0, *EXP_SIXTEENTH_FLOAT32)
 
 
 @inlined
-def exp_for_float32(x: Any) -> Any:
-    """e^x for x <= 0 in float64, to 2^-29.2; for x < -700, e^-700, which is 0 to a float32."""
+def _parts_for_float32(x: Any) -> tuple[Any, Any, Any]:
+    """Return (n, 2^n, x - n ln 2 to 2^-45), n in sixteenths, of float64 lanes."""
     x = select(x < _LOWEST, _LOWEST, x)
     shifted = fma(x, FLOAT64.inverse_ln2, _ROUND_TO_SIXTEENTH)
-    # One fma: what ln2_high lacks of ln 2, times n, is below 2^-45.
-    r = fma(shifted - _ROUND_TO_SIXTEENTH, -FLOAT64.ln2_high, x)
+    n = shifted - _ROUND_TO_SIXTEENTH
     (power,) = _powers(shifted)
-    power = scale_by_low_bits(power, shifted, 4)
+    return n, scale_by_low_bits(power, shifted, 4), fma(n, -FLOAT64.ln2_high, x)
+
+
+@inlined
+def exp_for_float32(x: Any) -> Any:
+    """e^x for x <= 0 in float64, to 2^-29.2; for x < -700, e^-700, which is 0 to a float32."""
+    _, power, r = _parts_for_float32(x)
     return fma(power * r, polynomial(r, _TAIL), power)
+
+
+@inlined
+def exp_for_difference(x: Any) -> Any:
+    """`exp_for_float32` to 2^-52, for what cancels; beside that it costs a polynomial."""
+    n, power, r = _parts_for_float32(x)
+    r = fma(n, -FLOAT64.ln2_low, r)
+    return fma(power, fma(r * r, polynomial(r, FLOAT64.sixteenth_tail), r), power)

@@ -35,7 +35,12 @@ from xent_numba.kernels.cpu.coefficients import (
     LOG1P_DIRECT_FLOAT32,
     LOG_DIRECT_FLOAT32,
 )
-from xent_numba.kernels.cpu.exp import FLOAT64, exp_for_float32, exp_sum_by_table
+from xent_numba.kernels.cpu.exp import (
+    FLOAT64,
+    exp_for_difference,
+    exp_for_float32,
+    exp_sum_by_table,
+)
 from xent_numba.kernels.cpu.lanes import real_of, select, to_float32, to_float64
 from xent_numba.kernels.cpu.log import log_sum
 from xent_numba.kernels.cpu.losses import add_log1p_to_sum
@@ -104,7 +109,7 @@ def _loss_float64(first: Any, label: Any) -> Any:
 def _gradient_float32(first: Any, label: Any) -> Any:
     """(1 - y) - h or h - y, where h = g(-|s|); 1 - y is exact, or large."""
     s, y = to_float64(first), to_float64(label)
-    e, _ = exp_sum_by_table(-abs(s))
+    e = exp_for_difference(-abs(s))
     h = e / (1.0 + e)
     return to_float32(select(s > 0.0, (1.0 - y) - h, h - y))
 
