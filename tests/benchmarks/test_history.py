@@ -90,7 +90,7 @@ def test_compiled_code_of_two_commits_is_never_shared(tmp_path):
         "import benchmarks, numpy, xent_numba\n"
         "from xent_numba.implementations import numba_parallel\n"
         "print(xent_numba.sigmoid(numpy.full(2000, 1.0))[0])\n"
-        "print(sum(numba_parallel._sigmoid.stats.cache_hits.values()))\n"
+        "print(sum(numba_parallel.sigmoid_kernel.stats.cache_hits.values()))\n"
     )
 
     def run():

@@ -124,3 +124,9 @@ def tiny(tmp_path, monkeypatch):
     """The project, with the folder as the current one."""
     monkeypatch.chdir(tmp_path)
     return Tiny(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def not_on_github(monkeypatch):
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)

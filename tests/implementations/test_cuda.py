@@ -203,7 +203,7 @@ def test_a_kernel_on_disk_needs_no_numba():
     code = (
         "import sys; from xent_numba.implementations import numba_cuda;"
         "from xent_numba.kernels.cuda import arrays, compiler_cache, driver, launch, short;"
-        "compiler_cache._source();"
+        "compiler_cache.source();"
         "found = [m for m in sys.modules if m.partition('.')[0] in ('numba', 'llvmlite')];"
         "assert not found, found"
     )

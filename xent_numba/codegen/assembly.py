@@ -22,7 +22,7 @@ SUFFIXES = {"float32": "ps", "float64": "pd"}
 _TYPES = {"float32": types.float32, "float64": types.float64}
 _LIBM = r"(?:exp|exp2|expm1|log|log1p|log2|pow|tanh|fma|ldexp)f?"
 _BITS = {"x": 128, "y": 256, "z": 512}
-_NOT_THE_STACK = r"\((?!%rsp|%rbp\)|%rip)"
+_NOT_THE_STACK = r"\((?!%rsp|%rbp\))"
 """Where a function has no frame, the register of its frame is one like others, beside an index."""
 
 _LOGISTIC = log_of_product.softplus_sums(*log_of_product.hard_margin(-1))
@@ -69,9 +69,10 @@ class Code:
     ----------
     width : int
         Bits of the widest register; 0 if nothing is packed.
-    instructions, calls, divisions, flops : float
+    instructions, calls, divisions, flops, masked_stores : float
         For each sample; a division of a whole register counts as one for each of its samples, and
-        of the operations on floats a fused multiply-add counts as two.
+        of the operations on floats a fused multiply-add counts as two. A store by AVX2 of those
+        lanes only that a mask says takes some processors a dozen cycles.
     """
 
     width: int
@@ -79,6 +80,7 @@ class Code:
     calls: float
     divisions: float
     flops: float
+    masked_stores: float
 
     def __add__(self, other: Code) -> Code:
         return Code(
@@ -87,10 +89,11 @@ class Code:
             self.calls + other.calls,
             self.divisions + other.divisions,
             self.flops + other.flops,
+            self.masked_stores + other.masked_stores,
         )
 
 
-NOTHING = Code(0, float("inf"), 0, 0, 0)
+NOTHING = Code(0, float("inf"), 0, 0, 0, 0)
 """Where no packed arithmetic is found."""
 
 
@@ -170,7 +173,12 @@ def read_sums(text: str, suffix: str) -> Code:
     bits = width(loop) if arithmetic(loop, "pd") else 0
     # Scores and probabilities, neither from the stack nor narrow as labels are; some twice.
     load = re.compile(rf"v(mov|cvtps2pd)\S*\s+(-?\d*){_NOT_THE_STACK}([^)]*)\), %([xyz])mm\d+$")
-    loads = [found for x in loop if (found := load.match(x)) and _BITS[found[4]] == bits]
+    constants = set(re.findall(r"movabsq\s+\$\.LCPI\w+, (%r\w+)", text))
+    loads = [
+        found
+        for x in loop
+        if (found := load.match(x)) and _BITS[found[4]] == bits and found[3] not in constants
+    ]
     read = {
         (found[3], int(found[2] or 0) + k)
         for found in loads
@@ -190,6 +198,7 @@ def _code(instructions: list[str], registers: float, lanes: int) -> Code:
         calls / samples,
         _divisions(instructions) / registers,
         flops(instructions) / samples,
+        masked_stores(instructions) / samples,
     )
 
 
@@ -225,6 +234,11 @@ def flops(instructions: list[str]) -> int:
         for x in instructions
         if (found := re.match(r"v(fn?madd|fn?msub|add|sub|mul|div)\d*p([sd])\b", x))
     )
+
+
+def masked_stores(instructions: list[str]) -> int:
+    """Number of stores by AVX2 that a mask takes part in; a load has its place before the mask."""
+    return sum(bool(re.match(r"vp?maskmov\S+\s+%\S+, %\S+, \S*\(", x)) for x in instructions)
 
 
 def width(instructions: list[str]) -> int:

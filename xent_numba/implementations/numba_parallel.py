@@ -38,7 +38,7 @@ _SMALLEST_NORMAL = 2.0**-126
 _Arrays = tuple[ndarray, ndarray, ndarray | None, ndarray | None, ndarray | None]
 _NOTHING = {np.dtype(t): np.empty(0, t) for t in (np.float32, np.float64)}
 
-_sigmoid = blocks.map_kernel("sigmoid", passes.sigmoids)
+sigmoid_kernel = blocks.map_kernel("sigmoid", passes.sigmoids)
 _logistic = passes.logistic, log_of_product.softplus_sum(-1)
 _with_logits = passes.with_logits, log_of_product.softplus_sum(0)
 _KERNELS = {
@@ -76,12 +76,12 @@ def sigmoid(call: Call) -> ndarray:
     if scores.size <= SMALL_CALL:
         return small_call().ufuncs[scores.dtype](scores, out)
     if _is_plain(scores) and _is_plain(out):
-        threads.run(_sigmoid, scores.size, _flat(scores), _flat(out))
+        threads.run(sigmoid_kernel, scores.size, _flat(scores), _flat(out))
         return out
     for start in range(0, scores.size, summation.BLOCK):
         piece = slice(start, start + summation.BLOCK)
         values = scores.flat[piece]
-        _sigmoid(values, values, teams.ALONE)
+        sigmoid_kernel(values, values, teams.ALONE)
         out.flat[piece] = values
     return out
 

@@ -28,7 +28,8 @@ from xent_numba.kernels.cpu.coefficients import (
     POWERS_REST_FLOAT32,
     POWERS_REST_FLOAT64,
 )
-from xent_numba.kernels.cpu.lanes import select, table
+from xent_numba.kernels.cpu.lanes import select
+from xent_numba.kernels.cpu.lookup import table
 
 
 class ExpConstants(NamedTuple):

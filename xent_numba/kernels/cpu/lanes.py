@@ -10,7 +10,7 @@ a table in a register nor an accumulator that can stay in one.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -228,11 +228,11 @@ def store(typing: Any, array: Any, start: Any, lanes: Any) -> Any:
 
 @intrinsic
 def replaced(typing: Any, array: Any, start: Any, mask: Any, lanes: Any) -> Any:
-    """Those of an array from an item on, with the given lanes where the mask is true."""
-    memory, load_them = _loaded(array, lanes.count)
+    """Floats of an array from an item on, with the given lanes where the mask is true."""
+    loaded, load_them = _loaded(array, lanes.count)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        there = load_them(context, builder, memory(array, types.intp), args[:2])
+        there = load_them(context, builder, loaded(array, types.intp), args[:2])
         # Else LLVM writes back only what is new, for which AMD's cores without AVX-512 take a
         # dozen cycles.
         there = call(builder, "llvm.arithmetic.fence", there.type, there)
@@ -329,7 +329,7 @@ def _loaded_below(builder: Any, place: ir.Value, align: int, count: ir.Value) ->
     return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), args)
 
 
-def _part(builder: Any, lanes: ir.Value, begin: int, count: int) -> ir.Value:
+def part(builder: Any, lanes: ir.Value, begin: int, count: int) -> ir.Value:
     """Generate code for some consecutive lanes."""
     order = ir.Constant(ir.VectorType(_I32, count), [_I32(begin + k) for k in range(count)])
     return builder.shuffle_vector(lanes, ir.Constant(lanes.type, ir.Undefined), order)
@@ -341,7 +341,7 @@ def halves(typing: Any, lanes: Any) -> Any:
     half = Lanes(lanes.dtype, lanes.count // 2)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        parts = [_part(builder, args[0], begin, half.count) for begin in (0, half.count)]
+        parts = [part(builder, args[0], begin, half.count) for begin in (0, half.count)]
         return context.make_tuple(builder, signature.return_type, parts)
 
     return types.UniTuple(half, 2)(lanes), generate
@@ -355,128 +355,3 @@ def any_of(typing: Any, mask: Any) -> Any:
         return call(builder, "llvm.vector.reduce.or", ir.IntType(1), args[0])
 
     return types.boolean(mask), generate
-
-
-TABLE = 16
-"""Items of a table: as many float32 as a register of AVX-512 has, or twice as many float64."""
-
-Items = tuple[float, ...]
-
-
-def _constants(kind: ir.Type, items: Items) -> ir.Constant:
-    return ir.Constant(ir.VectorType(kind, len(items)), [ir.Constant(kind, x) for x in items])
-
-
-def _in_order(builder: Any, first: ir.Value, second: ir.Value, order: Sequence[int]) -> ir.Value:
-    """Generate code for lanes of two vectors, counted on from the first to the second."""
-    return builder.shuffle_vector(first, second, _constants(_I32, tuple(order)))
-
-
-def _joined(builder: Any, parts: Sequence[ir.Value]) -> ir.Value:
-    """Generate code for the lanes of several vectors, two of them or four and so on, in a row."""
-    while len(parts) > 1:
-        order = range(2 * len(parts[0].type))
-        pairs = zip(parts[::2], parts[1::2], strict=True)
-        parts = [_in_order(builder, first, second, order) for first, second in pairs]
-    return parts[0]
-
-
-def _by_x86(builder: Any, name: str, *args: ir.Value) -> ir.Value:
-    """Generate one instruction of x86, whose result has the type of its first argument."""
-    kind = ir.FunctionType(args[0].type, [a.type for a in args])
-    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.{name}")
-    return builder.call(function, args)
-
-
-def _permuted(builder: Any, kind: ir.Type, items: Items, index: ir.Value) -> ir.Value:
-    """Generate one instruction of AVX-512 for a register of index, whose high bits it ignores."""
-    if isinstance(kind, ir.FloatType):
-        return _by_x86(builder, "avx512.permvar.sf.512", _constants(kind, items), index)
-    low, high = _constants(kind, items[: TABLE // 2]), _constants(kind, items[TABLE // 2 :])
-    return _by_x86(builder, "avx512.vpermi2var.pd.512", low, index, high)
-
-
-def _permuted_in_halves(builder: Any, kind: ir.Type, items: Items, index: ir.Value) -> ir.Value:
-    """Generate two of AVX2, for float32, which ignore all but three bits; the fourth chooses."""
-    halves = (_constants(kind, items[k : k + 8]) for k in (0, 8))
-    low, high = (_by_x86(builder, "avx2.permps", half, index) for half in halves)
-    sign = builder.shl(index, constant(index.type, 28))
-    return builder.select(builder.icmp_signed("<", sign, constant(sign.type, 0)), high, low)
-
-
-def _loaded_items(builder: Any, kind: ir.Type, items: Sequence[Any], index: ir.Value) -> list[Any]:
-    """Generate code for any machine: a constant in memory, and an item for each lane."""
-    stored = ir.Constant(ir.ArrayType(kind, TABLE), items)
-    table = cgutils.global_constant(builder, "table", stored)
-    low = builder.and_(index, constant(index.type, TABLE - 1))
-    places = ([_I32(0), builder.extract_element(low, _I32(k))] for k in range(len(index.type)))
-    return [builder.load(builder.gep(table, place, inbounds=True)) for place in places]
-
-
-def _one_by_one(builder: Any, kind: ir.Type, items: Items, index: ir.Value) -> ir.Value:
-    result = ir.Constant(ir.VectorType(kind, len(index.type)), ir.Undefined)
-    constants = [ir.Constant(kind, x) for x in items]
-    for k, item in enumerate(_loaded_items(builder, kind, constants, index)):
-        result = builder.insert_element(result, item, _I32(k))
-    return result
-
-
-def _pair_by_pair(
-    builder: Any, kind: ir.Type, columns: tuple[Items, Items], index: ir.Value
-) -> list[ir.Value]:
-    """Generate one load for both columns of each lane, four lanes at a time."""
-    pairs = [_constants(kind, pair) for pair in zip(*columns, strict=True)]
-    loaded = _loaded_items(builder, ir.VectorType(kind, 2), pairs, index)
-    found: list[list[ir.Value]] = [[], []]
-    for k in range(0, len(loaded), 4):
-        # Across the halves of a register as it is loaded, and then only within them.
-        even, odd = (_in_order(builder, loaded[j], loaded[j + 2], range(4)) for j in (k, k + 1))
-        found[0].append(_in_order(builder, even, odd, (0, 4, 2, 6)))
-        found[1].append(_in_order(builder, even, odd, (1, 5, 3, 7)))
-    return [_joined(builder, parts) for parts in found]
-
-
-def table(float32: Sequence[Items], float64: Sequence[Items]) -> Callable[[Any], Any]:
-    """Return a function that compiled code may call: the row of a table for each lane.
-
-    It is given lanes of floats, in the low four bits of whose significands the number of the row
-    is, and returns lanes for each column.
-
-    Parameters
-    ----------
-    float32, float64 : sequence of tuples of float
-        Columns of `TABLE` items: one or two.
-    """
-
-    @intrinsic
-    def rows(typing: Any, lanes: Any) -> Any:
-        columns = float32 if lanes.dtype == types.float32 else float64
-
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            index = builder.bitcast(args[0], integers_like(args[0]))
-            kind = context.get_value_type(lanes.dtype)
-            features = context.codegen().magic_tuple()[-1]
-            ways = (
-                ("+avx512f", types.float32, 16, _permuted),
-                ("+avx512f", types.float64, 8, _permuted),
-                ("+avx2", types.float32, 8, _permuted_in_halves),
-            )
-            for feature, dtype, width, permuted in ways:
-                if feature in features and dtype == lanes.dtype and lanes.count % width == 0:
-                    begins = range(0, lanes.count, width)
-                    registers = [_part(builder, index, begin, width) for begin in begins]
-                    found = [
-                        _joined(builder, [permuted(builder, kind, items, x) for x in registers])
-                        for items in columns
-                    ]
-                    break
-            else:
-                if len(columns) == 2 and lanes.dtype == types.float64:
-                    found = _pair_by_pair(builder, kind, columns, index)
-                else:
-                    found = [_one_by_one(builder, kind, items, index) for items in columns]
-            return context.make_tuple(builder, signature.return_type, found)
-
-        return types.UniTuple(lanes, len(columns))(lanes), generate
-
-    return rows

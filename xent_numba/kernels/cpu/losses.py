@@ -92,7 +92,7 @@ def _sum_with_log1p(linear: float, e: float, low: float) -> tuple[float, float, 
 
 @exact
 def add_log1p(linear: float, e: float, low: float) -> float:
-    """Return linear + log(1 + e + low) for linear >= 0 and e + low = e^x, x <= 0.
+    """Return linear + log(1 + e + low) for linear = max(-m, 0) and e + low = e^-|m|.
 
     The leading term of the logarithm is added without error (Knuth's TwoSum, as neither term
     need be the larger), so that the result is rounded once.  From 64 on the logarithm is less
@@ -100,6 +100,7 @@ def add_log1p(linear: float, e: float, low: float) -> float:
     """
     total, lost, rest, reciprocal = _sum_with_log1p(linear, e, low)
     k = _constants(e)
+    # A choice of linear itself would be a masked store where that was loaded from; see `replaced`.
     return total + select(linear > k.large, k.zero, fma(rest, reciprocal, lost))
 
 

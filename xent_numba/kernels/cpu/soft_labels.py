@@ -19,7 +19,7 @@ they are. A label is read in its own precision.
   2^-105; so the error is that of the logarithms before they are rounded, and the last rounding.
 
 g(s) - y is a difference of what may be nearly equal. Its error is one rounding, and besides that
-2^-52 for float32 and 2^-58 for float64, an error of g alone.
+an absolute one of g alone, of 2^-52 for float32 and 2^-58 for float64.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def folder() -> Path:
 
 
 @cache
-def _source() -> bytes:
+def source() -> bytes:
     """Return a digest of the kernels' sources, and of the versions of what compiles them."""
     digest = hashlib.sha256()
     here = Path(__file__).parent
@@ -54,7 +54,7 @@ def _source() -> bytes:
 
 def cubin(kernel: Kernel, capability: tuple[int, int]) -> bytes:
     """Return the machine code of a kernel: the kept one, or a new one, which is then kept."""
-    key = hashlib.sha256(_source() + repr((kernel, capability)).encode()).hexdigest()
+    key = hashlib.sha256(source() + repr((kernel, capability)).encode()).hexdigest()
     try:
         path = folder() / f"{key}.cubin"
         kept = path.read_bytes()
