@@ -182,7 +182,7 @@ def measure(
     journals : pathlib.Path
         Folder for the journals, one for each sweep.
     workers : Workers
-        Share out the work; see `workers.processes`.
+        Share out the work.
     provenance : Provenance
         Of this run. A journal of another processor or version is refused.
     resume : bool
