@@ -88,11 +88,6 @@ class Accuracy:
             bands(counts.grades, quantity.entry.domain),
         )
 
-    @property
-    def max_ulp(self) -> float:
-        """The largest error of a finite result."""
-        return max(self.normal.max_ulp, self.subnormal.max_ulp)
-
 
 @dataclass(frozen=True, slots=True)
 class Study:
