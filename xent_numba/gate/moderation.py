@@ -30,7 +30,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 
 FEWEST = 8
@@ -73,4 +72,6 @@ def moderated(variances: Floats, freedom: Floats) -> tuple[Floats, Floats]:
 
 def inverse_trigamma(value: float) -> float:
     """Solve psi'(x) = value, for a value between 1e-6 and 1e12."""
+    from scipy.optimize import brentq  # not above: it takes 0.3 s, and small suites need it not
+
     return float(brentq(lambda x: polygamma(1, x) - value, 1e-6, 1e6))
