@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Here:
-    """What `workers.processes` gives, without a process."""
+    """What `Workers` do, without a process."""
 
     def results(self, function, tasks):
         for place, task in enumerate(tasks):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from xent_numba.operations import OPERATIONS
+from xent_numba.results.table import Table, markdown
 
 Call = Callable[[], Any]
 PERIOD = 1 << 24
@@ -189,8 +190,8 @@ def text(report: dict[str, Any]) -> str:
     lines += [f"    {report['command']}", ""]
     if report.get("commit"):
         lines += [f"at commit {report['commit']}.", ""]
-    lines += ["| | |", "| --- | --- |"]
-    lines += [f"| {part} | {json.dumps(report.get(part))} |" for part in _MACHINE]
+    machine = [(part, json.dumps(report.get(part))) for part in ("machine", "before", "after")]
+    lines.append(markdown(Table(["", ""], machine, right=range(0))))
     tables = (
         ("targets", "Targets", _of_targets),
         ("rows", "Rows", _of_rows),
@@ -199,7 +200,7 @@ def text(report: dict[str, Any]) -> str:
     )
     for key, title, table in tables:
         if report.get(key):
-            lines += ["", f"## {title}", "", *table(report[key])]
+            lines += ["", f"## {title}", "", markdown(table(report[key]))]
     for name, tools in report.get("independent", {}).items():
         ours = next(Row(**found).median() for found in report["rows"] if found["name"] == name)
         lines += ["", f"## {name} by other tools", ""]
@@ -207,34 +208,27 @@ def text(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-_MACHINE = ("machine", "before", "after")
-
-
-def _of_targets(targets: list[dict[str, Any]]) -> list[str]:
-    return ["| row | against | least | reached | |", "| --- | --- | --: | --: | --- |"] + [
-        f"| {t['row']} | {t['against']} | {t['least']:.2f} | {t['reached']:.3f} | {t['verdict']} |"
+def _of_targets(targets: list[dict[str, Any]]) -> Table:
+    cells = [
+        (t["row"], t["against"], f"{t['least']:.2f}", f"{t['reached']:.3f}", t["verdict"])
         for t in targets
     ]
+    return Table(["row", "against", "least", "reached", ""], cells, right=range(2, 4))
 
 
-def _of_rows(rows: list[dict[str, Any]]) -> list[str]:
-    lines = ["| | kernel ms | launch to sync ms | GB/s |", "| --- | --: | --: | --: |"]
-    for found in rows:
-        row = Row(**found)
-        if row.wrong:
-            lines.append(f"| {row.name} | WRONG: {row.wrong} | | |")
-            continue
-        times = " | ".join(f"{row.median(clock):.4f}" for clock in ("kernel", "launch to sync"))
-        lines.append(f"| {row.name} | {times} | {row.gigabytes():.0f} |")
-    return lines
+def _of_rows(rows: list[dict[str, Any]]) -> Table:
+    cells = []
+    for row in (Row(**found) for found in rows):
+        times = (f"{row.median(clock):.4f}" for clock in ("kernel", "launch to sync"))
+        figures = (*times, f"{row.gigabytes():.0f}")
+        cells.append((row.name, *((f"WRONG: {row.wrong}", "", "") if row.wrong else figures)))
+    return Table(["", "kernel ms", "launch to sync ms", "GB/s"], cells)
 
 
-def _of_ceilings(ceilings: list[dict[str, Any]]) -> list[str]:
-    return ["| row | at most so many times as fast | |", "| --- | --: | --- |"] + [
-        f"| {c['row']} | {c['at most']:.3f} | {'yes' if c['deserves'] else 'no'}, "
-        f"{'at least' if c['deserves'] else 'less than'} {FAST:.2f} |"
-        for c in ceilings
-    ]
+def _of_ceilings(ceilings: list[dict[str, Any]]) -> Table:
+    answers = {True: f"yes, at least {FAST:.2f}", False: f"no, less than {FAST:.2f}"}
+    cells = [(c["row"], f"{c['at most']:.3f}", answers[c["deserves"]]) for c in ceilings]
+    return Table(["row", "at most so many times as fast", ""], cells, right=range(1, 2))
 
 
 def _apart(value: float | str, ours: float) -> str:

@@ -51,7 +51,7 @@ from tools.cuda_rows import (
 )
 from xent_numba import registry
 from xent_numba.operations import OPERATIONS
-from xent_numba.results import provenance
+from xent_numba.results import files, provenance
 
 
 def rotated(case: Case, size: int, device: Any) -> list[tuple[Any, ...]]:
@@ -340,13 +340,8 @@ def run(
 
 def _write(folder: Path, report: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in (
-        ("tuning.json", json.dumps(report, indent=1) + "\n"),
-        ("tuning.md", text(report)),
-    ):
-        part = folder / f"{name}.part"
-        part.write_text(content)
-        part.replace(folder / name)
+    files.write(folder / "tuning.json", json.dumps(report, indent=1) + "\n")
+    files.write(folder / "tuning.md", text(report))
 
 
 def main() -> int:

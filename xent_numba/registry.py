@@ -39,7 +39,6 @@ import functools
 import importlib
 import inspect
 import pkgutil
-import timeit
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
@@ -222,11 +221,6 @@ class Implementation:
         """Return what a bound call returns, one result or two, as arrays of NumPy's."""
         fetch = getattr(self.module, "on_host", np.asarray)
         return tuple(map(fetch, result)) if isinstance(result, tuple) else fetch(result)
-
-    def timer(self, call: Callable[[], Any]) -> Callable[[int], float]:
-        """Return what makes so many calls and returns their seconds, by the clock of its device."""
-        own: Callable[..., Callable[[int], float]] | None = getattr(self.module, "timer", None)
-        return own(call) if own else timeit.Timer(call).timeit
 
     @property
     def arrays(self) -> Arrays:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from fractions import Fraction
 
@@ -14,20 +13,25 @@ from in_process import Here
 
 import xent_numba as xn
 from xent_numba.accuracy import oracle, summation
-from xent_numba.accuracy.exact_sum import exact_sum
 from xent_numba.operations import OPERATIONS
 
 
-@pytest.mark.parametrize("size", [0, 1, 1_000_000])
-def test_exact_sum_is_fsum(size):
+@pytest.mark.parametrize("size", [0, 1, 10_000])
+def test_exact_sum_is_that_of_fractions(size):
     rng = np.random.default_rng(size)
     values = rng.normal(0, 1, size) * np.exp2(rng.integers(-300, 300, size))
-    assert float(exact_sum(values)) == math.fsum(values)
+    assert summation.exact_sum(values) == sum(map(Fraction, values.tolist()))
 
 
 def test_exact_sum_of_the_extremes():
     values = [5e-324, -5e-324, 1.7976931348623157e308, 1.0, -1.7976931348623157e308, 3e-320]
-    assert exact_sum(np.array(values)) == sum(map(Fraction, values))
+    assert summation.exact_sum(np.array(values)) == sum(map(Fraction, values))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_has_no_exact_sum(value):
+    with pytest.raises((ValueError, OverflowError), match="cannot convert"):
+        summation.exact_sum(np.array([1.0, value]))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

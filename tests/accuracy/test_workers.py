@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from xent_numba.accuracy.workers import WorkersLostError, processes
+from xent_numba.accuracy.workers import Workers, WorkersLostError
 
 
 def square(number):
@@ -47,14 +48,17 @@ def exhaust(number):
 def test_only_the_workers_are_told_to_take_one_thread(monkeypatch):
     """Numba reads the variable whenever it compiles, and a caller has started its threads."""
     monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
-    with processes(1) as workers:
+    with closing(Workers(1)) as workers:
         for _, found in workers.results(threads, [(0,), (1,)]):
             assert (found, os.environ["NUMBA_NUM_THREADS"]) == ("1", "2")
 
 
 def test_a_dead_worker_is_replaced(tmp_path):
     tasks = [(number, str(tmp_path)) for number in range(5)]
-    with processes(1) as workers, pytest.warns(RuntimeWarning, match="worker process died; it is"):
+    with (
+        closing(Workers(1)) as workers,
+        pytest.warns(RuntimeWarning, match="worker process died; it is"),
+    ):
         found = dict(workers.results(die_once, tasks))
     assert found == {number: number * number for number in range(5)}
 
@@ -62,7 +66,7 @@ def test_a_dead_worker_is_replaced(tmp_path):
 def test_work_that_kills_its_workers_is_given_up():
     found = {}
     with (
-        processes(1) as workers,
+        closing(Workers(1)) as workers,
         pytest.warns(RuntimeWarning, match="worker process died"),
         pytest.raises(WorkersLostError, match=r"3 times in a row with \d parts of the work left"),
     ):
@@ -71,7 +75,7 @@ def test_work_that_kills_its_workers_is_given_up():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process")
 def test_work_without_memory_is_an_error_and_no_dead_pool():
-    with processes(1) as workers:
+    with closing(Workers(1)) as workers:
         with pytest.raises(MemoryError, match=r"Unable to allocate 8\.00 GiB"):
             list(workers.results(exhaust, [(1,)]))
         assert list(workers.results(square, [(3,)])) == [(0, 9)]

@@ -165,6 +165,10 @@ def test_annotations_are_one_line_each():
         )
     ]
     assert kinds == ["::error", "::warning", "::notice"]
+    name = "all.track_width('a: b')"
+    known = outcome(values=[Value(name, "x", 1.0, 2.0, Verdict.WORSE)])
+    known.accepted[name] = "up to +100.0%: it is wider"
+    assert tables.workflow_commands(known) == [f"::notice title=accepted::{name}: 1 -> 2 x"]
 
 
 def test_what_is_kept_is_strict_json():

@@ -244,7 +244,7 @@ def test_the_control_is_measured_twice_and_its_ratio_is_the_resolution(run, rows
     once = rows["fake_right", case.size].rounds
     expected = statistics.median(again[r] / once[r] for r in again.keys() & once.keys())
     assert run[0].resolution(case).value == pytest.approx(expected)
-    assert 0.5 < run[0].overall_resolution().value < 2
+    assert 0.5 < run[0].overall.value < 2
 
 
 @pytest.mark.parametrize("stage", ["judging", pytest.param("timing", marks=pytest.mark.slow)])

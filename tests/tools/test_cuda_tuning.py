@@ -109,9 +109,10 @@ def test_it_runs_to_its_end_and_judges_by_what_it_found(options):
         "launch to sync": 3,
     }
     assert len(report["experiment"]) == 2 * len(CASES)
+    assert f"| {CASES[0].name} \\| 256 lanes, " in tables
     assert [found["at most"] for found in report["ceilings"]] == [1.0] * len(CASES)
     assert f"| {CASES[0].name} | 1.000 | no, less than 1.05 |" in tables
-    assert not list(options.output.glob("*.part"))
+    assert {path.name for path in options.output.iterdir()} == {"tuning.json", "tuning.md"}
 
 
 def test_faster_arithmetic_deserves_a_row_where_it_could_gain_something():

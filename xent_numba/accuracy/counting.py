@@ -119,7 +119,7 @@ class ErrorCounter:
         hard = np.empty(got.size, np.intp)
         before = self._peaks.copy()
         at, wrong, first, hard_count = _count(
-            (error, got, truth.values, truth.units, inputs),
+            (error, got, truth.values, inputs),
             (self._histogram, self._right, self._peaks, self._grades[int(negative)]),
             hard,
             self._tiny,
@@ -239,20 +239,20 @@ def _part(truth: ndarray, tiny: float) -> int:
 
 
 @_compile
-def _grade(error: float, got: float, units: float) -> int:
+def _grade(error: float, got: float, truth: float) -> int:
     """Grade one result; see `error_counts.Grade`."""
     if error <= 1:
         return 0
     if error == math.inf:
         return 6 if got != got else 5
-    if error >= 0.5 * abs(units):
+    if abs(got - truth) >= 0.5 * abs(truth):
         return 4
     return 1 if error <= 4 else 2 if error <= 100 else 3
 
 
 @_compile
 def _count(
-    results: tuple[ndarray, ndarray, ndarray, ndarray, ndarray],
+    results: tuple[ndarray, ndarray, ndarray, ndarray],
     counts: tuple[ndarray, ndarray, ndarray, ndarray],
     hard: ndarray,
     tiny: float,
@@ -260,17 +260,17 @@ def _count(
 ) -> tuple[tuple[int, int], int, int, int]:
     """Count results; where the new peaks are, how many are wrongly non-finite, and hard cases.
 
-    `results` are errors in ULP, what was computed, true values, these in ULPs, and inputs, n each;
-    `counts` are those of the counter: histogram, correctly rounded, peaks and grades.
+    `results` are errors in ULP, what was computed, true values, and inputs, n each; `counts` are
+    those of the counter: histogram, correctly rounded, peaks and grades.
     """
-    error, got, truth, units, inputs = results
+    error, got, truth, inputs = results
     histogram, right, peaks, grades = counts
     at_normal = at_subnormal = first = wrong = cases = 0
     for i in range(error.size):
         e = error[i]
         if truth[i] == truth[i]:
             where = _where(inputs[i])
-            grades[where] = max(grades[where], _grade(e, got[i], units[i]))
+            grades[where] = max(grades[where], _grade(e, got[i], truth[i]))
         if e == math.inf:
             first = first if wrong else i
             wrong += 1

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy import ndarray
@@ -23,20 +22,6 @@ from xent_numba.operations import OPERATIONS, Operation
 CHUNK, PIECE = 1 << 22, 1 << 15
 
 _STRATA_PER_CHUNK, _SEAMS_PER_CHUNK = 16, 64
-
-
-class Plan(Protocol):
-    """Inputs >= 0 to go through, cut into numbered chunks."""
-
-    @property
-    def chunks(self) -> int:
-        """Number of chunks."""
-
-    def pieces(self, chunk: int) -> Iterator[ndarray]:
-        """The inputs of a chunk, in ascending order."""
-
-    def lead(self, chunk: int) -> ndarray | None:
-        """The inputs just before those of a chunk, if its results must go on from theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +52,17 @@ class Exhaustive:
         return -(-(self.stop - self.first) // self.chunk)
 
     def pieces(self, chunk: int) -> Iterator[ndarray]:
-        """The inputs of a chunk."""
+        """The inputs of a chunk, in ascending order."""
         start = self.first + chunk * self.chunk
         stop = min(start + self.chunk, self.stop)
         for low in range(start, stop, self.piece):
             yield bits_to_floats(low, min(low + self.piece, stop))
 
     def lead(self, chunk: int) -> ndarray | None:
-        """A whole piece, as the last samples of a short one may be computed by other code."""
+        """The inputs just before those of a chunk, as results must go on from theirs.
+
+        A whole piece, as the last samples of a short one may be computed by other code.
+        """
         start = self.first + chunk * self.chunk
         return bits_to_floats(max(start - self.piece, self.first), start) if chunk else None
 
@@ -179,6 +167,10 @@ class Seams:
 
     def lead(self, chunk: int) -> None:
         """Chunks stand alone."""
+
+
+Plan = Exhaustive | Strata | Seams
+"""Inputs >= 0 to go through, cut into numbered chunks."""
 
 
 def seams(first: str, dtype: str) -> ndarray:

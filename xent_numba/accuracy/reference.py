@@ -61,14 +61,11 @@ class Curve:
     ----------
     values : ndarray of float64, shape (n,)
         The true values rounded to double.
-    units : ndarray of float64, shape (n,)
-        The true values in ULPs.
     rounded : Truth or None
         What results of float64 are held against; those of float32 are held against `values`.
     """
 
     values: ndarray
-    units: ndarray
     rounded: Truth | None = None
 
 
@@ -106,13 +103,10 @@ def of_probabilities(probabilities: ndarray) -> Curves:
 def _curves(
     single: Callable[..., None], double: Callable[..., None], number: int, inputs: ndarray
 ) -> Iterator[Curve]:
-    shape = (number, inputs.size)
     if inputs.dtype == np.float32:
-        values, units = _float32(single, number, inputs), np.empty(shape)
-        for value, unit in zip(values, units, strict=True):
-            _in_units(value, unit)
-            yield Curve(value, unit)
+        yield from map(Curve, _float32(single, number, inputs))
         return
+    shape = (number, inputs.size)
     heads, tails = np.empty(shape), np.empty(shape)
     exponents = np.empty(shape, np.int64)
     double(inputs, heads, tails, exponents)
@@ -120,7 +114,7 @@ def _curves(
         truth = pairs.truth(inputs.dtype)
         # That a value is not zero survives rounding.
         values = np.where(pairs.heads > 0, np.maximum(truth.nearest, 5e-324), truth.nearest)
-        yield Curve(values, np.ldexp(truth.nearest, -truth.exponent) + truth.residual, truth)
+        yield Curve(values, truth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,17 +276,3 @@ def _probabilities_float32(probabilities: ndarray, values: ndarray) -> None:
         p = np.float64(probabilities[i])
         values[0, i] = -math.log1p(-p) if p > 0 else 0.0
         values[1, i] = -math.log(p) if p < 1 else 0.0
-
-
-@_compile
-def _in_units(values: ndarray, units: ndarray) -> None:
-    bits = values.view(np.int64)
-    for i in range(values.size):
-        units[i] = values[i] * _ulps_in_one(bits[i])
-
-
-@_compile
-def _ulps_in_one(bits: int) -> float:
-    """2^(23 - k) for a double in [2^k, 2^(k+1)), at most 2^149: the inverse of its float32 ULP."""
-    exponent = np.int64(2069) - max(bits >> np.int64(52), np.int64(897))
-    return np.int64(exponent << np.int64(52)).view(np.float64)

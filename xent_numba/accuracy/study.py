@@ -88,11 +88,6 @@ class Accuracy:
             bands(counts.grades, quantity.entry.domain),
         )
 
-    @property
-    def max_ulp(self) -> float:
-        """The largest error of a finite result."""
-        return max(self.normal.max_ulp, self.subnormal.max_ulp)
-
 
 @dataclass(frozen=True, slots=True)
 class Study:
@@ -182,7 +177,7 @@ def measure(
     journals : pathlib.Path
         Folder for the journals, one for each sweep.
     workers : Workers
-        Share out the work; see `workers.processes`.
+        Share out the work.
     provenance : Provenance
         Of this run. A journal of another processor or version is refused.
     resume : bool

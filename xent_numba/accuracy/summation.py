@@ -22,7 +22,6 @@ from numpy import ndarray
 import xent_numba
 from xent_numba import registry
 from xent_numba.accuracy import reference
-from xent_numba.accuracy.exact_sum import exact_sum
 from xent_numba.accuracy.workers import Workers, WorkersLostError
 from xent_numba.operations import OPERATIONS
 from xent_numba.results import store
@@ -164,6 +163,15 @@ def _true_sum_of_block(block: int, size: int, dtype: str) -> Fraction:
     scores, labels = (array[:size] for array in _draw(block, dtype))
     parts = reference.samples(OPERATIONS[OPERATION], scores, labels).doubles()
     return sum(map(exact_sum, parts), Fraction(0))
+
+
+def exact_sum(values: ndarray) -> Fraction:
+    """The sum of finite doubles: `math.fsum` of them, and of what it has rounded away."""
+    total, remaining = Fraction(0), values.tolist()
+    while part := math.fsum(remaining):
+        total += Fraction(part)
+        remaining.append(-part)
+    return total
 
 
 def draw(size: int, dtype: str) -> tuple[ndarray, ndarray]:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from xent_numba.errors import UsageError
 from xent_numba.results.machine import thread_variables
@@ -31,30 +31,8 @@ class WorkersLostError(UsageError):
     """Workers die whenever they are given some work."""
 
 
-class Workers(Protocol):
-    """What shares out work."""
-
-    def results(
-        self, function: Callable[..., T], tasks: Sequence[tuple[Any, ...]]
-    ) -> Iterator[tuple[int, T]]:
-        """Call a function with the arguments of every task.
-
-        Parameters
-        ----------
-        function : callable
-            One that can be pickled.
-        tasks : sequence of tuple
-            Arguments.
-
-        Yields
-        ------
-        tuple of int and object
-            The place of a task, and its result, in the order in which they are ready.
-        """
-
-
-class Processes:
-    """Processes that share out work, on one thread each.
+class Workers:
+    """Processes that share out work, on one thread each, until they are closed.
 
     Parameters
     ----------
@@ -73,7 +51,20 @@ class Processes:
     def results(
         self, function: Callable[..., T], tasks: Sequence[tuple[Any, ...]]
     ) -> Iterator[tuple[int, T]]:
-        """As `Workers.results`; what a process that died was at is computed again.
+        """Call a function with the arguments of every task.
+
+        Parameters
+        ----------
+        function : callable
+            One that can be pickled.
+        tasks : sequence of tuple
+            Arguments.
+
+        Yields
+        ------
+        tuple of int and object
+            The place of a task, and its result, in the order in which they are ready. What a
+            process that died was at is computed again.
 
         Raises
         ------
@@ -116,24 +107,8 @@ class Processes:
         self._pool = self._fresh()
 
     def close(self) -> None:
-        """End at once."""
+        """End at once, as when the work is interrupted."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-@contextlib.contextmanager
-def processes(number: int) -> Iterator[Processes]:
-    """Processes that end at once when the work is interrupted.
-
-    Parameters
-    ----------
-    number : int
-        Number of processes.
-    """
-    workers = Processes(number)
-    try:
-        yield workers
-    finally:
-        workers.close()
 
 
 @contextlib.contextmanager

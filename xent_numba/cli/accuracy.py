@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Carry out the studies, each of which is written as it ends."""
     from xent_numba.accuracy import certify, functions, study, summation
-    from xent_numba.accuracy.workers import processes
+    from xent_numba.accuracy.workers import Workers
     from xent_numba.reporting import accuracy
     from xent_numba.results.provenance import Provenance
 
@@ -60,7 +61,10 @@ def run(options: argparse.Namespace) -> int:
     # Made here and not before, so that a mistake in another option leaves no folder behind.
     options.folder.mkdir(parents=True, exist_ok=True)
     folder = accuracy.Report(options.folder, provenance)
-    workers = functools.partial(processes, options.processes)
+
+    def workers() -> contextlib.closing[Workers]:
+        return contextlib.closing(Workers(options.processes))
+
     with output.progress(options.errors) as progress:
 
         def show(what: str, done: int, parts: int) -> None:

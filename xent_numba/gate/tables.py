@@ -15,23 +15,18 @@ from xent_numba.measurement.idle import LOADED
 from xent_numba.results import table
 from xent_numba.results.table import Code, Table
 
-_COLOURS: dict[str, str] = {
-    Verdict.SLOWER: "bold red",
-    Verdict.FASTER: "green",
-    Verdict.INCONCLUSIVE: "yellow",
-    Verdict.WORSE: "bold red",
-    Verdict.BETTER: "green",
+#: The colour of a verdict on the terminal, and the kind of its annotation.
+_LOOKS: dict[str, tuple[str, str]] = {
+    Verdict.SLOWER: ("bold red", "error"),
+    Verdict.FASTER: ("green", "notice"),
+    Verdict.INCONCLUSIVE: ("yellow", "warning"),
+    Verdict.WORSE: ("bold red", "error"),
+    Verdict.BETTER: ("green", "notice"),
 }
+_PLAIN = "default", ""
 _UNITS = {
     "s": (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)),
     "bytes": (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("bytes", 1.0)),
-}
-_ANNOTATIONS = {
-    Verdict.SLOWER: "error",
-    Verdict.WORSE: "error",
-    Verdict.INCONCLUSIVE: "warning",
-    Verdict.FASTER: "notice",
-    Verdict.BETTER: "notice",
 }
 
 
@@ -45,7 +40,7 @@ def show(outcome: Outcome, console: Console) -> None:
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     for name, *figures, verdict in texts:
         cells = "  ".join(f"{c:>{w}}" for c, w in zip(figures, widths[1:-1], strict=True))
-        colour = _COLOURS.get(verdict, "default")
+        colour, _ = _LOOKS.get(verdict, _PLAIN)
         console.print(f"[{colour}]{verdict:<{widths[-1]}}[/]  {escape(cells)}", soft_wrap=True)
         console.print(f"  {escape(name)}", soft_wrap=True)
     console.print()
@@ -62,22 +57,23 @@ def markdown(outcome: Outcome) -> str:
 
 def workflow_commands(outcome: Outcome) -> list[str]:
     """Workflow commands: an error for a regression, a warning for what could not be compared."""
-    lines: list[tuple[str | None, str, str]] = []
-    for timing in outcome.timings:
-        verdict = timing.finding.verdict
-        text = f"{timing.benchmark}: {_change(timing)} {_interval(timing)}"
-        lines.append((_ANNOTATIONS.get(verdict), verdict.lower(), text))
+    found = [(t.benchmark, t.finding.verdict, _change(t), _interval(t)) for t in outcome.timings]
     for value in outcome.values:
-        text = f"{value.benchmark}: {_number(value.baseline)} -> {_number(value.candidate)}"
-        verdict = value.verdict
-        lines.append((_ANNOTATIONS.get(verdict), verdict.lower(), f"{text} {value.unit}"))
-    for name, reason in outcome.left_out.items():
-        kind = "warning" if "could not" in reason else None
-        lines.append((kind, "not compared", f"{name}: {reason}"))
-    for number, (_, _, text) in enumerate(lines):
-        if text.split(": ")[0] in outcome.accepted:
-            lines[number] = ("notice", "accepted", text)
-    return [_annotation(kind, title, text) for kind, title, text in lines if kind]
+        figures = f"{_number(value.baseline)} -> {_number(value.candidate)}", value.unit
+        found.append((value.benchmark, value.verdict, *figures))
+    lines = []
+    for name, verdict, *said in found:
+        _, kind = _LOOKS.get(verdict, _PLAIN)
+        title = verdict.lower()
+        if name in outcome.accepted:
+            kind, title = "notice", "accepted"
+        if kind:
+            lines.append(_annotation(kind, title, f"{name}: {' '.join(said)}"))
+    return lines + [
+        _annotation("warning", "not compared", f"{name}: {reason}")
+        for name, reason in outcome.left_out.items()
+        if "could not" in reason
+    ]
 
 
 def _head(outcome: Outcome) -> Iterator[str]:

@@ -170,10 +170,6 @@ class Comparison:
         """The A/A ratio: what comes out where nothing differs, and so what a ratio cannot tell."""
         return self.ratio(case, self.control + AGAIN, self.control) if self.control else None
 
-    def overall_resolution(self) -> Interval | None:
-        """The A/A ratio of the whole run, see `overall_resolution`."""
-        return self.overall
-
 
 COMPARISON = Kind("comparison", 3, Comparison)
 

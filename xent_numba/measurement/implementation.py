@@ -71,7 +71,7 @@ class _Timed:
         """Take another call in the place of the one before."""
         self.call = call
         if self._implementation and hasattr(self._implementation.module, "timer"):
-            self._seconds = self._implementation.timer(call)
+            self._seconds = self._implementation.module.timer(call)
 
     def sample(self, number: int) -> float:
         """Seconds of a number of calls."""

@@ -15,10 +15,14 @@ SUBJECT = "numba_parallel"
 """The one that is compared with the others, and so the one that is entered twice."""
 
 Entries = dict[Case, Sequence[Participant]]
+_Enter = Callable[[Sequence[str], int], Entries]
 
 _VALUES = ("sigmoid", "binary_cross_entropy", "logistic_loss", "binary_cross_entropy_with_logits")
-_IN_CACHE = MappingProxyType({"float32": 2**22, "float64": 2**21})
-_IN_MEMORY = MappingProxyType({"float32": 2**27, "float64": 2**26})
+#: Sizes by dtype; None is the own one of a workload.
+_IN_CACHE = MappingProxyType({"float32": (2**22,), "float64": (2**21,)})
+_IN_MEMORY = MappingProxyType({"float32": (2**27,), "float64": (2**26,)})
+_OWN = MappingProxyType(dict.fromkeys(_IN_CACHE, (None,)))
+_FEW = MappingProxyType(dict.fromkeys(_IN_CACHE, (1, 64, 1000)))
 _ON_GPU = ("numba_cuda", "torch_eager_cuda", "torch_compiled_cuda", "cupy_fused")
 _FAST = (SUBJECT, "torch_eager", "torch_compiled", *_ON_GPU)
 #: Largest size of a sweep at which a call still takes less than about a second.
@@ -49,7 +53,7 @@ class Part:
     summary: str
     budget: float
     baseline: str
-    enter: Callable[[Sequence[str], int], Entries]
+    enter: _Enter
 
 
 def log_spaced(low: int, high: int, factor: int) -> list[int]:
@@ -60,18 +64,24 @@ def log_spaced(low: int, high: int, factor: int) -> list[int]:
     return sizes if low == high else [*sizes, high]
 
 
-def _flights(names: Sequence[str], threads: int) -> Entries:
-    cases = (_case(name, "flights", None, dtype) for name in _VALUES for dtype in _IN_CACHE)
-    return _enter(cases, names, threads)
+def _each(
+    operations: Iterable[str],
+    sizes: Mapping[str, Iterable[int | None]],
+    takes_part: Callable[[str], bool] = lambda name: True,
+    workload: str = "gaussian",
+) -> _Enter:
+    """Return what enters each operation in each dtype and size."""
 
+    def enter(names: Sequence[str], threads: int) -> Entries:
+        cases = (
+            _case(operation, workload, size, dtype)
+            for operation in operations
+            for dtype in sizes
+            for size in sizes[dtype]
+        )
+        return _enter(cases, [*filter(takes_part, names)], threads)
 
-def _operations(names: Sequence[str], threads: int) -> Entries:
-    cases = (
-        _case(name, "gaussian", size, dtype)
-        for name in OPERATIONS
-        for dtype, size in _IN_CACHE.items()
-    )
-    return _enter(cases, [name for name in names if name != "naive"], threads)
+    return enter
 
 
 def _labels(names: Sequence[str], threads: int) -> Entries:
@@ -89,7 +99,7 @@ def _labels(names: Sequence[str], threads: int) -> Entries:
     cases = (
         _case(name, workload, size, dtype, label_dtype, reduction)
         for name, workload, label_dtype, reduction in asked
-        for dtype, size in _IN_CACHE.items()
+        for dtype, (size,) in _IN_CACHE.items()
     )
     return _enter(cases, [name for name in names if name in (*_FAST, "numba_svml")], threads)
 
@@ -115,16 +125,6 @@ def _control(names: Sequence[str], threads: int) -> Entries:
     return _enter(cases, [SUBJECT], threads)
 
 
-def _small(names: Sequence[str], threads: int) -> Entries:
-    cases = (
-        _case(name, "gaussian", size, dtype)
-        for name in _VALUES
-        for dtype in _IN_CACHE
-        for size in (1, 64, 1000)
-    )
-    return _enter(cases, names, threads)
-
-
 def _sizes(names: Sequence[str], threads: int) -> Entries:
     entries: Entries = {}
     for size in log_spaced(1, _FAST_UP_TO, 4):
@@ -133,15 +133,6 @@ def _sizes(names: Sequence[str], threads: int) -> Entries:
         here += [f"{SUBJECT}@1"] * (SUBJECT in here)
         entries |= _enter([_case("logistic_loss", "gaussian", size, "float32")], here, threads)
     return entries
-
-
-def _large(names: Sequence[str], threads: int) -> Entries:
-    cases = (
-        _case(name, "gaussian", size, dtype)
-        for name in _VALUES
-        for dtype, size in _IN_MEMORY.items()
-    )
-    return _enter(cases, [name for name in names if name in _FAST], threads)
 
 
 def _case(
@@ -162,6 +153,11 @@ def _case(
 def _enter(cases: Iterable[Case], names: Sequence[str], threads: int) -> Entries:
     return {case: [Participant.of(name, threads) for name in names] for case in cases}
 
+
+_flights = _each(_VALUES, _OWN, workload="flights")
+_operations = _each(OPERATIONS, _IN_CACHE, lambda name: name != "naive")
+_small = _each(_VALUES, _FEW)
+_large = _each(_VALUES, _IN_MEMORY, lambda name: name in _FAST)
 
 PARTS: Mapping[str, Part] = MappingProxyType(
     {

@@ -83,7 +83,7 @@ def machine(run: Stored[Comparison]) -> dict[str, str]:
 def quality(runs: Mapping[str, Stored[Comparison]]) -> Iterator[dict[str, Any]]:
     """Yield how far to trust each part."""
     for name, stored in runs.items():
-        run, overall = stored.content, stored.content.overall_resolution()
+        run, overall = stored.content, stored.content.overall
         cases = [interval for case, _ in run.cases() if (interval := run.resolution(case))]
         yield {
             "part": name,

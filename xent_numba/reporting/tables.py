@@ -188,13 +188,13 @@ def legend(run: Stored[Comparison]) -> list[str]:
 
 def doubtful(comparison: Comparison) -> bool:
     """Whether the one that was entered twice differs from itself."""
-    overall = comparison.overall_resolution()
+    overall = comparison.overall
     return overall is not None and not overall.contains(1.0)
 
 
 def resolution_text(comparison: Comparison) -> str:
     """What the one that was entered twice says of the run."""
-    overall = comparison.overall_resolution()
+    overall = comparison.overall
     if overall is None:
         return "No implementation was entered twice, so the resolution of this run is not known."
     found = [comparison.resolution(case) for case, _ in comparison.cases()]
