@@ -30,7 +30,8 @@ def test_writes_json_and_markdown(tmp_path, capsys):
     assert main([*arguments, "--dtype", "float64"]) == 0
     first = studied(tmp_path)
     assert [(row.quantity.label, row.complete) for row in first.rows] == [(0, False), (1, False)]
-    assert all(0.5 <= row.normal.max_ulp < 2 for row in first.rows)
+    # Where NumPy takes the C library's logarithm, a result is as good as rounded correctly.
+    assert all(0.49 < row.normal.max_ulp < 2 for row in first.rows)
     assert all(run.command.startswith("xent-numba accuracy --implementation") for run in first.runs)
     page = (tmp_path / "accuracy.md").read_text()
     assert "| binary_cross_entropy | 0 | float64 | ≥ " in page
