@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
-from xent_numba.measurement.schedule import time_left
+from xent_numba.measurement.statistics import time_left
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -36,10 +36,9 @@ from xent_numba.measurement.schedule import (
     groups,
     is_time_left,
     room,
-    time_left,
     with_control,
 )
-from xent_numba.measurement.statistics import ROUNDS
+from xent_numba.measurement.statistics import ROUNDS, time_left
 from xent_numba.measurement.timing import Timing
 from xent_numba.measurement.turns import OutOfTimeError
 from xent_numba.measurement.worker import Program, WorkerError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from xent_numba.measurement.case import Case
@@ -13,22 +12,6 @@ SEED = 1
 
 TIMED_SHARE = 0.5
 """Of a budget, what rounds have even where judging takes longer than the rest."""
-
-FORESEEN_FROM = 0.05
-"""Fraction of something that is done, from which on it is said what the rest will take."""
-
-
-def time_left(began: float, done: float) -> float | None:
-    """Seconds that the rest will take if it goes on like this; None where that is too early to say.
-
-    Parameters
-    ----------
-    began : float
-        When it did, by `time.monotonic`.
-    done : float
-        Fraction that is done.
-    """
-    return (time.monotonic() - began) * (1 / done - 1) if done >= FORESEEN_FROM else None
 
 
 def seed_of(what: str, case: Case, block: int) -> str:

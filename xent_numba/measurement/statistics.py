@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -104,3 +105,20 @@ def ratio_interval(
     if len(shared) < 2:
         return None
     return interval({r: numerator[r] / denominator[r] for r in shared})
+
+
+FORESEEN_FROM = 0.05
+"""Fraction of something that is done, from which on it is said what the rest will take."""
+
+
+def time_left(began: float, done: float) -> float | None:
+    """Seconds that the rest will take if it goes on like this; None where that is too early to say.
+
+    Parameters
+    ----------
+    began : float
+        When it did, by `time.monotonic`.
+    done : float
+        Fraction that is done.
+    """
+    return (time.monotonic() - began) * (1 / done - 1) if done >= FORESEEN_FROM else None
