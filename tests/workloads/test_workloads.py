@@ -32,6 +32,11 @@ def test_names():
 
 
 @each_workload
+def test_summary_is_a_sentence(name):
+    assert workloads.summary(name).endswith(".")
+
+
+@each_workload
 @each_operation
 def test_same_arguments_give_same_bits(name, operation):
     first, second = (workloads.sample(name, 1001).arguments(operation) for _ in range(2))
@@ -49,7 +54,7 @@ def test_other_seed_gives_other_data(name):
 @pytest.mark.parametrize("n", [0, 1, 2, 257, 400_001])
 def test_any_size(name, n):
     sample = workloads.sample(name, n)
-    assert sample.scores.size == n
+    assert len(sample) == n
     assert all(a.shape == (n,) for a in sample.arguments(OPERATIONS["logistic_loss"]))
 
 
@@ -144,7 +149,7 @@ def test_what_is_handed_out_does_not_share_memory_with_the_sample():
     sample = workloads.sample("flights", workloads.native_size("flights"))
     scores, labels = sample.arguments(OPERATIONS["logistic_loss"])
     scores[:] = labels[:] = 0
-    assert np.any(workloads.sample("flights", sample.scores.size).scores)
+    assert np.any(workloads.sample("flights", len(sample)).scores)
     with pytest.raises(ValueError, match="read-only"):
         sample.scores[0] = 0
 

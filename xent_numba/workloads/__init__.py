@@ -26,7 +26,7 @@ from xent_numba.operations import Operation
 from xent_numba.workloads import flights, gaussian, saturated
 from xent_numba.workloads.draw import Draw
 
-__all__ = ["SEED", "Sample", "names", "native_size", "sample", "variants"]
+__all__ = ["SEED", "Sample", "names", "native_size", "sample", "summary", "variants"]
 
 SEED = 2013
 _WORKLOADS: Mapping[str, ModuleType] = MappingProxyType(
@@ -68,6 +68,9 @@ class Sample:
     metadata: Mapping[str, int] = field(default_factory=dict)
     soft: ndarray | None = None
     weights: ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.scores)
 
     def arguments(self, operation: Operation) -> tuple[ndarray, ...]:
         """Make the positional arguments of an operation, as new contiguous arrays.
@@ -133,6 +136,11 @@ def native_size(name: str) -> int | None:
     """Return the number of samples a workload has; None where any number is drawn."""
     size: int | None = _find(name).NATIVE_SIZE
     return size
+
+
+def summary(name: str) -> str:
+    """Say in one line what a workload is."""
+    return (_find(name).__doc__ or "").partition("\n")[0]
 
 
 def sample(
