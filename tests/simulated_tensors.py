@@ -72,7 +72,7 @@ def torch(monkeypatch):
         **{name: f"torch.{name}" for name in names},
     )
     monkeypatch.setitem(sys.modules, "torch", module)
-    caches = arrays.taker, short.library_of, dispatch.short_way
+    caches = arrays.taker, short.framework_of, dispatch.short_way
     for cached in caches:
         cached.cache_clear()
     short.plans.clear()

@@ -155,7 +155,7 @@ def test_each_device_has_a_share_of_its_own_memory(monkeypatch):
     assert {one.label for one in run.entries[CASES[0]]} == set(seconds)
     for label, value in seconds.items():
         row = Row(CASES[0], label, Preparation("ok"), rounds=dict.fromkeys(range(6), value))
-        run._add(row, block=0)
+        run.add(row, block=0)
     shares = {row.implementation: row.limit_share.value for row in run.rows(CASES[0])}
     assert shares == {
         MEMORY_LIMIT: 1.0, DEVICE_LIMIT: 1.0, "numba_cuda": 0.5, "numba_parallel": 0.5

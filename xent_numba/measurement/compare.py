@@ -267,7 +267,7 @@ class Run:
                 known = {x: self._absent.get(x) or prepared[case][x] for x in labels[case]}
                 asked = known, self.plan.baseline, self._room()
                 for row in timing.rows(*asked, self._part("timing", share), until):
-                    self._add(row, block)
+                    self.add(row, block)
                 self.taken[case] += 1
                 took, began = time.monotonic() - began, time.monotonic()
                 self._lasted.append(took)
@@ -285,7 +285,7 @@ class Run:
 
         return show
 
-    def _add(self, row: Row, block: int) -> None:
+    def add(self, row: Row, block: int) -> None:
         """Add what a process found to what others before it did."""
         found = self._found[row.case]
         rounds = {block * ROUNDS + number: x for number, x in row.rounds.items()}

@@ -10,7 +10,7 @@ a table in a register nor an accumulator that can stay in one.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -329,10 +329,16 @@ def _loaded_below(builder: Any, place: ir.Value, align: int, count: ir.Value) ->
     return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), args)
 
 
+def shuffled(builder: Any, first: ir.Value, second: ir.Value, order: Sequence[int]) -> ir.Value:
+    """Generate code for lanes of two vectors, counted on from the first to the second."""
+    places = ir.Constant(ir.VectorType(_I32, len(order)), [_I32(k) for k in order])
+    return builder.shuffle_vector(first, second, places)
+
+
 def part(builder: Any, lanes: ir.Value, begin: int, count: int) -> ir.Value:
     """Generate code for some consecutive lanes."""
-    order = ir.Constant(ir.VectorType(_I32, count), [_I32(begin + k) for k in range(count)])
-    return builder.shuffle_vector(lanes, ir.Constant(lanes.type, ir.Undefined), order)
+    nothing = ir.Constant(lanes.type, ir.Undefined)
+    return shuffled(builder, lanes, nothing, range(begin, begin + count))
 
 
 @intrinsic

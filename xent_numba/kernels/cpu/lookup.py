@@ -13,7 +13,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from xent_numba.kernels.cpu.lanes import constant, integers_like, part
+from xent_numba.kernels.cpu.lanes import constant, integers_like, part, shuffled
 
 _I32 = ir.IntType(32)
 
@@ -27,17 +27,12 @@ def _constants(kind: ir.Type, items: Sequence[float]) -> ir.Constant:
     return ir.Constant(ir.VectorType(kind, len(items)), [ir.Constant(kind, x) for x in items])
 
 
-def _in_order(builder: Any, first: ir.Value, second: ir.Value, order: Sequence[int]) -> ir.Value:
-    """Generate code for lanes of two vectors, counted on from the first to the second."""
-    return builder.shuffle_vector(first, second, _constants(_I32, order))
-
-
 def _joined(builder: Any, parts: Sequence[ir.Value]) -> ir.Value:
     """Generate code for the lanes of several vectors in a row; of them there are 2^k."""
     while len(parts) > 1:
         order = range(2 * len(parts[0].type))
         pairs = zip(parts[::2], parts[1::2], strict=True)
-        parts = [_in_order(builder, first, second, order) for first, second in pairs]
+        parts = [shuffled(builder, first, second, order) for first, second in pairs]
     return parts[0]
 
 
@@ -105,9 +100,9 @@ def _from_memory(
         parts: list[list[ir.Value]] = [[], []]
         for k in range(0, len(loaded), 4):
             # Across the halves of a register as it is loaded, and then only within them.
-            even, odd = (_in_order(builder, loaded[j], loaded[j + 2], range(4)) for j in (k, k + 1))
-            parts[0].append(_in_order(builder, even, odd, (0, 4, 2, 6)))
-            parts[1].append(_in_order(builder, even, odd, (1, 5, 3, 7)))
+            even, odd = (shuffled(builder, loaded[j], loaded[j + 2], range(4)) for j in (k, k + 1))
+            parts[0].append(shuffled(builder, even, odd, (0, 4, 2, 6)))
+            parts[1].append(shuffled(builder, even, odd, (1, 5, 3, 7)))
         return [_joined(builder, several) for several in parts]
     found = []
     for column in columns:

@@ -87,7 +87,7 @@ class ArraysOfCupy:
 
 
 @cache
-def library_of(kind: Any) -> Any:
+def framework_of(kind: Any) -> Any:
     """Return how arrays of a type are looked at; None where there is no such way."""
     for name, array, library in (("torch", "Tensor", Tensors), ("cupy", "ndarray", ArraysOfCupy)):
         module = sys.modules.get(name)
@@ -135,7 +135,7 @@ plans: dict[Any, _Plan] = {}
 
 def way_of(kind: Any) -> Callable[[Any], Any] | None:
     """Return what computes a call on arrays of a type, or returns None; None if nothing does."""
-    library = library_of(kind)
+    library = framework_of(kind)
     return None if library is None else partial(_evaluate, library)
 
 
