@@ -56,9 +56,9 @@ def medians(dtype: str, size: int) -> tuple[float, float]:
     rng = np.random.default_rng(1)
     scores = rng.normal(0, 4, size).astype(dtype)
     labels = rng.choice(np.array([-1, 1], dtype), size)
-    *_, whole = numba_parallel._KERNELS["logistic_loss"]
+    *_, whole = numba_parallel.KERNELS["logistic_loss"]
     nothing = np.empty(0, dtype)
-    arguments = (scores, labels, None, nothing, None, ((1.0, 1.0, 0.0), False))
+    arguments = (scores, labels, None, nothing, None, ((1.0, 1.0, 0.0), False), np.empty(0))
     taken: list[list[float]] = [[], []]
     for turn in range(ROUNDS + 3):
         for team, times in zip((teams.ALONE, threads.team()), taken, strict=True):

@@ -70,7 +70,7 @@ def measure(operation: str, dtype: str, label_dtype: str, rounds: int = ROUNDS) 
     if operation == "binary_cross_entropy":
         first = rng.random(SAMPLES).astype(dtype)
     labels = rng.integers(0, 2, SAMPLES).astype(label_dtype)
-    arguments = first, labels, None, first[:0], None, ((1.0, 1.0, 0.0), False), ALONE
+    arguments = first, labels, None, first[:0], None, ((1.0, 1.0, 0.0), False), np.empty(0), ALONE
     loops = [compiled(operation, checked) for checked in (True, False)]
     if len({loop(*arguments) for loop in loops}) > 1:
         raise RuntimeError(f"{operation} differs without its checks")

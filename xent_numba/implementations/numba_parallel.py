@@ -8,7 +8,7 @@ where it is not, so that the same compiled code sees both.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,30 +37,27 @@ unavailable = threads.unavailable
 _SMALLEST_NORMAL = 2.0**-126
 _Arrays = tuple[ndarray, ndarray, ndarray | None, ndarray | None, ndarray | None]
 _NOTHING = {np.dtype(t): np.empty(0, t) for t in (np.float32, np.float64)}
+_NO_ROWS = _NOTHING[np.dtype(np.float64)]
 
 sigmoid_kernel = blocks.map_kernel("sigmoid", passes.sigmoids)
-_logistic = passes.logistic, log_of_product.softplus_sum(-1)
-_with_logits = passes.with_logits, log_of_product.softplus_sum(0)
-_KERNELS = {
-    name: blocks.loss_kernels(name, block, section_sum)
-    for name, (block, section_sum) in {
-        "binary_cross_entropy": (
-            passes.cross_entropy_of_probabilities,
-            log_of_product.cross_entropy_sum(),
-        ),
-        "logistic_loss": _logistic,
-        "binary_cross_entropy_with_logits": _with_logits,
-        "logistic_loss_and_grad": _logistic,
-        "binary_cross_entropy_with_logits_and_grad": _with_logits,
-    }.items()
+_PASSES = {
+    "binary_cross_entropy": (
+        passes.cross_entropy_of_probabilities,
+        log_of_product.cross_entropy_sum(),
+    ),
+    "logistic_loss": (passes.logistic, log_of_product.softplus_sum(-1)),
+    "binary_cross_entropy_with_logits": (passes.with_logits, log_of_product.softplus_sum(0)),
 }
+KERNELS = {name: blocks.loss_kernels(name, *several) for name, several in _PASSES.items()}
+KERNELS |= {f"{name}_and_grad": kernels for name, kernels in KERNELS.items()}
+"""By operation, what `loss_kernels` returns: with gradients or without, they are the same."""
 
 
 @functools.cache
 def small_call() -> SmallCall:
     """The sigmoid as a ufunc, which looks at an array faster than a kernel; losses by kernels."""
     sigmoids = ufunc.ByDtype("sigmoid_ufunc", passes.sigmoids)
-    return SmallCall(sigmoids, {name: several[0] for name, several in _KERNELS.items()}, SMALL_CALL)
+    return SmallCall(sigmoids, {name: several[0] for name, several in KERNELS.items()}, SMALL_CALL)
 
 
 @implements(
@@ -75,8 +72,8 @@ def sigmoid(call: Call) -> ndarray:
     out: ndarray = call.out
     if scores.size <= SMALL_CALL:
         return small_call().ufuncs[scores.dtype](scores, out)
-    if _is_plain(scores) and _is_plain(out):
-        threads.run(sigmoid_kernel, scores.size, _flat(scores), _flat(out))
+    if flat := _flattened(scores, out):
+        threads.run(sigmoid_kernel, scores.size, *flat)
         return out
     for start in range(0, scores.size, summation.BLOCK):
         piece = slice(start, start + summation.BLOCK)
@@ -125,10 +122,10 @@ def loss(call: Call) -> Any:
     if reduction != "none":
         out = None
     bare = first.size <= SMALL_CALL and weights is out is gradients is None
-    if bare and _is_plain(first) and _is_plain(labels):
+    if bare and (flat := _flattened(first, labels)):
         # All of a small call is overhead, so the commonest has a kernel of three arguments.
         scaling = partials.UNSCALED, 1.0, 0.0
-        found, value = _KERNELS[name][0](_flat(first), _flat(labels), mean)
+        found, value = KERNELS[name][0](*flat, mean)
     else:
         scaling = _scaling(first.size, weights, mean and gradients is not None)
         arrays = (first, labels, weights, out, gradients)
@@ -175,8 +172,7 @@ def loss_rows(
     first, labels, weights, *outputs = samples
     gradients = outputs[0] if outputs else None
     rows = np.zeros((pieces.sections(first.size), partials.COLUMNS))
-    _, _, compute, *_ = _KERNELS[operation.name]
-    compute(first, labels, weights, gradients, scaling, rows)
+    _add_rows(operation.name, (first, labels, weights, None, gradients), scaling, rows)
     if rows[:, partials.BAD].any():
         raise_bad_value(operation, first, labels, weights)
     return rows
@@ -190,22 +186,25 @@ def weight_rows(samples: pieces.Samples, scale: float) -> ndarray:
     return rows
 
 
-def _is_plain(array: ndarray) -> bool:
-    """Whether the array is one aligned piece of memory in C order."""
-    flags = array.flags
-    # carray also asks for writable, which most arrays are, and is one look instead of two.
-    return flags.carray or (flags.c_contiguous and flags.aligned)
-
-
-def _flat(array: ndarray) -> ndarray:
-    """A contiguous array in one dimension."""
-    return array if array.ndim == 1 else array.reshape(-1)
+def _flattened(*arrays: ndarray | None) -> list[Any] | None:
+    """The arrays in one dimension each, or None where one is not aligned memory in C order."""
+    flat = []
+    for array in arrays:
+        if array is not None:
+            flags = array.flags
+            # carray also asks for writable, which most arrays are, and is one look instead of two.
+            if not (flags.carray or (flags.c_contiguous and flags.aligned)):
+                return None
+            if array.ndim != 1:
+                array = array.reshape(-1)
+        flat.append(array)
+    return flat
 
 
 def _pieces(array: ndarray) -> Iterator[ndarray]:
     """Contiguous pieces of the array, made of whole sections, in C order."""
-    if _is_plain(array):
-        yield _flat(array)
+    if flat := _flattened(array):
+        yield flat[0]
     else:
         for start in range(0, array.size, log_of_product.SECTION):
             yield array.flat[start : start + log_of_product.SECTION]
@@ -246,10 +245,6 @@ def _as_scalar(value: float, dtype: np.dtype) -> Any:
     return value
 
 
-def _all_plain(arrays: Iterable[ndarray | None]) -> bool:
-    return all(a is None or _is_plain(a) for a in arrays)
-
-
 def _compute(
     name: str,
     arrays: _Arrays,
@@ -257,19 +252,31 @@ def _compute(
     mean: bool,
 ) -> tuple[int, float]:
     """Compute on the memory as it is, or section after section where it has gaps."""
-    first, labels, weights, losses, gradients = arrays
-    if not _all_plain(arrays):
-        return _compute_by_section(name, arrays, scaling, mean)
-    return threads.run(
-        _KERNELS[name][-1],
-        first.size,
-        _flat(first),
-        _flat(labels),
-        None if weights is None else _flat(weights),
-        _NOTHING[first.dtype] if losses is None else _flat(losses),
-        None if gradients is None else _flat(gradients),
-        (scaling, mean),
-    )
+    if given := _arguments(arrays, scaling, mean, _NO_ROWS):
+        return threads.run(KERNELS[name][1], arrays[0].size, *given)
+    return _compute_by_section(name, arrays, scaling, mean)
+
+
+def _arguments(
+    arrays: _Arrays, scaling: tuple[float, float, float], mean: bool, rows: ndarray
+) -> tuple[Any, ...] | None:
+    """What a kernel is called with, but for its team; None where an array has gaps."""
+    flat = _flattened(*arrays)
+    if flat is None:
+        return None
+    first, labels, weights, losses, gradients = flat
+    if losses is None:
+        losses = _NOTHING[first.dtype]
+    return first, labels, weights, losses, gradients, (scaling, mean), rows
+
+
+def _add_rows(
+    name: str, arrays: _Arrays, scaling: tuple[float, float, float], rows: ndarray
+) -> None:
+    """Add to a row for each section of arrays without gaps, on this thread."""
+    given = _arguments(arrays, scaling, False, rows.reshape(-1))
+    assert given is not None
+    KERNELS[name][1](*given, teams.ALONE)
 
 
 def _compute_by_section(
@@ -280,23 +287,21 @@ def _compute_by_section(
 ) -> tuple[int, float]:
     """Gather, compute and scatter one section after the other."""
     first, labels, weights, losses, gradients = arrays
-    _, chunk, *_ = _KERNELS[name]
     step = blocks.chunk_size(first.size)
     table = np.zeros((-(-first.size // step), partials.COLUMNS))
     for start in range(0, first.size, log_of_product.SECTION):
         piece = slice(start, start + log_of_product.SECTION)
         values = first.flat[piece]
-        loss_block = _NOTHING[first.dtype] if losses is None else np.empty_like(values)
+        loss_block = None if losses is None else np.empty_like(values)
         gradient_block = None if gradients is None else np.empty_like(values)
-        chunk(
+        block = (
             values,
             labels.flat[piece],
             None if weights is None else weights.flat[piece],
             loss_block,
             gradient_block,
-            scaling,
-            table[start // step],
         )
+        _add_rows(name, block, scaling, table[start // step])
         if losses is not None:
             losses.flat[piece] = loss_block
         if gradients is not None:

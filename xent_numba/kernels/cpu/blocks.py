@@ -73,10 +73,8 @@ def chunk_size(size: int) -> int:
     return SECTION * max(1, -(-sections // MAX_CHUNKS))
 
 
-def loss_kernels(
-    name: str, block: Callable[..., bool], section_sum: SectionSum
-) -> tuple[Any, Any, Any, Any]:
-    """Return the loops over chunks for the losses, and gradients, that ``block`` computes.
+def loss_kernels(name: str, block: Callable[..., bool], section_sum: SectionSum) -> tuple[Any, Any]:
+    """Return the loops over samples for the losses, and gradients, that ``block`` computes.
 
     Parameters
     ----------
@@ -90,14 +88,13 @@ def loss_kernels(
 
     Returns
     -------
-    single, chunk, sections, whole : callable
+    single, whole : callable
         ``single(first, labels, mean)`` is for few samples without weights: it returns what was
         found and the reduced loss.
-        ``chunk(first, labels, weights, losses, gradients, scaling, partial)`` goes through one
-        chunk, or a part of it made of whole sections, and adds to one row of the table.
-        ``sections(first, labels, weights, gradients, scaling, rows)`` adds to a row a section.
-        ``whole(first, labels, weights, losses, gradients, (scaling, mean), team)`` goes through all
-        chunks, which a team of threads may share, and returns what it found and the reduced loss.
+        ``whole(first, labels, weights, losses, gradients, (scaling, mean), rows, team)`` goes
+        through all samples, in chunks that a team of threads may share. It returns what it found
+        and the reduced loss or, if ``rows`` has a size, adds to a row of it, `COLUMNS` items, for
+        each section: those of an array that lies in pieces.
         Arrays are contiguous and one-dimensional; weights and gradients may be None. Losses are
         written if they have a size, else added up. The scaling is what weights are multiplied by,
         a power of two, and what gradients are divided by, a value and an error.
@@ -199,21 +196,6 @@ def loss_kernels(
             # Apart from others first: a section adds the same wherever the array was cut.
             merge(partial, row)
 
-    def in_own_state(
-        first: Any,
-        labels: Any,
-        weights: Any,
-        losses: Any,
-        gradients: Any,
-        scaling: tuple[float, float, float],
-        partial: Any,
-    ) -> None:
-        caller = enter()
-        section_after_section(first, labels, weights, losses, gradients, scaling, partial)
-        leave(caller)
-
-    chunk = exact(in_own_state)
-
     @exact
     def iteration(
         c: int,
@@ -226,7 +208,8 @@ def loss_kernels(
         first, labels, weights, gradients = samples
         start = c * step
         stop = min(start + step, first.size)
-        chunk(
+        caller = enter()
+        section_after_section(
             window(first, start, stop),
             window(labels, start, stop),
             window(weights, start, stop),
@@ -235,20 +218,7 @@ def loss_kernels(
             scaling,
             window(table, c * COLUMNS, (c + 1) * COLUMNS),
         )
-
-    @kernel(f"{name}_sections", nogil=True)
-    def sections(
-        first: Any,
-        labels: Any,
-        weights: Any,
-        gradients: Any,
-        scaling: tuple[float, float, float],
-        rows: Any,
-    ) -> None:
-        nothing = np.empty(0, first.dtype)  # first may be read-only, and losses have one type
-        samples = first, labels, weights, gradients
-        for s in range(rows.shape[0]):
-            iteration(s, SECTION, samples, nothing, scaling, rows.reshape(rows.size))
+        leave(caller)
 
     @kernel(f"{name}_whole", nogil=True)
     def whole(
@@ -258,20 +228,24 @@ def loss_kernels(
         losses: Any,
         gradients: Any,
         reducing: tuple[tuple[float, float, float], bool],
+        rows: Any,
         team: tuple[int, int],
     ) -> tuple[int, float]:
         scaling, mean = reducing
-        step = chunk_size(first.size)
+        step = SECTION if rows.size else chunk_size(first.size)
         chunks = -(-first.size // step)
-        table = window(stack(TABLE_SIZE, np.float64), 0, chunks * COLUMNS)
-        table[:] = 0.0
+        own = window(stack(TABLE_SIZE, np.float64), 0, 0 if rows.size else chunks * COLUMNS)
+        own[:] = 0.0
+        table = rows if rows.size else own
         samples = first, labels, weights, gradients
         share(chunks, iteration, (step, samples, losses, scaling, table), team)
-        partials = rows_of(table, COLUMNS)
+        if rows.size:
+            return OK, np.nan
         single = first.itemsize == 4
+        partials = rows_of(table, COLUMNS)
         return finished(partials, first.size, single, mean, weights is not None, scaling[0])
 
-    return single, kernel(f"{name}_chunk", nogil=True)(in_own_state), sections, whole
+    return single, whole
 
 
 def map_kernel(name: str, block: Callable[..., None]) -> Any:
