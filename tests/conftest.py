@@ -105,6 +105,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "targets(where): restrict `target` to the targets for which where(target) holds"
     )
+    config.addinivalue_line(
+        "markers", "slow_targets(where): mark as slow the targets for which where(target) holds"
+    )
     # A shell starts what runs in its background with SIGINT ignored, which children inherit: those
     # that tests interrupt would go on.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -113,8 +116,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "target" in metafunc.fixturenames:
-        conditions = [mark.args[0] for mark in metafunc.definition.iter_markers("targets")]
-        targets = [t for t in _all_targets() if all(condition(t) for condition in conditions)]
+        conditions, slow = (
+            [mark.args[0] for mark in metafunc.definition.iter_markers(name)]
+            for name in ("targets", "slow_targets")
+        )
+        targets = [
+            pytest.param(t, marks=[pytest.mark.slow] if any(where(t) for where in slow) else [])
+            for t in _all_targets()
+            if all(condition(t) for condition in conditions)
+        ]
         metafunc.parametrize("target", targets, indirect=True, ids=_identify)
     if "implementation" in metafunc.fixturenames:
         metafunc.parametrize("implementation", registry.names(), indirect=True)

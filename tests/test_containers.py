@@ -148,7 +148,13 @@ def test_text_of_any_length_is_no_number():
         xn.logistic_loss(np.ones(2), text)
 
 
-@pytest.mark.parametrize("kind", ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("f2", "f4", "f8", "i1", "i8", "u4", "u8"),
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("i2", "i4", "u1", "u2")),
+    ],
+)
 @pytest.mark.parametrize("order", "<>")
 def test_labels_of_every_dtype(kind, order):
     dtype = np.dtype(kind).newbyteorder(order)

@@ -9,6 +9,11 @@ from xent_numba.host_arrays import LABEL_DTYPES
 
 LOSSES = pytest.mark.targets(lambda t: t.operation.labels)
 FLOAT32 = pytest.mark.targets(lambda t: t.dtype == np.float32)
+COMPILED_FOR_EACH = pytest.mark.slow_targets(
+    lambda t: t.name == "numba_simple" and t.operation.name not in ("sigmoid", "logistic_loss")
+)
+"""The simple kernels are compiled for every layout, and they are written alike."""
+SLOW_LABELS = ("uint8", "int32")
 SHAPE = (6, 10)
 
 
@@ -85,6 +90,7 @@ def assert_same(target, arguments, plain):
 
 
 @FLOAT32
+@COMPILED_FOR_EACH
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layouts(target, layout):
     arguments = tuple(LAYOUTS[layout](array) for array in given(target))
@@ -104,6 +110,7 @@ def test_memory_map(target, tmp_path):
 
 
 @FLOAT32
+@COMPILED_FOR_EACH
 def test_no_dimensions(target):
     scalars = tuple(array[0, 0] for array in given(target))
     plain = target.per_sample(*(array[:1, 0].copy() for array in given(target)))
@@ -132,7 +139,13 @@ def test_no_samples(target, shape):
 
 @FLOAT32
 @pytest.mark.targets(lambda t: t.operation.labels and not t.operation.gradient)
-@pytest.mark.parametrize("label_dtype", [str(dtype) for dtype in LABEL_DTYPES])
+@pytest.mark.parametrize(
+    "label_dtype",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in SLOW_LABELS else [])
+        for name in map(str, LABEL_DTYPES)
+    ],
+)
 def test_label_dtypes(target, label_dtype):
     """Every dtype that can hold the labels gives what int8 gives, to the bit."""
     assert_label_dtype_does_not_matter(target, label_dtype)

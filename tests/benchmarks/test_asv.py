@@ -269,6 +269,7 @@ def test_allocations_and_compilations_are_counted(benchmarks):
         benchmark.track_compilations("sigmoid", "numpy_stable")
 
 
+@pytest.mark.slow
 def test_device_code_of_every_watched_pass(benchmarks, offline):
     cls = benchmarks["more.code"].DeviceCode
     passes, _ = cls.params

@@ -89,6 +89,7 @@ def test_in_a_duet_both_compute_at_once_and_on_both_cpus(tiny, tmp_path_factory,
     assert len(overlaps) >= 5
 
 
+@pytest.mark.slow
 def test_a_speed_up_is_none(tiny):
     tiny.edit("n * 1e-8", "n / 3 * 1e-8")
     tiny.commit()
@@ -97,6 +98,7 @@ def test_a_speed_up_is_none(tiny):
     assert [t.finding.verdict for t in found.timings] == ["FASTER"]
 
 
+@pytest.mark.slow
 def test_what_is_new_or_gone_is_listed_and_the_rest_compared(tiny):
     text = tiny.benchmarks.read_text()
     tiny.package.write_text(tiny.package.read_text() + "\n\ndef new():\n    pass\n")
@@ -276,6 +278,7 @@ def test_the_repository_of_a_git_alias_or_hook_is_not_taken_for_the_project(tiny
     assert before == (tiny.git("rev-parse", "HEAD"), tiny.git("status"), tiny.git("reflog"))
 
 
+@pytest.mark.slow
 def test_rates_are_a_clocks_unless_the_configuration_says_which_way_is_better(tiny):
     tiny.package.write_text(tiny.package.read_text() + "\n\nrate = 5\n")
     text = "\n\ndef track_rate():\n    return tiny.rate\n\n\ntrack_rate.unit = 'it/s'\n"

@@ -61,6 +61,7 @@ def counted(path, baseline, candidate=None, *patterns):
     return {value.benchmark: (value.baseline, value.candidate) for value in found.values}
 
 
+@pytest.mark.slow
 def test_the_configuration_may_be_in_a_subfolder(tiny):
     moved(tiny, tiny.folder / "asv", repo="..")
     tiny.commit()
@@ -97,7 +98,10 @@ def test_what_is_first_tried_need_not_import_the_sources(tiny):
     assert counted(tiny.folder, "HEAD")["all.track_count"] == (3, 4)
 
 
-@pytest.mark.parametrize("address", ["folder", "bare", "file"])
+@pytest.mark.parametrize(
+    "address",
+    ["file", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("folder", "bare"))],
+)
 def test_benchmarks_may_have_a_repository_of_their_own(tiny, tmp_path_factory, address):
     """What is compared are revisions of the repository that the configuration names."""
     bare = tmp_path_factory.mktemp("bare") / "tiny.git"

@@ -125,6 +125,7 @@ def test_the_picture_says_what_it_is_of():
         assert part in said
 
 
+@pytest.mark.slow
 def test_the_same_files_make_the_same_page(folder, html):
     assert page.render(Sources.read(folder)) == html
 
@@ -217,6 +218,7 @@ def test_a_run_that_compare_kept_is_shown(folder, capsys):
     assert "numba_parallel" in shown
 
 
+@pytest.mark.slow
 def test_nothing_live_is_in_a_report(folder, html, monkeypatch):
     """Neither the implementations of today nor the machine that draws."""
 
