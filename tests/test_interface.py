@@ -13,6 +13,12 @@ COMPILED_FOR_EACH = pytest.mark.slow_targets(
     lambda t: t.name == "numba_simple" and t.operation.name not in ("sigmoid", "logistic_loss")
 )
 """The simple kernels are compiled for every layout, and they are written alike."""
+COMPILED_FOR_EACH_LABEL = pytest.mark.slow_targets(
+    lambda t: (
+        t.name == "numba_parallel"
+        and t.operation.name not in ("binary_cross_entropy_with_logits", "logistic_loss_and_grad")
+    )
+)
 SLOW_LABELS = ("uint8", "int32")
 SHAPE = (6, 10)
 
@@ -91,7 +97,14 @@ def assert_same(target, arguments, plain):
 
 @FLOAT32
 @COMPILED_FOR_EACH
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    "layout",
+    # That of a memory map in every run: to Numba it is another type.
+    [
+        pytest.param(layout, marks=[pytest.mark.slow] if layout == "read-only" else [])
+        for layout in LAYOUTS
+    ],
+)
 def test_layouts(target, layout):
     arguments = tuple(LAYOUTS[layout](array) for array in given(target))
     plain = tuple(
@@ -101,6 +114,8 @@ def test_layouts(target, layout):
 
 
 @FLOAT32
+@COMPILED_FOR_EACH
+@COMPILED_FOR_EACH_LABEL
 def test_memory_map(target, tmp_path):
     arguments = []
     for i, array in enumerate(given(target)):
@@ -123,6 +138,7 @@ def test_no_dimensions(target):
 
 
 @FLOAT32
+@COMPILED_FOR_EACH
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0, 4)])
 def test_no_samples(target, shape):
     arguments = tuple(np.empty(shape, array.dtype) for array in given(target))
@@ -138,6 +154,7 @@ def test_no_samples(target, shape):
 
 
 @FLOAT32
+@COMPILED_FOR_EACH_LABEL
 @pytest.mark.targets(lambda t: t.operation.labels and not t.operation.gradient)
 @pytest.mark.parametrize(
     "label_dtype",
@@ -152,6 +169,7 @@ def test_label_dtypes(target, label_dtype):
 
 
 @FLOAT32
+@COMPILED_FOR_EACH_LABEL
 @pytest.mark.targets(lambda t: t.operation.gradient)
 @pytest.mark.parametrize("label_dtype", ["bool", "float32", "float64"])
 def test_label_dtypes_with_gradient(target, label_dtype):

@@ -72,7 +72,6 @@ def test_one_that_was_asked_for_and_is_wrong_is_an_exit_status(compared, tmp_pat
     assert cli.main(["compare", "--from-json", run, "--implementation", half]) == 1
 
 
-@pytest.mark.slow
 def test_a_time_is_printed_only_where_the_result_agreed(compared):
     """Below the other words there is at most the largest error, a single number."""
     for row in table_rows(compared[0].stdout):

@@ -40,6 +40,13 @@ def assert_within_1_ulp(got, exact):
     assert abs(Fraction(float(got)) - exact) <= Fraction(float(np.spacing(got)))
 
 
+def weighted(losses, weights):
+    """Losses times weights as unevaluated sums: of one that is large, a rounding would be seen."""
+    products = losses if weights is None else losses * weights.astype(np.longdouble)
+    rounded = products.astype(float)
+    return rounded, (products - rounded).astype(float)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", ["constant", "one large", "random"])
 @pytest.mark.parametrize("n", SIZES)
@@ -47,8 +54,9 @@ def test_against_fsum(kind, n, dtype):
     s, y = scores(kind, n, dtype), np.ones(n, np.int8)
     w = np.random.default_rng(3).random(n).astype(dtype)
     for weight in (None, w):
-        samples = xn.logistic_loss(s, y, sample_weight=weight, reduction="none")
-        exact = exact_sum(samples)
+        exact = sum(
+            map(exact_sum, weighted(xn.logistic_loss(s.astype(float), y, reduction="none"), weight))
+        )
         divisor = n if weight is None else exact_sum(weight)
         total = xn.logistic_loss(s, y, sample_weight=weight, reduction="sum")
         mean = xn.logistic_loss(s, y, sample_weight=weight, reduction="mean")
