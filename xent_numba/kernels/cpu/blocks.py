@@ -151,6 +151,36 @@ def loss_kernels(name: str, block: Callable[..., bool], section_sum: SectionSum)
             add_to(partial, SUM, value, error)
 
     @exact
+    def block_after_block(
+        first: Any,
+        labels: Any,
+        weights: Any,
+        losses: Any,
+        gradients: Any,
+        scaling: tuple[float, float, float],
+        room: tuple[Any, Any, Any],
+        row: Any,
+    ) -> None:
+        computed, work, state = room
+        scale, divisor, divisor_error = scaling
+        for start in range(0, first.size, BLOCK):
+            stop = min(start + BLOCK, first.size)
+            values = (
+                window(losses, start, stop) if losses.size else window(computed, 0, stop - start)
+            )
+            slopes = window(gradients, start, stop)
+            row[BAD] += block(
+                window(first, start, stop), window(labels, start, stop), values, slopes, work
+            )
+            factors = window(weights, start, stop)
+            if gradients is not None and (weights is not None or divisor != 1):
+                scale_gradients(slopes, factors, scale, divisor, divisor_error)
+            if not losses.size:
+                add_up(values, factors, scale, state, row)
+            elif weights is not None:
+                row[BAD] += multiply(values, factors, scale)
+
+    @exact
     def section_after_section(
         first: Any,
         labels: Any,
@@ -161,38 +191,26 @@ def loss_kernels(name: str, block: Callable[..., bool], section_sum: SectionSum)
         partial: Any,
     ) -> None:
         apart()
-        room = place(stack(VALUES_SIZE, first.dtype), BLOCK, first, VALUES_AT)
-        work = place(stack(WORK_SIZE, first.dtype), 2 * BLOCK, first, WORK_AT)
         state = stack(STATE_SIZE, np.float64)
+        room = (
+            place(stack(VALUES_SIZE, first.dtype), BLOCK, first, VALUES_AT),
+            place(stack(WORK_SIZE, first.dtype), 2 * BLOCK, first, WORK_AT),
+            state,
+        )
         row = stack(COLUMNS, np.float64)
-        scale, divisor, divisor_error = scaling
-        for section in range(0, first.size, SECTION):
-            end = min(section + SECTION, first.size)
-            full = end - section == SECTION and losses.size == 0 and scale == UNSCALED
+        for start in range(0, first.size, SECTION):
+            stop = min(start + SECTION, first.size)
+            values, answers = window(first, start, stop), window(labels, start, stop)
+            full = stop - start == SECTION and losses.size == 0 and scaling[0] == UNSCALED
             if weights is None and gradients is None and full:
-                plain, value, error = section_sum(
-                    window(first, section, end), window(labels, section, end), state
-                )
+                plain, value, error = section_sum(values, answers, state)
                 if plain:
                     add_to(partial, SUM, value, error)
                     continue
+            factors, slopes = window(weights, start, stop), window(gradients, start, stop)
+            written = window(losses, start, stop) if losses.size else losses
             row[:] = 0.0
-            for start in range(section, end, BLOCK):
-                stop = min(start + BLOCK, end)
-                values = (
-                    window(losses, start, stop) if losses.size else window(room, 0, stop - start)
-                )
-                slopes = window(gradients, start, stop)
-                row[BAD] += block(
-                    window(first, start, stop), window(labels, start, stop), values, slopes, work
-                )
-                factors = window(weights, start, stop)
-                if gradients is not None and (weights is not None or divisor != 1):
-                    scale_gradients(slopes, factors, scale, divisor, divisor_error)
-                if not losses.size:
-                    add_up(values, factors, scale, state, row)
-                elif weights is not None:
-                    row[BAD] += multiply(values, factors, scale)
+            block_after_block(values, answers, factors, written, slopes, scaling, room, row)
             # Apart from others first: a section adds the same wherever the array was cut.
             merge(partial, row)
 

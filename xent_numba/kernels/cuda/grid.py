@@ -164,6 +164,19 @@ def pass_kernel(spec: Pass) -> Any:
     reduced, weighted = not spec.losses, not spec.losses and spec.weighted
     rows = 4 if weighted else 2
 
+    @cuda.jit(device=True)
+    def lane_sums(lane: int, t: int, stop: int, inputs: Any, outputs: Any, to: Any) -> Any:
+        size, divisor = to
+        sums = (0.0, 0.0, 0.0, 0.0, np.int32(0))
+        while t < stop:
+            i = t * tile + lane * width
+            t += 1
+            if t * tile <= size:
+                sums = go(sums, read(inputs, i), i, divisor, outputs)
+            else:
+                sums = go_last(sums, inputs, i, divisor, outputs, size)
+        return sums
+
     def kernel(cut: Any, inputs: Any, outputs: Any, cells: Any) -> None:
         size, tiles_in_chunk, chunks, rule = cut
         weight_totals, partials, totals, out = cells
@@ -175,16 +188,9 @@ def pass_kernel(spec: Pass) -> Any:
             bad = 0
             lane = cuda.threadIdx.x
             while lane < lanes:
-                sums = (0.0, 0.0, 0.0, 0.0, np.int32(0))
-                t: Any = chunk * tiles_in_chunk
+                t = chunk * tiles_in_chunk
                 stop = min(t + tiles_in_chunk, tiles)
-                while t < stop:
-                    i = t * tile + lane * width
-                    t += 1
-                    if t * tile <= size:
-                        sums = go(sums, read(inputs, i), i, divisor, outputs)
-                    else:
-                        sums = go_last(sums, inputs, i, divisor, outputs, size)
+                sums = lane_sums(lane, t, stop, inputs, outputs, (size, divisor))
                 if sums[4] != 0:
                     bad = 1
                 if reduced:
