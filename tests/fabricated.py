@@ -77,9 +77,11 @@ def _row(case, label, labels, baseline) -> Row:
     if name == "numba_cuda":
         return Row(case, label, Preparation("unavailable", "no CUDA device"))
     compared_with = [other for other in (baseline, SUBJECT, MEMORY_LIMIT) if other in labels]
+    timed = _timed(label, case.size, tuple(compared_with), baseline)
     return dataclasses.replace(
-        _timed(label, case.size, tuple(compared_with), baseline),
+        timed,
         case=case,
+        rounds=dict(timed.rounds),
         preparation=Preparation("partly", "the tail is lost", 1e7)
         if name == "sklearn_loss"
         else Preparation("ok", "", 0.9 if name == SUBJECT else 2.5, None, 0.5),
@@ -89,7 +91,10 @@ def _row(case, label, labels, baseline) -> Row:
 
 @functools.cache
 def _timed(label: str, size: int, compared_with: tuple[str, ...], baseline: str) -> Row:
-    """The statistics of a row, which are half of the time of a page: once for all cases alike."""
+    """The statistics of a row; of what case, and whether it agreed, is filled in by who asks.
+
+    To compute them takes as long as to draw a page, and most cases have the same.
+    """
     times = {
         other: {turn: seconds(other, size) * (1 + 0.01 * (turn % 3 - 1)) for turn in range(ROUNDS)}
         for other in (label, *compared_with)

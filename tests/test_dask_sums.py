@@ -89,6 +89,26 @@ def test_random_partitions(operation, seed):
     assert not differing(np.random.default_rng((seed, len(operation.name))), operation)
 
 
+@pytest.mark.parametrize("name", ["logistic_loss", "logistic_loss_and_grad"])
+@pytest.mark.parametrize("chunks", [(0,), (0, 2051, 0, 500)])
+def test_pieces_without_samples(chunks, name):
+    size = sum(chunks)
+    scores = np.linspace(-9, 9, size, dtype=np.float32)
+    labels = np.where(np.arange(size) % 3, 1, -1).astype(np.int8)
+    weights = np.linspace(0, 1, size, dtype=np.float32)
+    options = {"reduction": "mean" if size else "sum"}
+    arrays = scores, labels, weights
+    first, second, third = (da.from_array(array, chunks=(chunks,)) for array in arrays)
+    function = getattr(xent_numba, name)
+    lazy = function(first, second, sample_weight=third, **options)
+    expected = function(scores, labels, sample_weight=weights, **options)
+    if name == "logistic_loss":
+        lazy, expected = (lazy,), (expected,)
+    for got, want in zip(dask.compute(*lazy), expected, strict=True):
+        np.testing.assert_array_equal(got, want)
+        assert got.dtype == want.dtype
+
+
 @pytest.mark.parametrize("name", ["binary_cross_entropy", "binary_cross_entropy_with_logits"])
 @pytest.mark.parametrize("seed", seeds(4))
 def test_random_partitions_of_soft_labels(seed, name):

@@ -78,7 +78,6 @@ def _bits(values):
     return np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}")
 
 
-@pytest.mark.slow_targets(lambda t: t.dtype == np.float64)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_outputs_are_filled_and_nothing_else_is(target, layout):
     slow = target.name == "naive"

@@ -101,7 +101,6 @@ def test_a_tile_is_loaded_in_as_few_and_as_early_loads_as_there_can_be(offline, 
         assert 4 * 256 * bytes_ahead(compiled) > 2 * UNDER_WAY
 
 
-@pytest.mark.slow
 def test_loads_that_wait_are_noticed(offline):
     """Without the registers it is allowed, ptxas loads a group when it needs it."""
     source = offline.pass_ptx("logistic_loss", "float32", "int8")
@@ -151,7 +150,6 @@ def test_arithmetic_hides_behind_memory(offline, operation, labels, moved, share
     assert len(offline.assembled(ptx).main_loop) / 16 <= moved * A_BYTE / share
 
 
-@pytest.mark.slow
 def test_the_formulas_of_the_cpu_would_not_fit(offline, monkeypatch):
     """Why there are others: in the same kernel they are spilled, and more than can be hidden."""
     from xent_numba.kernels.cpu import losses
@@ -180,11 +178,8 @@ def test_weights_and_division_stay_in_float32(offline, operation):
     assert not beyond_accumulation(ptx)
 
 
-@pytest.mark.parametrize(
-    "label_dtype",
-    ["float64", *(pytest.param(t, marks=pytest.mark.slow) for t in ("int32", "int64", "float16"))],
-)
 @pytest.mark.slow
+@pytest.mark.parametrize("label_dtype", ["float64", "int32", "int64", "float16"])
 def test_every_width_of_labels_compiles(offline, label_dtype):
     for operation in LOSSES[:3]:  # the others have the same samples
         check_structure(offline.pass_ptx(operation, "float32", label_dtype))
@@ -289,7 +284,6 @@ def test_spilled_registers_are_noticed(offline):
         check_compiled(offline.assembled(replace(source, max_registers=40)), 1)
 
 
-@pytest.mark.slow
 def test_too_many_registers_are_noticed(offline):
     source = offline.pass_ptx("binary_cross_entropy_with_logits_and_grad", "float64", "float64")
     with pytest.raises(AssertionError):

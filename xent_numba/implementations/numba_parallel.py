@@ -49,7 +49,10 @@ _PASSES = {
     "binary_cross_entropy_with_logits": (passes.with_logits, log_of_product.softplus_sum(0)),
 }
 KERNELS = {name: blocks.loss_kernels(name, *several) for name, several in _PASSES.items()}
-KERNELS |= {f"{name}_and_grad": kernels for name, kernels in KERNELS.items()}
+KERNELS |= {
+    f"{name}_and_grad": KERNELS[name]
+    for name in ("logistic_loss", "binary_cross_entropy_with_logits")
+}
 """By operation, what `loss_kernels` returns: with gradients or without, they are the same."""
 
 
@@ -72,7 +75,7 @@ def sigmoid(call: Call) -> ndarray:
     out: ndarray = call.out
     if scores.size <= SMALL_CALL:
         return small_call().ufuncs[scores.dtype](scores, out)
-    if flat := _flattened(scores, out):
+    if (flat := _flattened(scores, out)) is not None:
         threads.run(sigmoid_kernel, scores.size, *flat)
         return out
     for start in range(0, scores.size, summation.BLOCK):
@@ -122,7 +125,7 @@ def loss(call: Call) -> Any:
     if reduction != "none":
         out = None
     bare = first.size <= SMALL_CALL and weights is out is gradients is None
-    if bare and (flat := _flattened(first, labels)):
+    if bare and (flat := _flattened(first, labels)) is not None:
         # All of a small call is overhead, so the commonest has a kernel of three arguments.
         scaling = partials.UNSCALED, 1.0, 0.0
         found, value = KERNELS[name][0](*flat, mean)
@@ -203,7 +206,7 @@ def _flattened(*arrays: ndarray | None) -> list[Any] | None:
 
 def _pieces(array: ndarray) -> Iterator[ndarray]:
     """Contiguous pieces of the array, made of whole sections, in C order."""
-    if flat := _flattened(array):
+    if (flat := _flattened(array)) is not None:
         yield flat[0]
     else:
         for start in range(0, array.size, log_of_product.SECTION):
@@ -252,7 +255,7 @@ def _compute(
     mean: bool,
 ) -> tuple[int, float]:
     """Compute on the memory as it is, or section after section where it has gaps."""
-    if given := _arguments(arrays, scaling, mean, _NO_ROWS):
+    if (given := _arguments(arrays, scaling, mean, _NO_ROWS)) is not None:
         return threads.run(KERNELS[name][1], arrays[0].size, *given)
     return _compute_by_section(name, arrays, scaling, mean)
 

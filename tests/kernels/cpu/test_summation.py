@@ -1,6 +1,7 @@
-"""Sum and mean are within 1 ULP of the exact sum of the samples, in little memory.
+"""Sum and mean are within 1 ULP of the exact sum of the losses, in little memory.
 
-Where the samples all err alike, the sum of whole sections is closer to the truth than theirs.
+The losses are those of float64. Where they all err alike, the sum of whole sections is closer to
+the truth than theirs.
 """
 
 from __future__ import annotations
@@ -40,11 +41,20 @@ def assert_within_1_ulp(got, exact):
     assert abs(Fraction(float(got)) - exact) <= Fraction(float(np.spacing(got)))
 
 
+def halves(values):
+    """Two float64 of at most 26 bits each (Veltkamp), whose products are exact."""
+    scaled = values * (2.0**27 + 1)
+    high = scaled - (scaled - values)
+    return high, values - high
+
+
 def weighted(losses, weights):
-    """Losses times weights as unevaluated sums: of one that is large, a rounding would be seen."""
-    products = losses if weights is None else losses * weights.astype(np.longdouble)
-    rounded = products.astype(float)
-    return rounded, (products - rounded).astype(float)
+    """Losses times weights as unevaluated sums (Dekker): a rounding of a large one is seen."""
+    if weights is None:
+        return (losses,)
+    product = losses * weights
+    (a, b), (c, d) = halves(losses), halves(weights.astype(float))
+    return product, ((a * c - product) + a * d + b * c) + b * d
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

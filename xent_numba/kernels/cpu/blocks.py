@@ -92,9 +92,10 @@ def loss_kernels(name: str, block: Callable[..., bool], section_sum: SectionSum)
         ``single(first, labels, mean)`` is for few samples without weights: it returns what was
         found and the reduced loss.
         ``whole(first, labels, weights, losses, gradients, (scaling, mean), rows, team)`` goes
-        through all samples, in chunks that a team of threads may share. It returns what it found
-        and the reduced loss or, if ``rows`` has a size, adds to a row of it, `COLUMNS` items, for
-        each section: those of an array that lies in pieces.
+        through all samples, in chunks that a team of threads may share, and returns what it found
+        and the reduced loss. If ``rows`` has a size, it has `COLUMNS` items for each section, to
+        which the section is added, for a caller who has the samples piece by piece: what was found
+        is in them, and what is returned says nothing.
         Arrays are contiguous and one-dimensional; weights and gradients may be None. Losses are
         written if they have a size, else added up. The scaling is what weights are multiplied by,
         a power of two, and what gradients are divided by, a value and an error.
@@ -151,7 +152,7 @@ def loss_kernels(name: str, block: Callable[..., bool], section_sum: SectionSum)
             add_to(partial, SUM, value, error)
 
     @exact
-    def block_after_block(
+    def blocks_of_section(
         first: Any,
         labels: Any,
         weights: Any,
@@ -161,6 +162,7 @@ def loss_kernels(name: str, block: Callable[..., bool], section_sum: SectionSum)
         room: tuple[Any, Any, Any],
         row: Any,
     ) -> None:
+        # Whoever calls this is apart from the caller's floating-point state already.
         computed, work, state = room
         scale, divisor, divisor_error = scaling
         for start in range(0, first.size, BLOCK):
@@ -200,17 +202,24 @@ def loss_kernels(name: str, block: Callable[..., bool], section_sum: SectionSum)
         row = stack(COLUMNS, np.float64)
         for start in range(0, first.size, SECTION):
             stop = min(start + SECTION, first.size)
-            values, answers = window(first, start, stop), window(labels, start, stop)
+            part, labels_of_part = window(first, start, stop), window(labels, start, stop)
             full = stop - start == SECTION and losses.size == 0 and scaling[0] == UNSCALED
             if weights is None and gradients is None and full:
-                plain, value, error = section_sum(values, answers, state)
+                plain, value, error = section_sum(part, labels_of_part, state)
                 if plain:
                     add_to(partial, SUM, value, error)
                     continue
-            factors, slopes = window(weights, start, stop), window(gradients, start, stop)
-            written = window(losses, start, stop) if losses.size else losses
             row[:] = 0.0
-            block_after_block(values, answers, factors, written, slopes, scaling, room, row)
+            blocks_of_section(
+                part,
+                labels_of_part,
+                window(weights, start, stop),
+                window(losses, start, stop) if losses.size else losses,
+                window(gradients, start, stop),
+                scaling,
+                room,
+                row,
+            )
             # Apart from others first: a section adds the same wherever the array was cut.
             merge(partial, row)
 

@@ -165,8 +165,9 @@ def pass_kernel(spec: Pass) -> Any:
     rows = 4 if weighted else 2
 
     @cuda.jit(device=True)
-    def lane_sums(lane: int, t: int, stop: int, inputs: Any, outputs: Any, to: Any) -> Any:
-        size, divisor = to
+    def lane_sums(
+        lane: int, t: int, stop: int, inputs: Any, outputs: Any, divisor: Any, size: int
+    ) -> Any:
         sums = (0.0, 0.0, 0.0, 0.0, np.int32(0))
         while t < stop:
             i = t * tile + lane * width
@@ -190,7 +191,7 @@ def pass_kernel(spec: Pass) -> Any:
             while lane < lanes:
                 t = chunk * tiles_in_chunk
                 stop = min(t + tiles_in_chunk, tiles)
-                sums = lane_sums(lane, t, stop, inputs, outputs, (size, divisor))
+                sums = lane_sums(lane, t, stop, inputs, outputs, divisor, size)
                 if sums[4] != 0:
                     bad = 1
                 if reduced:
