@@ -149,6 +149,12 @@ def require(name: str) -> None:
         missing(name, reason)
 
 
+@pytest.fixture
+def without_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no package be found, whatever is installed."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium: the one that XENT_BROWSER names, or the system's."""

@@ -284,8 +284,8 @@ def test_device_code_of_every_watched_pass(benchmarks, offline):
     assert benchmark.track_loads(name, dtype) == (4 + 4) / 16
 
 
-def test_device_code_is_not_applicable_without_the_wheels(benchmarks, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+@pytest.mark.usefixtures("without_packages")
+def test_device_code_is_not_applicable_without_the_wheels(benchmarks):
     with pytest.raises(SkipNotImplemented, match="numba-cuda is not installed"):
         benchmarks["more.code"].DeviceCode().setup("gradients", "float32")
 

@@ -96,9 +96,9 @@ def test_every_shell_gets_its_completion(shell):
     assert "%%" not in script
 
 
+@pytest.mark.usefixtures("without_packages")
 @pytest.mark.parametrize(("command", "extra"), [("compare", "bench"), ("gate", "gate")])
-def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch, capsys, command, extra):
-    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
+def test_without_the_extra_one_sentence_says_what_to_install(capsys, command, extra):
     assert cli.main([command]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert f"pip install 'xent-numba[{extra}]'" in line

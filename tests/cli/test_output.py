@@ -1,5 +1,6 @@
 """What is printed can be printed anywhere, and what cannot be printed costs no result."""
 
+import contextlib
 import errno
 import io
 import os
@@ -57,10 +58,10 @@ def test_a_comparison_is_shown_on_any_terminal(run, encoding):
     assert re.search(rb"numba_parallel +ok", done.stdout)
 
 
-def test_a_full_disk_costs_what_would_have_been_printed(run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "stdout", Full())
+def test_a_full_disk_costs_what_would_have_been_printed(run, tmp_path, capsys):
     page = tmp_path / "run.md"
-    assert cli.main(["compare", "--from-json", str(run), "--markdown", str(page)]) == 2
+    with contextlib.redirect_stdout(Full()):
+        assert cli.main(["compare", "--from-json", str(run), "--markdown", str(page)]) == 2
     assert "numba_parallel" in page.read_text()
     (line,) = capsys.readouterr().err.splitlines()
     assert "standard output: No space left on device; files are complete" in line

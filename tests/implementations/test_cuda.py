@@ -8,7 +8,6 @@ It must be switched on before Numba is imported, hence a process of its own.
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
 import subprocess
 import sys
@@ -170,8 +169,8 @@ def test_a_pair_that_fails_at_its_first_compilation_is_said(
         assert "numba-cuda 0.30.4 works with NumPy 2.4: pip install 'xent-numba[cuda]'" in reason
 
 
-def test_what_is_not_installed_is_said(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+@pytest.mark.usefixtures("without_packages")
+def test_what_is_not_installed_is_said():
     assert registry.get("numba_cuda").unavailable() == (
         "numba-cuda is not installed; pip install 'xent-numba[cuda]'"
     )

@@ -112,9 +112,9 @@ def test_the_version_of_what_is_called_can_be_asked(name):
     assert metadata.version(registry.get(name).module.DISTRIBUTION)
 
 
+@pytest.mark.usefixtures("without_packages")
 @pytest.mark.parametrize("name", PEERS)
-def test_missing_package_says_what_to_install(name, monkeypatch):
-    monkeypatch.setattr(peer.util, "find_spec", lambda package: None)
+def test_missing_package_says_what_to_install(name):
     reason = registry.get(name).unavailable()
     assert f"{PACKAGES[name]} is not installed: pip install 'xent-numba[" in reason
 

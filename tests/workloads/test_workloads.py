@@ -220,8 +220,8 @@ def test_bad_arguments_are_named(arguments, message):
         workloads.sample(*arguments)
 
 
-def test_missing_package_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(flights.util, "find_spec", lambda name: None)
+@pytest.mark.usefixtures("without_packages")
+def test_missing_package_says_what_to_install():
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'xent-numba\[bench\]'"):
         flights.build()
 
