@@ -175,7 +175,9 @@ def loss_rows(
     first, labels, weights, *outputs = samples
     gradients = outputs[0] if outputs else None
     rows = np.zeros((pieces.sections(first.size), partials.COLUMNS))
-    _add_rows(operation.name, (first, labels, weights, None, gradients), scaling, rows)
+    _, whole = KERNELS[operation.name]
+    given = first, labels, weights, _NOTHING[first.dtype], gradients, (scaling, False)
+    whole(*given, rows.reshape(-1), teams.ALONE)
     if rows[:, partials.BAD].any():
         raise_bad_value(operation, first, labels, weights)
     return rows
@@ -255,31 +257,13 @@ def _compute(
     mean: bool,
 ) -> tuple[int, float]:
     """Compute on the memory as it is, or section after section where it has gaps."""
-    if (given := _arguments(arrays, scaling, mean, _NO_ROWS)) is not None:
-        return threads.run(KERNELS[name][1], arrays[0].size, *given)
-    return _compute_by_section(name, arrays, scaling, mean)
-
-
-def _arguments(
-    arrays: _Arrays, scaling: tuple[float, float, float], mean: bool, rows: ndarray
-) -> tuple[Any, ...] | None:
-    """What a kernel is called with, but for its team; None where an array has gaps."""
-    flat = _flattened(*arrays)
-    if flat is None:
-        return None
+    if (flat := _flattened(*arrays)) is None:
+        return _compute_by_section(name, arrays, scaling, mean)
     first, labels, weights, losses, gradients = flat
     if losses is None:
         losses = _NOTHING[first.dtype]
-    return first, labels, weights, losses, gradients, (scaling, mean), rows
-
-
-def _add_rows(
-    name: str, arrays: _Arrays, scaling: tuple[float, float, float], rows: ndarray
-) -> None:
-    """Add to a row for each section of arrays without gaps, on this thread."""
-    given = _arguments(arrays, scaling, False, rows.reshape(-1))
-    assert given is not None
-    KERNELS[name][1](*given, teams.ALONE)
+    given = first, labels, weights, losses, gradients, (scaling, mean), _NO_ROWS
+    return threads.run(KERNELS[name][1], first.size, *given)
 
 
 def _compute_by_section(
@@ -290,21 +274,25 @@ def _compute_by_section(
 ) -> tuple[int, float]:
     """Gather, compute and scatter one section after the other."""
     first, labels, weights, losses, gradients = arrays
+    _, whole = KERNELS[name]
+    reducing = scaling, False
     step = blocks.chunk_size(first.size)
     table = np.zeros((-(-first.size // step), partials.COLUMNS))
     for start in range(0, first.size, log_of_product.SECTION):
         piece = slice(start, start + log_of_product.SECTION)
         values = first.flat[piece]
-        loss_block = None if losses is None else np.empty_like(values)
+        loss_block = _NOTHING[first.dtype] if losses is None else np.empty_like(values)
         gradient_block = None if gradients is None else np.empty_like(values)
-        block = (
+        whole(
             values,
             labels.flat[piece],
             None if weights is None else weights.flat[piece],
             loss_block,
             gradient_block,
+            reducing,
+            table[start // step],
+            teams.ALONE,
         )
-        _add_rows(name, block, scaling, table[start // step])
         if losses is not None:
             losses.flat[piece] = loss_block
         if gradients is not None:
