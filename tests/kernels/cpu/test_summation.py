@@ -6,7 +6,6 @@ the truth than theirs.
 
 from __future__ import annotations
 
-import math
 import tracemalloc
 from fractions import Fraction
 
@@ -15,6 +14,8 @@ import numpy as np
 import pytest
 
 import xent_numba as xn
+from xent_numba.accuracy import double_double
+from xent_numba.accuracy.summation import exact_sum
 from xent_numba.kernels.cpu.log_of_product import SECTION
 
 SIZES = (1, 255, 257, 2047, 2049, 100_003, 600_001)
@@ -31,30 +32,18 @@ def scores(kind, n, dtype):
     return (rng.standard_normal(n) * 20).astype(dtype)
 
 
-def exact_sum(values):
-    """math.fsum, and once more what it rounded off: twice its precision."""
-    high = math.fsum(values)
-    return Fraction(high) + Fraction(math.fsum([*values, -high]))
-
-
 def assert_within_1_ulp(got, exact):
     assert abs(Fraction(float(got)) - exact) <= Fraction(float(np.spacing(got)))
 
 
-def halves(values):
-    """Two float64 of at most 26 bits each (Veltkamp), whose products are exact."""
-    scaled = values * (2.0**27 + 1)
-    high = scaled - (scaled - values)
-    return high, values - high
-
-
 def weighted(losses, weights):
-    """Losses times weights as unevaluated sums (Dekker): a rounding of a large one is seen."""
+    """Losses times weights, as heads and tails: a rounding of a large one would be seen."""
     if weights is None:
         return (losses,)
-    product = losses * weights
-    (a, b), (c, d) = halves(losses), halves(weights.astype(float))
-    return product, ((a * c - product) + a * d + b * c) + b * d
+    heads, tails = losses.copy(), np.zeros(losses.size)
+    exponents = np.zeros(losses.size, np.int64)
+    double_double.multiply(weights.astype(float), 1.0, heads, tails, exponents)
+    return np.ldexp(heads, -exponents), np.ldexp(tails, -exponents)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
