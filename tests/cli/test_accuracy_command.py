@@ -50,15 +50,25 @@ def test_writes_json_and_markdown(tmp_path, capsys):
     assert len(both.runs) == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("accuracy", "accuracy"),
+        ("sums", "errors of sums"),
+        ("functions", "functions of vectormath"),
+    ],
+)
 @pytest.mark.parametrize("content", ["", '{"rows": []}', "[" * 9999])
-def test_a_malformed_study_is_noticed_before_the_sweep(tmp_path, capsys, monkeypatch, content):
+def test_what_is_malformed_is_noticed_before_the_sweep(
+    tmp_path, capsys, monkeypatch, content, name, kind
+):
     monkeypatch.setattr(study, "measure", lambda *arguments, **options: pytest.fail("was swept"))
-    (tmp_path / "accuracy.json").write_text(content)
+    (tmp_path / f"{name}.json").write_text(content)
     assert main([*SMALL, "--output", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert "accuracy.json' holds no accuracy of this version" in error
+    assert f"{name}.json' holds no {kind} of this version" in error
     assert error.count("\n") == 1
-    assert (tmp_path / "accuracy.json").read_text() == content
+    assert (tmp_path / f"{name}.json").read_text() == content
 
 
 def test_unavailable_implementation_is_a_line(tmp_path, capsys, monkeypatch):

@@ -112,12 +112,28 @@ def test_sums_are_drawn_and_tabulated():
         for reduction in ("sum", "mean")
         for size in (1000, 10_000)
     ]
-    found = SumErrors(rows, {"naive, float32": "it takes too long"})
+    found = SumErrors(rows, {"naive, float32": "it takes too long"}, [RUN])
     assert store.loads(store.dumps(SUM_ERRORS, RUN, found), SUM_ERRORS).content == found
     assert sums.draw(found) == sums.draw(found)
-    page = sums.markdown(found, RUN)
+    page = sums.markdown(found)
     assert "| numpy_stable | 1e-07 | 1e-06 |" in page
     assert "- naive, float32: it takes too long." in page
+    assert "1. numpy_stable: " in page
+
+
+def test_sums_of_another_implementation_or_dtype_stay():
+    def row(name, dtype, size, run=0):
+        return SumError(name, dtype, "sum", size, 1e-9, run)
+
+    runs = [dataclasses.replace(RUN, commit=str(number)) for number in range(2)]
+    old = [row("naive", "float64", 1000), *(row("naive", "float32", n) for n in (1000, 10_000))]
+    slow = {"naive, float32": "too slow", "jax_jit, float32": "its process died"}
+    newer = SumErrors([row("naive", "float32", 1000)], {"jax_jit, float32": "too large"}, runs[1:])
+    found = SumErrors(old, slow, runs[:1]).updated(newer)
+    assert found.rows == [row("naive", "float64", 1000), row("naive", "float32", 1000, 1)]
+    assert found.omitted == {"jax_jit, float32": "too large"}
+    assert found.runs == runs
+    assert found.updated(SumErrors([row("naive", "float64", 10)], {}, [RUN])).runs == [runs[1], RUN]
 
 
 def test_a_study_is_read_back_and_updated():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import mpmath
@@ -20,11 +20,13 @@ from numpy import ndarray
 from xent_numba import vectormath
 from xent_numba.accuracy.oracle import PRECISION
 from xent_numba.accuracy.plans import Exhaustive, Plan, Seams, Strata
+from xent_numba.accuracy.runs import together
 from xent_numba.accuracy.ulp import Truth
 from xent_numba.accuracy.workers import Workers
 from xent_numba.codegen import assembly
 from xent_numba.errors import UsageError
 from xent_numba.results import store
+from xent_numba.results.provenance import Provenance
 
 #: Steps to either side of a seam.
 REACH = 200
@@ -98,6 +100,8 @@ class FunctionErrors:
         other way round; and the input of the first.
     simd_bits : int
         Width of the registers in the user's loop; 0 where this machine's code is not understood.
+    run : int
+        Index of the run that found it, in `VectorMath.runs`.
     """
 
     name: str
@@ -109,6 +113,7 @@ class FunctionErrors:
     subnormal: tuple[float, str]
     wrong: tuple[int, str]
     simd_bits: int
+    run: int = 0
 
     def with_(self, other: Self) -> Self:
         """Add what was found on other inputs."""
@@ -127,12 +132,26 @@ class FunctionErrors:
 
 @dataclass(frozen=True, slots=True)
 class VectorMath:
-    """The errors of all functions."""
+    """The errors of functions.
 
-    rows: list[FunctionErrors]
+    Attributes
+    ----------
+    rows : list of FunctionErrors
+        One for each function and dtype.
+    runs : list of Provenance
+        Where the rows come from.
+    """
+
+    rows: list[FunctionErrors] = field(default_factory=list)
+    runs: list[Provenance] = field(default_factory=list)
+
+    def updated(self, newer: Self) -> Self:
+        """Return the rows of both; the newer one's where both have a function in a dtype."""
+        rows, origins = together(self, newer, lambda row: (row.name, row.dtype))
+        return type(self)(sorted(rows, key=lambda row: row.dtype), origins)
 
 
-VECTOR_MATH = store.Kind("functions of vectormath", 1, VectorMath)
+VECTOR_MATH = store.Kind("functions of vectormath", 2, VectorMath)
 
 
 @functools.cache

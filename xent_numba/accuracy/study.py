@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +15,7 @@ from xent_numba import registry
 from xent_numba.accuracy.error_counts import ErrorCounts, ErrorSummary, Violations
 from xent_numba.accuracy.journal import Journal
 from xent_numba.accuracy.plans import PIECE, Exhaustive, Plan, Seams, Strata
+from xent_numba.accuracy.runs import together
 from xent_numba.accuracy.search import climb
 from xent_numba.accuracy.stability import Band, bands
 from xent_numba.accuracy.sweep import Quantity, Sweep, total
@@ -109,21 +110,19 @@ class Study:
 
     def updated(self, newer: Self) -> Self:
         """Return a study with the rows of both; the newer one's where both have a quantity."""
-        rows = {
-            row.quantity: replace(row, run=row.run + first)
-            for study, first in ((self, 0), (newer, len(self.runs)))
-            for row in study.rows
-        }
-        runs = [*self.runs, *newer.runs]
-        used = sorted({row.run for row in rows.values()})
-        order = sorted(rows, key=lambda q: (q.implementation, [*OPERATIONS].index(q.operation)))
-        present = {quantity.implementation for quantity in rows}
+        rows, origins = together(self, newer, lambda row: row.quantity)
+        present = {row.quantity.implementation for row in rows}
         reasons = {**self.unavailable, **newer.unavailable}
         return type(self)(
-            [replace(rows[quantity], run=used.index(rows[quantity].run)) for quantity in order],
+            sorted(rows, key=_place),
             {name: reason for name, reason in sorted(reasons.items()) if name not in present},
-            [runs[i] for i in used],
+            origins,
         )
+
+
+def _place(row: Accuracy) -> tuple[str, int]:
+    quantity = row.quantity
+    return quantity.implementation, [*OPERATIONS].index(quantity.operation)
 
 
 STUDY = store.Kind("accuracy", 1, Study)

@@ -12,9 +12,9 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy import ndarray
@@ -22,9 +22,11 @@ from numpy import ndarray
 import xent_numba
 from xent_numba import registry
 from xent_numba.accuracy import reference
+from xent_numba.accuracy.runs import together
 from xent_numba.accuracy.workers import Workers, WorkersLostError
 from xent_numba.operations import OPERATIONS
 from xent_numba.results import store
+from xent_numba.results.provenance import Provenance
 
 #: The operation that every implementation computes, on scores of N(0, 4^2) and random labels.
 OPERATION = "binary_cross_entropy_with_logits"
@@ -51,6 +53,8 @@ class SumError:
         Number of samples.
     error : float
         Relative error.
+    run : int
+        Index of the run that found it, in `SumErrors.runs`.
     """
 
     implementation: str
@@ -58,6 +62,7 @@ class SumError:
     reduction: str
     size: int
     error: float
+    run: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +75,27 @@ class SumErrors:
         What was measured.
     omitted : dict of str to str
         Why the larger sizes of an implementation and dtype are missing.
+    runs : list of Provenance
+        Where the rows come from.
     """
 
-    rows: list[SumError]
-    omitted: dict[str, str]
+    rows: list[SumError] = field(default_factory=list)
+    omitted: dict[str, str] = field(default_factory=dict)
+    runs: list[Provenance] = field(default_factory=list)
+
+    def updated(self, newer: Self) -> Self:
+        """Return what both found; the newer one alone of an implementation and dtype in both."""
+        rows, origins = together(self, newer, _whose)
+        again = {*map(_whose, newer.rows), *newer.omitted}
+        reasons = {whose: why for whose, why in self.omitted.items() if whose not in again}
+        return type(self)(rows, reasons | newer.omitted, origins)
 
 
-SUM_ERRORS = store.Kind("errors of sums", 1, SumErrors)
+def _whose(row: SumError) -> str:
+    return f"{row.implementation}, {row.dtype}"
+
+
+SUM_ERRORS = store.Kind("errors of sums", 2, SumErrors)
 
 
 def measure(
@@ -111,7 +130,7 @@ def measure(
         for name in implementations
         if OPERATION in registry.get(name).operations and not registry.get(name).unavailable()
     ]
-    found = SumErrors([], {})
+    found = SumErrors()
     parts = len(dtypes) * (1 + len(names))
     for at, dtype in enumerate(dtypes):
         progress(f"true sums, {dtype}", at * (1 + len(names)), parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,24 +34,25 @@ class Report:
     Parameters
     ----------
     folder : pathlib.Path
-        Where it is. A study that is there is read now, before another one is made.
+        Where it is. What is there is read now, before anything is added to it.
     provenance : Provenance
         Of what will be added.
 
     Raises
     ------
     ResultFileError
-        If what is there as a study is none.
+        If what is there is of another form.
     """
 
     def __init__(self, folder: Path, provenance: Provenance) -> None:
         self._folder, self._provenance = folder, provenance
-        kept = folder / "accuracy.json"
-        self._known = store.read(kept, STUDY).content if kept.exists() else Study()
+        self._study = self._kept("accuracy", STUDY)
+        self._sums = self._kept("sums", SUM_ERRORS)
+        self._functions = self._kept("functions", VECTOR_MATH)
 
     def add_study(self, found: Study, console: Console) -> None:
         """Write a study, and print it: other rows that are there stay."""
-        together = self._known.updated(found)
+        together = self._study.updated(found)
         self._keep("accuracy", STUDY, together)
         write(self._folder / "accuracy.md", study.markdown(together))
         write(self._folder / "stability.md", stability.markdown(together))
@@ -60,20 +62,26 @@ class Report:
         study.show(found, console)
 
     def add_sums(self, found: SumErrors) -> None:
-        """Write the errors of sums."""
-        self._keep("sums", SUM_ERRORS, found)
-        write(self._folder / "sums.md", sums.markdown(found, self._provenance))
-        write(self._folder / "sums.svg", sums.draw(found))
+        """Write the errors of sums: those of other implementations and dtypes stay."""
+        together = self._sums.updated(replace(found, runs=[self._provenance]))
+        self._keep("sums", SUM_ERRORS, together)
+        write(self._folder / "sums.md", sums.markdown(together))
+        write(self._folder / "sums.svg", sums.draw(together))
 
     def add_functions(self, found: VectorMath) -> None:
-        """Write the errors of the functions of vectormath."""
-        self._keep("functions", VECTOR_MATH, found)
-        write(self._folder / "functions.md", functions.markdown(found, self._provenance))
+        """Write the errors of the functions of vectormath: those in the other dtype stay."""
+        together = self._functions.updated(replace(found, runs=[self._provenance]))
+        self._keep("functions", VECTOR_MATH, together)
+        write(self._folder / "functions.md", functions.markdown(together))
 
     def add_certificates(self, found: Certificates) -> None:
         """Write how the reference stands up to mpmath."""
         self._keep("reference", CERTIFICATES, found)
         write(self._folder / "reference.md", certificate.markdown(found, self._provenance))
+
+    def _kept(self, name: str, kind: store.Kind[T]) -> T:
+        path = self._folder / f"{name}.json"
+        return store.read(path, kind).content if path.exists() else kind.content()
 
     def _keep(self, name: str, kind: store.Kind[T], found: T) -> None:
         store.write(self._folder / f"{name}.json", kind, self._provenance, found)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from xent_numba.accuracy.functions import FunctionErrors, VectorMath
+from xent_numba.reporting.origins import made_by
 from xent_numba.results import table
-from xent_numba.results.provenance import Provenance
 from xent_numba.results.table import Code, Table
 
 HEADERS = (
@@ -19,7 +19,7 @@ HEADERS = (
 )
 
 
-def markdown(found: VectorMath, provenance: Provenance) -> str:
+def markdown(found: VectorMath) -> str:
     """Return the errors as a table, with what was searched."""
     searches = dict.fromkeys(f"{row.dtype}: {row.search}" for row in found.rows)
     return table.page(
@@ -32,7 +32,8 @@ def markdown(found: VectorMath, provenance: Provenance) -> str:
         table.markdown(Table(HEADERS, [_cells(row) for row in found.rows])),
         "Searched:",
         [f"- {search}" for search in searches],
-        str(provenance),
+        "Made by",
+        made_by(found.runs, [(f"{row.dtype} {row.name}", row.run) for row in found.rows]),
     )
 
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from xent_numba.accuracy.error_counts import Violations
 from xent_numba.accuracy.study import Accuracy, Study
 from xent_numba.operations import OPERATIONS
+from xent_numba.reporting.origins import made_by
 from xent_numba.results import table
 from xent_numba.results.table import Code, Marked, Table
 
@@ -69,11 +70,6 @@ def markdown(study: Study) -> str:
         parts += [f"## {table.escape(name)}"]
         parts += [table.markdown(Table(HEADERS, [cells(row) for row in rows])), "Searched:"]
         parts += [[f"- {dtype}: {search}" for dtype, search in _searches(rows)]]
-    made = []
-    for number, run in enumerate(study.runs):
-        of_run = (row.quantity.implementation for row in study.rows if row.run == number)
-        line = f"{', '.join(dict.fromkeys(of_run))}: {run}"
-        made.append(f"{number + 1}. {table.prose(line)}")
     return table.page(
         "Accuracy",
         "Largest error in ULP, over both labels.",
@@ -83,7 +79,7 @@ def markdown(study: Study) -> str:
         *parts,
         [f"- {table.escape(line)}" for line in _unavailable(study)],
         "Made by",
-        made,
+        made_by(study.runs, [(row.quantity.implementation, row.run) for row in study.rows]),
     )
 
 

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xent_numba.accuracy.summation import OPERATION, REDUCTIONS, SumError, SumErrors
+from xent_numba.reporting.origins import made_by
 from xent_numba.results import svg, table
-from xent_numba.results.provenance import Provenance
 from xent_numba.results.table import Table
 
 _OURS = "numba_parallel"
@@ -64,7 +64,7 @@ def _draw_panel(
     axes.axhline(half, color="0.4", lw=0.8, ls="--", label="half an ULP of 1")
 
 
-def markdown(sums: SumErrors, provenance: Provenance) -> str:
+def markdown(sums: SumErrors) -> str:
     """Return the errors as tables."""
     dtypes = sorted({row.dtype for row in sums.rows})
     parts = [
@@ -73,7 +73,8 @@ def markdown(sums: SumErrors, provenance: Provenance) -> str:
         for part in (f"## {reduction}, {dtype}", _table(sums, dtype, reduction))
     ]
     omitted = [f"- {table.escape(f'{what}: {why}.')}" for what, why in sums.omitted.items()]
-    return table.page("Sums", _LEGEND, *parts, omitted, table.prose(str(provenance)))
+    made = made_by(sums.runs, [(row.implementation, row.run) for row in sums.rows])
+    return table.page("Sums", _LEGEND, *parts, omitted, "Made by", made)
 
 
 def _table(sums: SumErrors, dtype: str, reduction: str) -> str:
