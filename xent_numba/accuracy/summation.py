@@ -85,14 +85,15 @@ class SumErrors:
 
     def updated(self, newer: Self) -> Self:
         """Return what both found; the newer one alone of an implementation and dtype in both."""
-        rows, origins = together(self, newer, _whose)
-        again = {*map(_whose, newer.rows), *newer.omitted}
+        rows, origins = together(self, newer, lambda row: _whose(row.implementation, row.dtype))
+        again = {_whose(row.implementation, row.dtype) for row in newer.rows}
         reasons = {whose: why for whose, why in self.omitted.items() if whose not in again}
         return type(self)(rows, reasons | newer.omitted, origins)
 
 
-def _whose(row: SumError) -> str:
-    return f"{row.implementation}, {row.dtype}"
+def _whose(implementation: str, dtype: str) -> str:
+    """The key of `SumErrors.omitted`."""
+    return f"{implementation}, {dtype}"
 
 
 SUM_ERRORS = store.Kind("errors of sums", 2, SumErrors)
@@ -140,7 +141,7 @@ def measure(
             progress(f"sums, {name}, {dtype}", at * (1 + len(names)) + done, parts)
             results, reason = _reduce_apart(workers, name, dtype, sizes)
             if reason:
-                found.omitted[f"{name}, {dtype}"] = reason
+                found.omitted[_whose(name, dtype)] = reason
             for (size, reduction), value in results.items():
                 true = exact[size] / (size if reduction == "mean" else 1)
                 off = abs(Fraction(value) - true) / true if math.isfinite(value) else math.inf
