@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import sys
 from types import SimpleNamespace
 
@@ -57,9 +58,52 @@ class Tensor:
         return self.array.ctypes.data
 
 
-@pytest.fixture
-def torch(monkeypatch):
-    """PyTorch, as far as it is asked; 512 is its current stream."""
+KINDS = {"f": 2, "i": 0, "u": 1, "b": 6}
+"""DLPack's codes of dtypes."""
+
+
+@ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.POINTER(ctypes.c_int64 * 6))
+def describe(tensor, words):
+    """Write a DLTensor."""
+    array, device = tensor.array, tensor.device
+    if tensor.layout != "strided":
+        return -1
+    words_of = ctypes.c_int64 * array.ndim
+    strides = (step // array.itemsize for step in array.strides)
+    tensor.kept = words_of(*array.shape), words_of(*strides)
+    dtype = KINDS[array.dtype.kind] | 8 * array.itemsize << 8 | 1 << 16
+    words.contents[:] = (
+        array.ctypes.data,
+        1 if device == "cpu" else 2 | device << 32,
+        array.ndim | dtype << 32,
+        *map(ctypes.addressof, tensor.kept),
+        0,
+    )
+    return 0
+
+
+def table(major):
+    """Return DLPack's table of functions, of which one is there, in its capsule."""
+    words = (ctypes.c_uint64 * 7)(major, 0, 0, 0, 0, ctypes.cast(describe, ctypes.c_void_p).value)
+    new = ctypes.pythonapi.PyCapsule_New
+    new.restype = ctypes.py_object
+    new.argtypes = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p
+    tables.append(words)
+    return new(ctypes.addressof(words), NAME, None)
+
+
+tables = []
+NAME = b"dlpack_exchange_api"
+
+
+@pytest.fixture(params=["described", "attributes"])
+def torch(monkeypatch, request):
+    """PyTorch, as far as it is asked; 512 is its current stream.
+
+    Its newer versions describe tensors to C, of which little is asked for anymore.
+    """
+    if request.param == "described":
+        monkeypatch.setattr(Tensor, "__dlpack_c_exchange_api__", table(1), raising=False)
     names = ("float16", "bfloat16", "float32", "float64", "int8", "uint8", "int16", "int32")
     module = SimpleNamespace(
         Tensor=Tensor,
@@ -76,6 +120,8 @@ def torch(monkeypatch):
     for cached in caches:
         cached.cache_clear()
     short.plans.clear()
+    way = "DescribedTensors" if request.param == "described" else "Tensors"
+    assert type(short.framework_of(Tensor)).__name__ == way
     yield module
     short.plans.clear()
     for cached in caches:
@@ -146,7 +192,13 @@ def test_the_short_way_lets_nothing_pass(elsewhere, torch):
     refused(ValueError, "shares memory", scores, labels, reduction="none", out=scores)
     wide = Tensor(aligned(np.zeros(45)))
     refused(ValueError, "out has dtype float64", scores, labels, reduction="none", out=wide)
+    of_grad, negative = (Tensor(aligned(host)) for _ in range(2))
+    of_grad.requires_grad = True
+    refused(TypeError, "scores is a tensor that requires grad", of_grad, labels)
+    negative.is_neg = lambda: True
+    refused(TypeError, "accepted is a strided tensor of real numbers", negative, labels)
     # What is not aligned or has strides is computed, by the longer way.
+    assert call(operation, Tensor(np.repeat(host, 2)[::2]), labels, reduction="sum") == right
     shifted = Tensor(aligned(np.zeros(46, np.float32)))
     shifted.array = shifted.array[1:]
     shifted.array[:] = host

@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from xent_numba.kernels.cuda import arrays, launch
+from xent_numba.kernels.cuda import arrays, exchange, launch
 from xent_numba.kernels.cuda.passes import (
     LAYOUT,
     ROWS,
@@ -37,8 +38,19 @@ _NOTHING = 0, None
 """The look at an array that there is none of."""
 
 
+def _looked_at(library: Any, first: Any, labels: Any, out: Any, gradient: Any) -> Any:
+    """Return what is the same in another call like this one, and addresses; None to look longer."""
+    look = library.look
+    one, two, three, four = look(first), look(labels), look(out), look(gradient)
+    if one is None or two is None or three is None or four is None:
+        return None
+    return (one[1], two[1], three[1], four[1]), (one[0], two[0], three[0], four[0])
+
+
 class Tensors:
-    """How tensors of PyTorch's are looked at."""
+    """How tensors of PyTorch's are looked at, one attribute after another."""
+
+    seen = _looked_at
 
     def __init__(self, torch: Any) -> None:
         self.numbers = {getattr(torch, number): number for number in NUMBERS}
@@ -62,8 +74,31 @@ class Tensors:
         return tensor.data_ptr(), (tensor.shape, tensor.dtype, tensor.get_device())
 
 
+class DescribedTensors(Tensors):
+    """How tensors of PyTorch's are looked at, where it describes them to compiled code."""
+
+    def __init__(self, torch: Any) -> None:
+        super().__init__(torch)
+        self.describe = exchange.describer(self.kind)
+        if self.describe is None:
+            raise AttributeError(f"{self.kind} has no table of functions that is known")
+
+    def seen(self, first: Any, labels: Any, out: Any, gradient: Any) -> Any:
+        """See `_looked_at`."""
+        kind = self.kind
+        for tensor in (first, labels, out, gradient):
+            # What DLPack does not know of.
+            if tensor is not None and (
+                type(tensor) is not kind or tensor.requires_grad or tensor.is_neg()
+            ):
+                return None
+        return self.describe(first, labels, out, gradient)
+
+
 class ArraysOfCupy:
     """How arrays of CuPy's are looked at."""
+
+    seen = _looked_at
 
     def __init__(self, cupy: Any) -> None:
         self.numbers = {np.dtype(n): n for n in NUMBERS if n != "bfloat16"}
@@ -89,13 +124,15 @@ class ArraysOfCupy:
 @cache
 def framework_of(kind: Any) -> Any:
     """Return how arrays of a type are looked at; None where there is no such way."""
-    for name, array, library in (("torch", "Tensor", Tensors), ("cupy", "ndarray", ArraysOfCupy)):
+    for name, array, library in (
+        ("torch", "Tensor", DescribedTensors),
+        ("torch", "Tensor", Tensors),
+        ("cupy", "ndarray", ArraysOfCupy),
+    ):
         module = sys.modules.get(name)
         if module is not None and kind is getattr(module, array, None):
-            try:
+            with suppress(AttributeError):  # not of a version that is known
                 return library(module)
-            except AttributeError:  # not of a version that is known
-                return None
     return None
 
 
@@ -140,50 +177,26 @@ def way_of(kind: Any) -> Callable[[Any], Any] | None:
 
 
 def _evaluate(library: Any, call: Any) -> Any:
-    if call.sample_weight is not None or arrays.stream_is_chosen():
+    operation, first, labels, weights, reduction, out, gradient = call
+    if weights is not None or arrays.stream_is_chosen() or type(reduction) is not str:
         return None
-    seen = library.look(call.first)
-    if seen is None or type(call.reduction) is not str:
+    if labels is None and out is None:
+        out = library.empty_like(first)
+    seen = library.seen(first, labels, out, gradient)
+    if seen is None:
         return None
-    return (_map if call.labels is None else _losses)(library, call, seen)
-
-
-def _map(library: Any, call: Any, seen: Any) -> Any:
-    out = library.empty_like(call.first) if call.out is None else call.out
-    there = library.look(out)
-    if there is None:
-        return None
-    first, of_first = seen
-    target, of_out = there
-    key = call.operation.name, "none", (of_first, None, of_out, None)
-    plan = plans.get(key) or _planned(library, key)
-    if plan is None or (first | target) & 15:
-        return None
-    if target < first + plan.lengths[0] and first < target + plan.lengths[2]:
-        return None
-    entered = not plan.single and launch.machine.enter(plan.device)
-    try:
-        plan.launcher(*plan.grid, library.stream_of(plan.device), *plan.head, first, target)
-    finally:
-        if entered:
-            launch.machine.leave()
-    return out
-
-
-def _losses(library: Any, call: Any, seen: Any) -> Any:
-    operation, _, labels, _, reduction, out, gradient = call
-    look = library.look
-    of_labels, of_out, of_gradient = look(labels), look(out), look(gradient)
-    if of_labels is None or of_out is None or of_gradient is None:
-        return None
-    key = operation.name, reduction, (seen[1], of_labels[1], of_out[1], of_gradient[1])
-    plan = plans.get(key) or _planned(library, key)
-    places = seen[0], of_labels[0], of_out[0], of_gradient[0]
+    said, places = seen
+    key = operation.name, reduction, said
+    plan = plans.get(key) or _planned(library, key, (first, labels, out, gradient))
     if plan is None or _is_odd(places, plan.masks, plan.lengths):
         return None
     entered = not plan.single and launch.machine.enter(plan.device)
     try:
-        done = _launched(plan, places, reduction == "none", library.stream_of(plan.device))
+        stream = library.stream_of(plan.device)
+        if labels is None:
+            plan.launcher(*plan.grid, stream, *plan.head, places[0], places[2])
+            return out
+        done = _launched(plan, places, reduction == "none", stream)
     finally:
         if entered:
             launch.machine.leave()
@@ -216,9 +229,13 @@ def _is_odd(places: Any, masks: Any, lengths: Any) -> bool:
     )
 
 
-def _planned(library: Any, key: Any) -> _Plan | None:
+def _planned(library: Any, key: Any, given: tuple[Any, ...]) -> _Plan | None:
     """Return the plan of a call, and keep it; None for a call that takes the longer way."""
-    name, reduction, described = key
+    name, reduction, _ = key
+    looks = [library.look(array) for array in given]
+    if None in looks:
+        return None
+    described = [look[1] for look in looks]
     shape, dtype, device = described[0]
     number, size = library.numbers.get(dtype), math.prod(shape)
     numbers = [one and library.numbers.get(one[1]) for one in described]
