@@ -25,6 +25,7 @@ from numba import cuda
 
 from xent_numba.kernels.cuda.intrinsics import (
     load,
+    scan,
     store,
     vector_load,
     vector_store,
@@ -131,23 +132,19 @@ def reader(number: str, strided: int) -> Callable[[Any, int], Any]:
 
 
 @cache
-def _decoded(number: str, width: int) -> Callable[[Any], Any]:
-    """Return ``f(values)``: a tuple of so many numbers."""
-    decode = _decoder(number)
-    if width == 1:
+def unrolled(count: int) -> Callable[..., Any]:
+    """Return `intrinsics.scan`, or what does the same in the simulator."""
+    if not SIMULATED:
+        return scan(count)
 
-        @cuda.jit(device=True)
-        def numbers(values: Any) -> Any:
-            return (decode(values[0]),)
+    def run(step: Any, state: Any, given: Any) -> Any:
+        rows = []
+        for k in range(count):
+            state, *row = step(np.int64(k), state, given)
+            rows.append(row)
+        return (state, *zip(*rows, strict=True))
 
-    else:
-        before, last = _decoded(number, width - 1), width - 1
-
-        @cuda.jit(device=True)
-        def numbers(values: Any) -> Any:
-            return before(values[:last]) + (decode(values[last]),)  # noqa: RUF005
-
-    return numbers
+    return run
 
 
 @cache
@@ -167,27 +164,30 @@ def group_reader(
     vector : bool
         Whether the array is contiguous, and sample i on a multiple of the bytes that are read.
     """
+    gather = unrolled(width)
     if vector and not SIMULATED:
-        vector_of, numbers = vector_load(width), _decoded(number, width)
+        vector_of, decode = vector_load(width), _decoder(number)
+        if decode is _as_it_is:
+            return vector_of
+
+        @cuda.jit(device=True)
+        def decoded(k: int, nothing: Any, values: Any) -> Any:
+            return nothing, decode(values[k])
 
         @cuda.jit(device=True)
         def group(array: Any, i: int) -> Any:
-            return numbers(vector_of(array, i))
+            return gather(decoded, (), vector_of(array, i))[1]
 
-    elif width == 1:
+    else:
         read = reader(number, strided)
 
         @cuda.jit(device=True)
-        def group(array: Any, i: int) -> Any:
-            return (read(array, i),)
-
-    else:
-        read, last = reader(number, strided), width - 1
-        before = group_reader(number, strided, last, vector=False)
+        def one(k: int, i: int, array: Any) -> Any:
+            return i, read(array, i + k)
 
         @cuda.jit(device=True)
         def group(array: Any, i: int) -> Any:
-            return before(array, i) + (read(array, i + last),)  # noqa: RUF005
+            return gather(one, i, array)[1]
 
     return group
 

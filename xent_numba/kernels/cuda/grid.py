@@ -109,12 +109,12 @@ def _finisher(result: str) -> Any:
 
     @cuda.jit(device=True)
     def finish(rule: int, size: int, bad: int, sums: Any, totals: Any, out: Any) -> None:
-        put(out, 0, number(_outcome(rule, size, bad, sums)))
-        _put(totals, SUM, sums[0])
-        _put(totals, ERROR, sums[1])
-        _put(totals, WEIGHT_SUM, sums[2])
-        _put(totals, WEIGHT_ERROR, sums[3])
-        _put(totals, BAD, np.float64(bad))
+        put(out, np.int64(0), number(_outcome(rule, size, bad, sums)))
+        _put(totals, np.int64(SUM), sums[0])
+        _put(totals, np.int64(ERROR), sums[1])
+        _put(totals, np.int64(WEIGHT_SUM), sums[2])
+        _put(totals, np.int64(WEIGHT_ERROR), sums[3])
+        _put(totals, np.int64(BAD), np.float64(bad))
 
     return finish
 
@@ -159,7 +159,7 @@ def pass_kernel(spec: Pass) -> Any:
     """
     lanes, groups, width = spec.layout.lanes, spec.layout.groups, spec.width
     tile = lanes * groups * width
-    read, go, go_last = tile_reader(spec, groups), tile_pass(spec, groups), last_tile_pass(spec)
+    read, go, go_last = tile_reader(spec), tile_pass(spec), last_tile_pass(spec)
     total, divide_by, finish = block_sum(lanes), _divisor(spec), _finisher(spec.result)
     reduced, weighted = not spec.losses, not spec.losses and spec.weighted
     rows = 4 if weighted else 2
@@ -187,7 +187,7 @@ def pass_kernel(spec: Pass) -> Any:
         chunk = np.int64(cuda.blockIdx.x)
         while chunk < chunks:
             bad = 0
-            lane = cuda.threadIdx.x
+            lane = np.int64(cuda.threadIdx.x)
             while lane < lanes:
                 t = chunk * tiles_in_chunk
                 stop = min(t + tiles_in_chunk, tiles)
@@ -204,9 +204,9 @@ def pass_kernel(spec: Pass) -> Any:
             bad = cuda.syncthreads_or(bad)
             high = low = weight_high = weight_low = 0.0
             if reduced:
-                high, low = total(scratch, 0)
+                high, low = total(scratch, np.int64(0))
             if weighted:
-                weight_high, weight_low = total(scratch, 2)
+                weight_high, weight_low = total(scratch, np.int64(2))
             if cuda.threadIdx.x == 0 and chunks == 1:
                 finish(rule, size, bad, (high, low, weight_high, weight_low), totals, out)
             elif cuda.threadIdx.x == 0:
@@ -232,13 +232,13 @@ def map_kernel(spec: Pass) -> Any:
     """
     lanes, groups, width = spec.layout.lanes, spec.layout.groups, spec.width
     tile = lanes * groups * width
-    read, go, go_last = tile_reader(spec, groups), tile_pass(spec, groups), last_tile_pass(spec)
+    read, go, go_last = tile_reader(spec), tile_pass(spec), last_tile_pass(spec)
 
     def kernel(size: int, first: Any, out: Any) -> None:
         nothing = (0.0, 0.0, 0.0, 0.0, np.int32(0))
         t = np.int64(cuda.blockIdx.x)
         while t * tile < size:
-            lane = cuda.threadIdx.x
+            lane = np.int64(cuda.threadIdx.x)
             while lane < lanes:
                 i = t * tile + lane * width
                 if (t + 1) * tile <= size:
@@ -255,7 +255,7 @@ def map_kernel(spec: Pass) -> Any:
 def _chunks_sum(lane: int, chunks: int, row: int, partials: Any) -> Any:
     """Add every FOLD_LANES-th pair of two rows; four are asked for before one is waited for."""
     high = low = 0.0
-    chunk, at, step = np.int64(lane), row * COLUMNS, FOLD_LANES
+    chunk, at, step = lane, row * COLUMNS, FOLD_LANES
     while chunk + 3 * step < chunks:
         i, j = at + chunk, at + COLUMNS + chunk
         a, b = _get(partials, i), _get(partials, j)
@@ -294,18 +294,19 @@ def fold_kernel(result: str) -> Any:
                 bad = 1
         bad = cuda.syncthreads_or(bad)
         high = low = weight = weight_error = 0.0
-        lane = cuda.threadIdx.x
+        lane = np.int64(cuda.threadIdx.x)
         while lane < FOLD_LANES:
-            scratch[0, lane], scratch[1, lane] = _chunks_sum(lane, chunks, SUM, partials)
+            scratch[0, lane], scratch[1, lane] = _chunks_sum(lane, chunks, np.int64(SUM), partials)
             lane += cuda.blockDim.x
-        high, low = total(scratch, 0)
+        high, low = total(scratch, np.int64(0))
         if rule == _WEIGHTED_MEAN:
             cuda.syncthreads()
-            lane = cuda.threadIdx.x
+            lane = np.int64(cuda.threadIdx.x)
             while lane < FOLD_LANES:
-                scratch[0, lane], scratch[1, lane] = _chunks_sum(lane, chunks, WEIGHT_SUM, partials)
+                weights = _chunks_sum(lane, chunks, np.int64(WEIGHT_SUM), partials)
+                scratch[0, lane], scratch[1, lane] = weights
                 lane += cuda.blockDim.x
-            weight, weight_error = total(scratch, 0)
+            weight, weight_error = total(scratch, np.int64(0))
         if first:
             finish(rule, size, bad, (high, low, weight, weight_error), totals, out)
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from xent_numba.kernels.cpu.bits import instruction, on_gpu
@@ -215,3 +216,39 @@ def vector_store(width: int) -> Callable[[Any, int, Any], None]:
         return types.none(pointer, i, values), generate
 
     return store
+
+
+@cache
+def scan(count: int) -> Callable[..., Any]:
+    """Return ``f(step, state, given)``: ``step(k, state, given)`` for k from 0 to count - 1.
+
+    A step returns the next state, of the same type, and any number of values. There come back the
+    last state and, for each of those values, a tuple of what the steps returned. The steps follow
+    each other in the code, each with its k: nothing is left of k once they have been inlined.
+    """
+
+    @intrinsic
+    def run(typing: Any, step: Any, state: Any, given: Any) -> Any:
+        asked = step.get_call_type(typing, (types.int64, state, given), {})
+        kinds = tuple(asked.return_type)
+        if kinds[0] != state:
+            return None
+        columns = [types.UniTuple(kind, count) for kind in kinds[1:]]
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            _, last, fixed = args
+            call = context.get_function(step, asked)
+            rows = []
+            for k in range(count):
+                result = call(builder, (ir.IntType(64)(k), last, fixed))
+                last, *row = cgutils.unpack_tuple(builder, result, len(kinds))
+                rows.append(row)
+            packed = (
+                context.make_tuple(builder, kind, column)
+                for kind, column in zip(columns, zip(*rows, strict=True), strict=True)
+            )
+            return context.make_tuple(builder, signature.return_type, (last, *packed))
+
+        return types.Tuple((state, *columns))(step, state, given), generate
+
+    return run

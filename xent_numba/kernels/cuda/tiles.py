@@ -1,7 +1,7 @@
 """One tile: what a lane reads of it, adds to its sums, and stores.
 
-Tuples of samples are taken apart by recursion, which the compiler unrolls: no index is computed
-while the kernel runs, and what is read stays in registers.
+The steps over the samples of a group, and over the groups, follow each other in the code: no index
+is computed while the kernel runs, and what is read stays in registers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ import numpy as np
 from numba import cuda
 
 from xent_numba.kernels.cpu.summation import two_sum
-from xent_numba.kernels.cuda.access import discard, group_reader, group_writer, reader, writer
+from xent_numba.kernels.cuda.access import (
+    discard,
+    group_reader,
+    group_writer,
+    reader,
+    unrolled,
+    writer,
+)
 from xent_numba.kernels.cuda.passes import Pass
 from xent_numba.kernels.cuda.samples import weighted_sample
 
@@ -66,57 +73,30 @@ def lane_sums(spec: Pass) -> Callable[..., Any]:
 
 
 @cache
-def group_pass(spec: Pass, width: int) -> Callable[..., Any]:
-    """Return ``f(sums, firsts, labels, weights, divisor)``: the sums, the losses, the gradients."""
-    include = lane_sums(spec)
-    if width == 1:
-
-        @cuda.jit(device=True)
-        def evaluate(sums: Any, firsts: Any, labels: Any, weights: Any, divisor: Any) -> Any:
-            sums, loss, gradient = include(sums, firsts[0], labels[0], weights[0], divisor)
-            return sums, (loss,), (gradient,)
-
-    else:
-        before, last = group_pass(spec, width - 1), width - 1
-
-        @cuda.jit(device=True)
-        def evaluate(sums: Any, firsts: Any, labels: Any, weights: Any, divisor: Any) -> Any:
-            sums, losses, gradients = before(
-                sums, firsts[:last], labels[:last], weights[:last], divisor
-            )
-            sums, loss, gradient = include(sums, firsts[last], labels[last], weights[last], divisor)
-            return sums, losses + (loss,), gradients + (gradient,)  # noqa: RUF005
-
-    return evaluate
-
-
-@cache
-def tile_reader(spec: Pass, groups: int) -> Callable[..., Any]:
-    """Return ``f(inputs, i)``: a lane's groups, of which the first starts at i."""
+def tile_reader(spec: Pass) -> Callable[..., Any]:
+    """Return ``f(inputs, i)``: a lane's groups of each input, of which the first starts at i."""
     stride = spec.layout.lanes * spec.width
     firsts, labels_of, weights_of = (
         group_reader(number, spec.strided, spec.width, vector=spec.vector) for number in spec.dtypes
     )
-    if groups == 0:
+    gather = unrolled(spec.layout.groups)
 
-        @cuda.jit(device=True)
-        def read(inputs: Any, i: int) -> Any:
-            return ()
+    @cuda.jit(device=True)
+    def group(k: int, i: int, inputs: Any) -> Any:
+        first, labels, weights = inputs
+        at = i + k * stride
+        return i, firsts(first, at), labels_of(labels, at), weights_of(weights, at)
 
-    else:
-        after = tile_reader(spec, groups - 1)
-
-        @cuda.jit(device=True)
-        def read(inputs: Any, i: int) -> Any:
-            first, labels, weights = inputs
-            group = firsts(first, i), labels_of(labels, i), weights_of(weights, i)
-            return (group,) + after(inputs, i + stride)  # noqa: RUF005
+    @cuda.jit(device=True)
+    def read(inputs: Any, i: int) -> Any:
+        _, firsts, labels, weights = gather(group, i, inputs)
+        return firsts, labels, weights
 
     return read
 
 
 @cache
-def tile_pass(spec: Pass, groups: int) -> Callable[..., Any]:
+def tile_pass(spec: Pass) -> Callable[..., Any]:
     """Return ``f(sums, samples, i, divisor, outputs)``: the sums with what was read.
 
     Outputs are where losses and gradients are stored.
@@ -125,23 +105,28 @@ def tile_pass(spec: Pass, groups: int) -> Callable[..., Any]:
     store = group_writer(spec.result, spec.strided, spec.width, vector=spec.vector)
     store_losses = store if spec.losses else discard
     store_gradients = store if spec.gradients else discard
-    evaluate = group_pass(spec, spec.width)
-    if groups == 0:
+    include = lane_sums(spec)
+    over_group, over_tile = unrolled(spec.width), unrolled(spec.layout.groups)
 
-        @cuda.jit(device=True)
-        def go(sums: Any, samples: Any, i: int, divisor: Any, outputs: Any) -> Any:
-            return sums
+    @cuda.jit(device=True)
+    def sample(k: int, sums: Any, given: Any) -> Any:
+        firsts, labels, weights, divisor = given
+        return include(sums, firsts[k], labels[k], weights[k], divisor)
 
-    else:
-        after = tile_pass(spec, groups - 1)
+    @cuda.jit(device=True)
+    def group(k: int, sums: Any, given: Any) -> Any:
+        (firsts, labels, weights), i, divisor, outputs = given
+        sums, losses, gradients = over_group(
+            sample, sums, (firsts[k], labels[k], weights[k], divisor)
+        )
+        at = i + k * stride
+        store_losses(outputs[0], at, losses)
+        store_gradients(outputs[1], at, gradients)
+        return (sums,)
 
-        @cuda.jit(device=True)
-        def go(sums: Any, samples: Any, i: int, divisor: Any, outputs: Any) -> Any:
-            firsts, labels, weights = samples[0]
-            sums, loss, gradient = evaluate(sums, firsts, labels, weights, divisor)
-            store_losses(outputs[0], i, loss)
-            store_gradients(outputs[1], i, gradient)
-            return after(sums, samples[1:], i + stride, divisor, outputs)
+    @cuda.jit(device=True)
+    def go(sums: Any, samples: Any, i: int, divisor: Any, outputs: Any) -> Any:
+        return over_tile(group, sums, (samples, i, divisor, outputs))[0]
 
     return go
 
