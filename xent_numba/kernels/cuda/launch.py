@@ -134,11 +134,11 @@ def scratch_on(device: int, stream: int) -> _Scratch:
     return found
 
 
-_launchers: dict[Any, Any] = {}
+launchers: dict[Any, Any] = {}
 """Those of passes, by what can be told of a call at one look."""
 
 
-known = _launchers.get
+known = launchers.get
 """Returns the launcher for what can be told of a call, None for one that has not been before."""
 
 
@@ -196,7 +196,7 @@ def launch_map(
     width = layout.width(itemsize)
     vector = not strided and _aligned(arrays, width)
     key = operation, first.number, strided, vector, first.device, layout is LAYOUT or layout
-    launcher = _launchers.get(key)
+    launcher = launchers.get(key)
     if launcher is None:
         spec = Pass(
             operation,
@@ -206,7 +206,7 @@ def launch_map(
             vector=vector,
             layout=layout,
         )
-        launcher = _launchers[key] = machine.launcher(of_pass(spec, maps=True), first.device)
+        launcher = launchers[key] = machine.launcher(of_pass(spec, maps=True), first.device)
     size = first.size
     blocks, threads = launch.over(
         -(-size // layout.tile(itemsize)), -(-size // width), layout.lanes
@@ -264,7 +264,7 @@ def launch_pass(
         first.device,
         layout is LAYOUT or layout,
     )
-    launcher = _launchers.get(key)
+    launcher = launchers.get(key)
     if launcher is None:
         spec = Pass(
             task.operation,
@@ -276,7 +276,7 @@ def launch_pass(
             vector=vector,
             layout=layout,
         )
-        launcher = _launchers[key] = machine.launcher(of_pass(spec), first.device)
+        launcher = launchers[key] = machine.launcher(of_pass(spec), first.device)
     size = first.size
     in_chunk, chunks = layout.cut(size, itemsize)
     blocks, threads = launch.over(chunks, -(-size // width), layout.lanes)
@@ -316,9 +316,9 @@ def launch_fold(
     """
     first = task.losses or task.first
     key = "fold", str(first.dtype), first.device
-    launcher = _launchers.get(key)
+    launcher = launchers.get(key)
     if launcher is None:
-        launcher = _launchers[key] = machine.launcher(Kernel("fold", key[1:2]), first.device)
+        launcher = launchers[key] = machine.launcher(Kernel("fold", key[1:2]), first.device)
     rule = RULES.index(task.rule)
     launcher(
         1,

@@ -20,8 +20,10 @@ SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
 VECTOR_BYTES = 16
 """What one instruction moves at most."""
 
-SUM, ERROR, WEIGHT_SUM, WEIGHT_ERROR, BAD, ROWS = range(6)
-"""Rows of the table of partial results, one column for each chunk; and of the totals."""
+ROWS = 5
+"""Of the table of partial results, which has a column for each chunk; and of the totals."""
+SUM, ERROR, WEIGHT_SUM, WEIGHT_ERROR, BAD = map(np.int64, range(ROWS))
+"""Which row. To Numba each int is a type, for which functions would be compiled anew."""
 
 Rule = Literal["sum", "mean", "weighted mean"]
 RULES: tuple[Rule, ...] = ("sum", "mean", "weighted mean")

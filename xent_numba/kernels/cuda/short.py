@@ -12,7 +12,7 @@ import math
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,9 +79,14 @@ class DescribedTensors(Tensors):
 
     def __init__(self, torch: Any) -> None:
         super().__init__(torch)
-        self.describe = exchange.describer(self.kind)
-        if self.describe is None:
+        self.function = exchange.function_for(self.kind)
+        if not self.function:
             raise AttributeError(f"{self.kind} has no table of functions that is known")
+
+    @cached_property
+    def describe(self) -> Callable[..., Any]:
+        """See `exchange.describer`."""
+        return exchange.describer(self.function)
 
     def seen(self, first: Any, labels: Any, out: Any, gradient: Any) -> Any:
         """See `_looked_at`."""
@@ -177,6 +182,8 @@ def way_of(kind: Any) -> Callable[[Any], Any] | None:
 
 
 def _evaluate(library: Any, call: Any) -> Any:
+    if not launch.launchers:  # a process that makes one call does without all this
+        return None
     operation, first, labels, weights, reduction, out, gradient = call
     if weights is not None or arrays.stream_is_chosen() or type(reduction) is not str:
         return None
