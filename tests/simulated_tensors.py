@@ -82,9 +82,9 @@ def describe(tensor, words):
     return 0
 
 
-def table(major):
+def table():
     """Return DLPack's table of functions, of which one is there, in its capsule."""
-    words = (ctypes.c_uint64 * 7)(major, 0, 0, 0, 0, ctypes.cast(describe, ctypes.c_void_p).value)
+    words = (ctypes.c_uint64 * 7)(1, 0, 0, 0, 0, ctypes.cast(describe, ctypes.c_void_p).value)
     new = ctypes.pythonapi.PyCapsule_New
     new.restype = ctypes.py_object
     new.argtypes = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p
@@ -103,7 +103,7 @@ def torch(monkeypatch, request):
     Its newer versions describe tensors to C, of which little is asked for anymore.
     """
     if request.param == "described":
-        monkeypatch.setattr(Tensor, "__dlpack_c_exchange_api__", table(1), raising=False)
+        monkeypatch.setattr(Tensor, "__dlpack_c_exchange_api__", table(), raising=False)
     names = ("float16", "bfloat16", "float32", "float64", "int8", "uint8", "int16", "int32")
     module = SimpleNamespace(
         Tensor=Tensor,
