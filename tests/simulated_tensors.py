@@ -14,7 +14,7 @@ from numba import config
 from simulated_cuda import LOSSES, arguments, call
 
 from xent_numba import dispatch
-from xent_numba.kernels.cuda import arrays, short
+from xent_numba.kernels.cuda import arrays, launch, short
 from xent_numba.operations import OPERATIONS, REDUCTIONS
 
 assert config.ENABLE_CUDASIM
@@ -232,6 +232,17 @@ def test_the_short_way_lets_no_output_share_memory(elsewhere, torch):
     number = Tensor(given[1].array[44:].reshape(()))
     with pytest.raises(ValueError, match="share"):
         call(operation, *given, reduction="sum", out=number, grad_out=gradient)
+
+
+def test_a_process_that_makes_one_call_compiles_nothing_to_look_at_it(elsewhere, torch):
+    operation = OPERATIONS["logistic_loss"]
+    given = [Tensor(aligned(array)) for array in arguments(operation, 45, "float32")[:2]]
+    library = short.framework_of(Tensor)
+    launch.launchers.clear()
+    call(operation, *given, reduction="sum")
+    assert "describe" not in vars(library)
+    call(operation, *given, reduction="sum")
+    assert ("describe" in vars(library)) is hasattr(Tensor, "__dlpack_c_exchange_api__")
 
 
 def test_plans_are_not_mixed_up_and_not_kept_without_end(elsewhere, torch, monkeypatch):
