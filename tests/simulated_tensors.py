@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import simulated_arrays
+from dlpack_table import table
 from numba import config
 from simulated_cuda import LOSSES, arguments, call
 
@@ -82,20 +83,6 @@ def describe(tensor, words):
     return 0
 
 
-def table():
-    """Return DLPack's table of functions, of which one is there, in its capsule."""
-    words = (ctypes.c_uint64 * 7)(1, 0, 0, 0, 0, ctypes.cast(describe, ctypes.c_void_p).value)
-    new = ctypes.pythonapi.PyCapsule_New
-    new.restype = ctypes.py_object
-    new.argtypes = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p
-    tables.append(words)
-    return new(ctypes.addressof(words), NAME, None)
-
-
-tables = []
-NAME = b"dlpack_exchange_api"
-
-
 @pytest.fixture(params=["described", "attributes"])
 def torch(monkeypatch, request):
     """PyTorch, as far as it is asked; 512 is its current stream.
@@ -103,7 +90,8 @@ def torch(monkeypatch, request):
     Its newer versions describe tensors to C, of which little is asked for anymore.
     """
     if request.param == "described":
-        monkeypatch.setattr(Tensor, "__dlpack_c_exchange_api__", table(), raising=False)
+        functions = table(ctypes.cast(describe, ctypes.c_void_p).value)
+        monkeypatch.setattr(Tensor, "__dlpack_c_exchange_api__", functions, raising=False)
     names = ("float16", "bfloat16", "float32", "float64", "int8", "uint8", "int16", "int32")
     module = SimpleNamespace(
         Tensor=Tensor,

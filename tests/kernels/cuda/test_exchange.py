@@ -1,9 +1,9 @@
 """What tensors of PyTorch's say of themselves to compiled code."""
 
-import ctypes
 import sys
 
 import pytest
+from dlpack_table import table
 
 from xent_numba.kernels.cuda import exchange
 
@@ -103,11 +103,10 @@ def test_a_table_that_is_not_known_is_left_alone():
         __dlpack_c_exchange_api__ = "a table"
 
     class Later:
-        words = (ctypes.c_uint64 * 7)(2, 0, 0, 0, 0, 1)
-        new = ctypes.pythonapi.PyCapsule_New
-        new.restype = ctypes.py_object
-        new.argtypes = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p
-        name = b"dlpack_exchange_api"
-        __dlpack_c_exchange_api__ = new(ctypes.addressof(words), name, None)
+        __dlpack_c_exchange_api__ = table(1, major=2)
+
+    class Known:
+        __dlpack_c_exchange_api__ = table(1)
 
     assert [exchange.function_for(kind) for kind in (Nothing, Other, Later)] == [0] * 3
+    assert exchange.function_for(Known) == 1

@@ -19,7 +19,7 @@ function ``dltensor_from_py_object_no_sync``, which returns 0 or raises an error
 _TENSOR = 6
 """Words of a DLTensor: address, device, dimensions and dtype, extents, strides, offset in bytes."""
 
-ARRAYS = 4
+_ARRAYS = 4
 _MOST_DIMENSIONS = 6
 _ROW = 2 + _MOST_DIMENSIONS
 """Words that are told of an array: device, dimensions and dtype, and extents from the last on."""
@@ -106,7 +106,7 @@ def _code(function: int) -> str:
         builder.store(place.type.pointee(None), place)
         return builder.bitcast(place, words)
 
-    said, places, tensor = room(ARRAYS * _ROW), room(ARRAYS), room(_TENSOR)
+    said, places, tensor = room(_ARRAYS * _ROW), room(_ARRAYS), room(_TENSOR)
     step = room(1)
 
     def at(place: Any, index: Any) -> Any:
@@ -148,16 +148,16 @@ def _code(function: int) -> str:
                 builder.store(builder.mul(extent, builder.load(step)), step)
         builder.store(builder.add(address, offset), at(places, array))
 
-    for array in range(ARRAYS):
+    for array in range(_ARRAYS):
         given = builder.load(at(builder.function.args[1], array))
         with builder.if_then(builder.icmp_unsigned("!=", given, none)):
             one_row(array, given)
     bytes_said = python(
-        "PyBytes_FromStringAndSize", thing, builder.bitcast(said, thing), word(8 * ARRAYS * _ROW)
+        "PyBytes_FromStringAndSize", thing, builder.bitcast(said, thing), word(8 * _ARRAYS * _ROW)
     )
     form = ir.GlobalVariable(module, ir.ArrayType(ir.IntType(8), 8), "form")
     form.initializer = form.type.pointee(bytearray(b"N(KKKK)\0"))
-    found = [builder.load(at(places, array)) for array in range(ARRAYS)]
+    found = [builder.load(at(places, array)) for array in range(_ARRAYS)]
     result = python("Py_BuildValue", thing, builder.bitcast(form, thing), more=(bytes_said, *found))
     builder.ret(result)
     return str(module)

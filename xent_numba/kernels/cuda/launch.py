@@ -135,11 +135,7 @@ def scratch_on(device: int, stream: int) -> _Scratch:
 
 
 launchers: dict[Any, Any] = {}
-"""Those of passes, by what can be told of a call at one look."""
-
-
-known = launchers.get
-"""Returns the launcher for what can be told of a call, None for one that has not been before."""
+"""Those of passes that have been made, by what can be told of a call at one look."""
 
 
 @cache

@@ -316,14 +316,14 @@ def _launchers(name: str, reduction: str, numbers: list[Any], where: tuple[int, 
     in_chunk, chunks = LAYOUT.cut(size, _BYTES[number])
     if labels is None:
         tiles = -(-size // LAYOUT.tile(_BYTES[number]))
-        return launch.known((name, number, 0, True, device, True)), None, (size,), tiles
+        return launch.launchers.get((name, number, 0, True, device, True)), None, (size,), tiles
     mean, summed = reduction == "mean", reduction != "none"
     divisor = "size" if gradient and mean else ""
     which = name, number, labels, None, summed, not gradient, divisor
-    launcher, fold = launch.known((*which, 0, True, device, True)), None
+    launcher, fold = launch.launchers.get((*which, 0, True, device, True)), None
     rule = RULES.index("mean") if mean else 0
     if summed and chunks > 1:
-        of_fold = launch.known(("fold", _RESULTS[number], device))
+        of_fold = launch.launchers.get(("fold", _RESULTS[number], device))
         fold = of_fold, launch.fold_threads(chunks), (chunks, rule, size)
         launcher = launcher if of_fold else None
     return launcher, fold, (size, in_chunk, chunks, rule), chunks
